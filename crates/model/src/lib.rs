@@ -1,0 +1,29 @@
+//! Plain values that every other crate speaks in.
+//!
+//! Rooms: [`id`] (names and ids with their rules), [`host`], [`credential`] and [`inventory`] (what the
+//! owner configured), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
+//! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file).
+//!
+//! This crate knows no I/O, no clock, no async runtime and no other crate of the workspace.
+
+pub mod credential;
+pub mod host;
+pub mod id;
+pub mod inventory;
+pub mod limits;
+pub mod outcome;
+pub mod output;
+pub mod problem;
+pub mod request;
+pub mod secret;
+
+pub use credential::{AuthMethod, Credential};
+pub use host::{Host, LoginShell};
+pub use id::{Alias, CommandHash, CredentialName, InvalidField, Tag, TaskId};
+pub use inventory::Inventory;
+pub use limits::Limits;
+pub use outcome::{ConnectFailure, Outcome, Phase, Stopped};
+pub use output::{Chunk, Stream};
+pub use problem::{Problem, Severity};
+pub use request::Request;
+pub use secret::Secret;

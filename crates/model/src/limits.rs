@@ -1,0 +1,60 @@
+//! What one command may cost, after all overrides.
+
+use std::time::Duration;
+
+/// Limits in force for one host. Defaults are the seed's (`SEED-CONTRACT`: `policy.yml`, `limits`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest run time of a command.
+    pub max_time: Duration,
+    /// Most bytes of output (both streams together) kept per command; the rest is counted.
+    pub max_output_bytes: u64,
+    /// Seed field, read and shown; an unknown host key is refused all the same.
+    pub host_key_auto_add: bool,
+    /// Seed field, always in force: an unknown host is refused whatever it says.
+    pub require_known_host: bool,
+    /// How long a result is kept after the end of its task.
+    pub result_ttl: Duration,
+    /// How often a running task reports progress.
+    pub progress_interval: Duration,
+    /// Texts that no command may contain.
+    pub deny_substrings: Vec<String>,
+}
+
+/// The seed's default list of denied texts.
+pub const DEFAULT_DENY_SUBSTRINGS: [&str; 20] = [
+    "rm -rf /",
+    ":(){ :|:& };:",
+    "mkfs ",
+    "dd if=/dev/zero",
+    "shutdown -h",
+    "reboot",
+    "userdel ",
+    "passwd ",
+    "ssh ",
+    "scp ",
+    "rsync -e ssh",
+    "curl ",
+    "wget ",
+    "nc ",
+    "nmap ",
+    "telnet ",
+    "kubectl ",
+    "aws ",
+    "gcloud ",
+    "az ",
+];
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_time: Duration::from_secs(60),
+            max_output_bytes: 1_048_576,
+            host_key_auto_add: false,
+            require_known_host: true,
+            result_ttl: Duration::from_secs(300),
+            progress_interval: Duration::from_secs(5),
+            deny_substrings: DEFAULT_DENY_SUBSTRINGS.map(str::to_owned).to_vec(),
+        }
+    }
+}
