@@ -19,11 +19,15 @@
 pub mod account;
 pub mod agent;
 pub mod keys;
+pub mod mute;
 pub mod processes;
+pub mod proxy;
 pub mod sshd;
 
 pub use account::TestUser;
 pub use agent::Agent;
 pub use keys::{KeyKind, KeyPair};
+pub use mute::{MuteServer, banner_only_server, silent_server};
+pub use proxy::{FaultProxy, Stall};
 pub use sshd::{Sshd, SshdBuilder};
 pub use sshepherd_fakehost as fakehost;

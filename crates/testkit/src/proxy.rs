@@ -1,0 +1,237 @@
+//! A TCP proxy on loopback that cuts, stalls and resets connections on demand.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Bytes read at once in one direction; also the most that a stall lets slip into the proxy.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Which way bytes are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+    /// Both ways.
+    Both,
+}
+
+/// The direction of one pump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+/// What the wire does; each change is seen by every connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wire {
+    stall: Option<Stall>,
+    /// New connections are closed at once.
+    refusing: bool,
+    /// Counts cuts: a connection ends when it differs from what it saw at its start.
+    cuts: u64,
+    /// Whether the last cut was a reset.
+    reset: bool,
+    closing: bool,
+}
+
+impl Wire {
+    fn holds(self, way: Way) -> bool {
+        match self.stall {
+            None => false,
+            Some(Stall::Both) => true,
+            Some(Stall::ToServer) => way == Way::ToServer,
+            Some(Stall::ToClient) => way == Way::ToClient,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicUsize,
+    open: AtomicUsize,
+}
+
+/// The proxy, with a thread and an event loop of its own, so that it works in any test. Ends on drop.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    wire: watch::Sender<Wire>,
+    counts: Arc<Counts>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FaultProxy {
+    /// Forwards `127.0.0.1:PORT` (see [`FaultProxy::address`]) to `target`.
+    ///
+    /// # Panics
+    /// When no event loop or loopback port can be had.
+    #[must_use]
+    pub fn start(target: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .expect("an event loop can be made");
+        let listener = runtime
+            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .expect("a loopback port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (wire, seen) = watch::channel(Wire::default());
+        let counts = Arc::new(Counts::default());
+        let shared = Arc::clone(&counts);
+        let thread =
+            std::thread::spawn(move || runtime.block_on(accept(listener, target, seen, shared)));
+        Self { address, wire, counts, thread: Some(thread) }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Port where clients connect.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.counts.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.counts.open.load(Ordering::SeqCst)
+    }
+
+    /// Holds bytes back from now on; connections stay open.
+    pub fn stall(&self, stall: Stall) {
+        self.wire.send_modify(|wire| wire.stall = Some(stall));
+    }
+
+    /// Lets bytes flow again, the held ones first.
+    pub fn resume(&self) {
+        self.wire.send_modify(|wire| wire.stall = None);
+    }
+
+    /// Closes all present connections in order (FIN) on both sides.
+    pub fn cut(&self) {
+        self.wire.send_modify(|wire| (wire.cuts, wire.reset) = (wire.cuts + 1, false));
+    }
+
+    /// Resets all present connections (RST) on both sides.
+    pub fn reset(&self) {
+        self.wire.send_modify(|wire| (wire.cuts, wire.reset) = (wire.cuts + 1, true));
+    }
+
+    /// Closes each new connection as soon as it is accepted.
+    pub fn refuse(&self) {
+        self.wire.send_modify(|wire| wire.refusing = true);
+    }
+
+    /// Serves new connections again.
+    pub fn admit(&self) {
+        self.wire.send_modify(|wire| wire.refusing = false);
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.wire.send_modify(|wire| wire.closing = true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    mut wire: watch::Receiver<Wire>,
+    counts: Arc<Counts>,
+) {
+    let mut connections = tokio::task::JoinSet::new();
+    let mut watched = wire.clone();
+    loop {
+        let socket = tokio::select! {
+            _ = watched.wait_for(|wire| wire.closing) => return,
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok((client, _)) = socket else { return };
+        counts.accepted.fetch_add(1, Ordering::SeqCst);
+        let now = *wire.borrow_and_update();
+        if now.refusing {
+            continue;
+        }
+        let target = Target { address: target, born: now.cuts };
+        connections.spawn(forward(client, target, wire.clone(), Arc::clone(&counts)));
+    }
+}
+
+/// Where a connection goes, and how many cuts there were when it was accepted.
+struct Target {
+    address: SocketAddr,
+    born: u64,
+}
+
+async fn forward(
+    mut client: TcpStream,
+    target: Target,
+    mut wire: watch::Receiver<Wire>,
+    counts: Arc<Counts>,
+) {
+    let Ok(mut server) = TcpStream::connect(target.address).await else {
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    counts.open.fetch_add(1, Ordering::SeqCst);
+    let (client_read, client_write) = client.split();
+    let (server_read, server_write) = server.split();
+    let up = pump(client_read, server_write, Way::ToServer, wire.clone());
+    let down = pump(server_read, client_write, Way::ToClient, wire.clone());
+    let reset = tokio::select! {
+        _ = async { tokio::join!(up, down) } => false,
+        cut = wire.wait_for(|wire| wire.cuts != target.born) => cut.is_ok_and(|wire| wire.reset),
+    };
+    if reset {
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
+    drop((client, server));
+    counts.open.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Moves bytes one way until the end of input, waiting before each write while the wire holds this way.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    way: Way,
+    mut wire: watch::Receiver<Wire>,
+) {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let Ok(length) = from.read(&mut buffer).await else { return };
+        if wire.wait_for(|wire| !wire.holds(way)).await.is_err() {
+            return;
+        }
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
+            let _ = to.shutdown().await;
+            return;
+        };
+        if to.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
+}
