@@ -1,0 +1,168 @@
+//! What one record says.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use sshepherd_model::{Alias, CommandHash, Outcome, Stopped, TaskId};
+
+use crate::time::Timestamp;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A request was judged; written before anything is run.
+    Decision,
+    /// A permitted command is about to be sent.
+    ExecutionStart,
+    /// It ended, or never started.
+    ExecutionEnd,
+    /// Someone asked for a task to be cancelled.
+    CancelRequest,
+    /// The configuration was replaced.
+    Reload,
+}
+
+/// How a request was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It may run.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The face: `cli` or `mcp`.
+    #[serde(rename = "source")]
+    pub face: String,
+    /// The MCP client's name and version as it gave them: a claim, not a proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+/// One record, without what the sink adds (`v`, `seq`, `instance`). Fields that are `None` or empty are left out.
+///
+/// Free texts longer than [`crate::sink::MAX_TEXT`] characters are cut when written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it happened.
+    pub ts: Timestamp,
+    /// What happened.
+    pub event: Event,
+    /// Who asked: the fields `source` and `client`.
+    #[serde(flatten)]
+    pub source: Source,
+    /// The host's name in the inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Alias>,
+    /// The host's configured address and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Hash of the command, in place of its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<CommandHash>,
+    /// How it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// The rules that decided, in the order of the parts of the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Why it was denied, what failed, or what a reload changed. Never the command's text, never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether the raw text goes to a full shell that the owner granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_shell: Option<bool>,
+    /// SHA-256 of the policy file that the request was judged under, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<String>,
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// The address that was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_ip: Option<IpAddr>,
+    /// How the command ended: `exited`, `signalled`, `timed_out`, `cancelled`, `not_started` or `lost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Exit status, when it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<u32>,
+    /// Signal name without `SIG`, when a signal that we did not send ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_signal: Option<String>,
+    /// Milliseconds from acceptance to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Bytes of output that came, both streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
+    /// For a timeout or a cancel: whether the end was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+impl Entry {
+    /// An entry with everything optional left out.
+    #[must_use]
+    pub fn new(ts: impl Into<Timestamp>, event: Event, source: Source) -> Self {
+        Self {
+            ts: ts.into(),
+            event,
+            source,
+            alias: None,
+            host: None,
+            hash: None,
+            decision: None,
+            rules: Vec::new(),
+            reason: None,
+            raw_shell: None,
+            policy_hash: None,
+            task_id: None,
+            target_ip: None,
+            outcome: None,
+            exit_status: None,
+            exit_signal: None,
+            duration_ms: None,
+            bytes_out: None,
+            stopped: None,
+        }
+    }
+
+    /// Fills `outcome`, `exit_status`, `exit_signal`, `stopped` and, where there is one, `reason`.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: &Outcome) -> Self {
+        let kind = match outcome {
+            Outcome::Exited { status } => {
+                self.exit_status = Some(*status);
+                "exited"
+            }
+            Outcome::Signalled { signal } => {
+                self.exit_signal = Some(signal.clone());
+                "signalled"
+            }
+            Outcome::TimedOut { stopped } => {
+                self.stopped = Some(*stopped);
+                "timed_out"
+            }
+            Outcome::Cancelled { stopped } => {
+                self.stopped = Some(*stopped);
+                "cancelled"
+            }
+            Outcome::NotStarted(failure) => {
+                self.reason = Some(failure.to_string());
+                "not_started"
+            }
+            Outcome::Lost { detail } => {
+                self.reason = Some(detail.clone());
+                "lost"
+            }
+        };
+        self.outcome = Some(kind.to_owned());
+        self
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong at the boundary.
+
+use sshepherd_model::TaskId;
+
+use crate::state::{Illegal, State};
+
+/// Why the store did not do what was asked. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// As many tasks are pending or running as the store takes.
+    #[error(
+        "{live} tasks are pending or running, which is the most this store takes; wait for one to end or cancel one"
+    )]
+    Full {
+        /// Tasks at work.
+        live: usize,
+    },
+    /// A task with this id exists or existed.
+    #[error("task {id} exists already")]
+    Exists {
+        /// The id.
+        id: TaskId,
+    },
+    /// The task's owner wrote to a task that is not there.
+    #[error("task {id} is not in the store")]
+    Gone {
+        /// The id.
+        id: TaskId,
+    },
+    /// The step is not a legal one in the task's life.
+    #[error("task {id}")]
+    Illegal {
+        /// The task.
+        id: TaskId,
+        /// The step.
+        #[source]
+        source: Illegal,
+    },
+    /// Output came for a task that is not running.
+    #[error("task {id} is {state}, so it takes no output")]
+    NotRunning {
+        /// The task.
+        id: TaskId,
+        /// Where it is.
+        state: State,
+    },
+    /// The cursor points behind the last byte that came; it is not one that this task gave.
+    #[error("offset {from} is beyond the {total} bytes that task {id} has written")]
+    BeyondEnd {
+        /// The task.
+        id: TaskId,
+        /// Offset asked for.
+        from: u64,
+        /// Bytes that came so far.
+        total: u64,
+    },
+}
