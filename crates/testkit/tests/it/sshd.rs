@@ -216,6 +216,33 @@ fn a_plain_account_logs_in_by_key() {
     };
     let server = Sshd::builder().login_as(&user).passwords().start();
     assert_eq!(text(&run(&server, "id -un").stdout), "sshepherd-test\n", "{}", server.log());
+    assert_eq!(
+        login_by_password(&server, user.password()),
+        (Some(0), "sshepherd-test\n".to_owned())
+    );
+    assert_eq!(login_by_password(&server, "wrong").0, Some(255));
     assert_eq!(TestUser::ensure().unwrap().password(), user.password());
     assert!(!format!("{user:?}").contains(user.password()));
+}
+
+/// `ssh` asks a program for the password; it reads it from its environment.
+fn login_by_password(server: &Sshd, password: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let (known_hosts, ask) = (folder.path().join("known_hosts"), folder.path().join("ask"));
+    server.write_known_hosts(&known_hosts);
+    std::fs::write(&ask, "#!/bin/sh\necho \"$TEST_PASSWORD\"\n").unwrap();
+    std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let output = Command::new("ssh")
+        .args(["-F", "none", "-o", "StrictHostKeyChecking=yes", "-o", "NumberOfPasswordPrompts=1"])
+        .args(["-o", "PreferredAuthentications=password"])
+        .arg("-o")
+        .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
+        .args(["-p", &server.port().to_string(), "-l", server.user(), "127.0.0.1", "id -un"])
+        .env("SSH_ASKPASS", &ask)
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .env("TEST_PASSWORD", password)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (output.status.code(), text(&output.stdout))
 }
