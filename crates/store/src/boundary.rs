@@ -92,7 +92,8 @@ pub trait Store: Send + Sync {
     ///
     /// Crash before: not changed. Crash after: changed. Whoever sends the command records `Started` first: a crash
     /// between the two leaves "running", which is never sent again.
-    /// Errors: [`Error::Illegal`] for `Started` on a task that is not pending and `Connected` on one that has ended.
+    /// Errors: [`Error::Illegal`] for `Started` on a task that is not pending, [`Error::Ended`] for `Connected` on one that
+    /// has ended.
     fn patch<'a>(&'a self, id: &'a TaskId, patch: Patch) -> Answer<'a, Lookup<Task>>;
 
     /// Removes the results whose time to live, counted from the end of their task, is over at `now`.

@@ -36,6 +36,14 @@ pub enum Error {
         #[source]
         source: Illegal,
     },
+    /// The task has ended, so this can no longer be changed.
+    #[error("task {id} is {state} and stays as it is")]
+    Ended {
+        /// The task.
+        id: TaskId,
+        /// How it ended.
+        state: State,
+    },
     /// Output came for a task that is not running.
     #[error("task {id} is {state}, so it takes no output")]
     NotRunning {

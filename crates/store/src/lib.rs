@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`state`] (the task's life as one total match), [`record`] (what is kept of a task), [`output`] (what reads
 //! of output answer), [`hint`] (live news that something changed), [`boundary`] (the trait every backend serves),
-//! [`error`].
+//! [`memory`] (the backend that lives in this process and is bounded), [`error`].
 //!
 //! This crate knows no clock (the caller gives every time, in milliseconds since the epoch), no SSH, no policy and no
 //! face. Whoever runs a task owns it; the record itself names no owner.
@@ -10,6 +10,7 @@
 pub mod boundary;
 pub mod error;
 pub mod hint;
+pub mod memory;
 pub mod output;
 pub mod record;
 pub mod state;
@@ -17,6 +18,7 @@ pub mod state;
 pub use boundary::{Answer, Store};
 pub use error::Error;
 pub use hint::{Heard, Hint, News, Subscription};
+pub use memory::{Bounds, MemoryStore};
 pub use output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 pub use record::{
     Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Patch, Swept, Task, TaskLimits,

@@ -1,0 +1,161 @@
+//! The backend that lives in this process: complete, and bounded whatever its tasks write.
+//!
+//! Rooms: [`block`] (bytes with their stream, in small blocks), [`retained`] (one task's head and tail), [`reading`]
+//! (the answers of reads), [`utf8`] (borders of characters), [`shelf`] (all tasks, and who must make room), and here the
+//! handle that serves [`Store`].
+
+mod block;
+mod reading;
+mod retained;
+mod shelf;
+mod utf8;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sshepherd_model::{Stream, TaskId};
+use tokio::sync::broadcast;
+
+use crate::boundary::{Answer, Store};
+use crate::hint::{Hint, Subscription};
+use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
+use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Patch, Swept, Task};
+use shelf::Shelf;
+
+/// What the store may hold.
+///
+/// All of it together is at most `total_bytes`, plus, when the live tasks alone fill that, about six times
+/// [`FLOOR_BYTES`] for each live task, plus one append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most pending and running tasks. Default 1,024: a fan-out over a thousand hosts at once fits.
+    pub live_tasks: usize,
+    /// Most finished tasks; the one that ended first makes room. Default 4,096.
+    pub finished_tasks: usize,
+    /// Most memory for output and records, in bytes. Default 256 MiB: every live task at the seed's limit of 1 MiB up to
+    /// 256 of them. Finished tasks make room first, the one that ended first at the head.
+    pub total_bytes: usize,
+    /// Most bytes of output kept for one task, whatever its own limit says. Default 64 MiB.
+    pub task_bytes: u64,
+    /// Ids that are remembered as expired. Default 8,192, about 1 MB.
+    pub expired_ids: usize,
+    /// Hints that a listener may lag behind. Default 4,096: most of a second at 5,000 appends/s.
+    pub hint_backlog: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            live_tasks: 1024,
+            finished_tasks: 4096,
+            total_bytes: 256 << 20,
+            task_bytes: 64 << 20,
+            expired_ids: 8192,
+            hint_backlog: 4096,
+        }
+    }
+}
+
+/// Bytes of output that a task may keep (half head, half tail) even when the live tasks fill the store: enough to see how
+/// a command began and ended.
+pub const FLOOR_BYTES: u64 = 16 << 10;
+
+/// Tasks and output in memory. Share it behind an `Arc`.
+#[derive(Debug)]
+pub struct MemoryStore {
+    /// Held for one operation on memory, never across an await.
+    shelf: Mutex<Shelf>,
+    hints: broadcast::Sender<Hint>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        let (hints, _) = broadcast::channel(bounds.hint_backlog.max(1));
+        Self { shelf: Mutex::new(Shelf::new(bounds, hints.clone())), hints }
+    }
+
+    /// Bytes of memory in use for output and records, as counted against [`Bounds::total_bytes`].
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.lock().footprint()
+    }
+
+    /// A poisoned shelf is still whole: nothing on it can panic half-way.
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(Bounds::default())
+    }
+}
+
+impl Store for MemoryStore {
+    fn create(&self, task: NewTask) -> Answer<'_, Task> {
+        Box::pin(async move { self.lock().create(task) })
+    }
+
+    fn get<'a>(&'a self, id: &'a TaskId) -> Answer<'a, Lookup<Task>> {
+        Box::pin(async move { Ok(self.lock().look_up(id).map(|kept| kept.task.clone())) })
+    }
+
+    fn list(&self, query: ListQuery) -> Answer<'_, ListPage> {
+        Box::pin(async move { Ok(self.lock().list(&query)) })
+    }
+
+    fn append<'a>(&'a self, id: &'a TaskId, stream: Stream, bytes: Bytes) -> Answer<'a, Totals> {
+        Box::pin(async move { self.lock().append(id, stream, &bytes) })
+    }
+
+    fn read<'a>(
+        &'a self,
+        id: &'a TaskId,
+        from: u64,
+        max_bytes: usize,
+        filter: StreamFilter,
+    ) -> Answer<'a, Lookup<Page>> {
+        Box::pin(async move { self.lock().read(id, from, max_bytes, filter) })
+    }
+
+    fn tail_lines<'a>(
+        &'a self,
+        id: &'a TaskId,
+        lines: usize,
+        max_bytes: usize,
+    ) -> Answer<'a, Lookup<TailLines>> {
+        Box::pin(async move {
+            Ok(self.lock().look_up(id).map(|kept| kept.output.tail_lines(lines, max_bytes)))
+        })
+    }
+
+    fn head_tail<'a>(
+        &'a self,
+        id: &'a TaskId,
+        budget: usize,
+        filter: StreamFilter,
+    ) -> Answer<'a, Lookup<HeadTail>> {
+        Box::pin(async move {
+            Ok(self.lock().look_up(id).map(|kept| kept.output.head_tail(budget, filter)))
+        })
+    }
+
+    fn finish<'a>(&'a self, id: &'a TaskId, end: Finish) -> Answer<'a, Task> {
+        Box::pin(async move { self.lock().finish(id, end) })
+    }
+
+    fn patch<'a>(&'a self, id: &'a TaskId, patch: Patch) -> Answer<'a, Lookup<Task>> {
+        Box::pin(async move { self.lock().patch(id, patch) })
+    }
+
+    fn sweep(&self, now: u64) -> Answer<'_, Swept> {
+        Box::pin(async move { Ok(self.lock().sweep(now)) })
+    }
+
+    fn subscribe(&self) -> Subscription {
+        Subscription::new(self.hints.subscribe())
+    }
+}

@@ -1,0 +1,302 @@
+//! All tasks of the in-memory backend, and who must make room when a bound is reached.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use sshepherd_model::{Stream, TaskId};
+use tokio::sync::broadcast;
+
+use crate::error::Error;
+use crate::hint::{Hint, News};
+use crate::output::{Page, StreamFilter, Totals};
+use crate::record::{
+    Finish, ListCursor, ListPage, ListQuery, Lookup, MAX_LIST, NewTask, Patch, Swept, Task,
+};
+use crate::state::{Event, State};
+
+use super::retained::Retained;
+use super::{Bounds, FLOOR_BYTES};
+
+/// Memory that a task's record takes beside its command: ids, times and map entries, rounded up.
+const RECORD_BYTES: usize = 2048;
+
+/// One task with its output.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) task: Task,
+    pub(super) output: Retained,
+}
+
+impl Kept {
+    fn footprint(&self) -> usize {
+        RECORD_BYTES + self.task.command.len() + self.output.footprint()
+    }
+
+    /// Takes a step of the task's life.
+    fn step(&mut self, event: Event) -> Result<(), Error> {
+        let next = self.task.status.next(event);
+        self.task.status =
+            next.map_err(|source| Error::Illegal { id: self.task.id.clone(), source })?;
+        Ok(())
+    }
+}
+
+/// Ids of the last so many expired tasks.
+#[derive(Debug)]
+struct Expired {
+    most: usize,
+    order: VecDeque<TaskId>,
+    ids: HashSet<TaskId>,
+}
+
+impl Expired {
+    fn remember(&mut self, id: TaskId) {
+        if self.ids.insert(id.clone()) {
+            self.order.push_back(id);
+        }
+        while self.order.len() > self.most {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    bounds: Bounds,
+    tasks: HashMap<TaskId, Kept>,
+    /// Finished tasks, the one that ended first at the front.
+    finished: VecDeque<TaskId>,
+    live_bytes: usize,
+    finished_bytes: usize,
+    expired: Expired,
+    hints: broadcast::Sender<Hint>,
+}
+
+impl Shelf {
+    pub(super) fn new(bounds: Bounds, hints: broadcast::Sender<Hint>) -> Self {
+        let expired =
+            Expired { most: bounds.expired_ids, order: VecDeque::new(), ids: HashSet::new() };
+        Self {
+            bounds,
+            tasks: HashMap::new(),
+            finished: VecDeque::new(),
+            live_bytes: 0,
+            finished_bytes: 0,
+            expired,
+            hints,
+        }
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        self.live_bytes + self.finished_bytes
+    }
+
+    pub(super) fn look_up(&self, id: &TaskId) -> Lookup<&Kept> {
+        match self.tasks.get(id) {
+            Some(kept) => Lookup::Found(kept),
+            None => self.absent(id),
+        }
+    }
+
+    fn absent<T>(&self, id: &TaskId) -> Lookup<T> {
+        if self.expired.ids.contains(id) { Lookup::Expired } else { Lookup::Unknown }
+    }
+
+    pub(super) fn create(&mut self, new: NewTask) -> Result<Task, Error> {
+        if self.tasks.contains_key(&new.id) || self.expired.ids.contains(&new.id) {
+            return Err(Error::Exists { id: new.id });
+        }
+        let live = self.tasks.len() - self.finished.len();
+        if live >= self.bounds.live_tasks {
+            return Err(Error::Full { live });
+        }
+        let output = Retained::new(new.limits.max_output_bytes.min(self.bounds.task_bytes));
+        let task = Task {
+            id: new.id,
+            alias: new.alias,
+            hash: new.hash,
+            command: new.command,
+            status: State::Pending,
+            limits: new.limits,
+            raw_shell: new.raw_shell,
+            created_at: new.created_at,
+            started_at: None,
+            ended_at: None,
+            cancel_requested_at: None,
+            target_ip: None,
+            outcome: None,
+            output: output.totals(),
+        };
+        let kept = Kept { task: task.clone(), output };
+        self.live_bytes += kept.footprint();
+        self.tasks.insert(task.id.clone(), kept);
+        self.make_room();
+        self.hint(&task.id, News::State(State::Pending));
+        Ok(task)
+    }
+
+    pub(super) fn append(
+        &mut self,
+        id: &TaskId,
+        stream: Stream,
+        bytes: &[u8],
+    ) -> Result<Totals, Error> {
+        let Some(kept) = self.tasks.get_mut(id) else {
+            return Err(Error::Gone { id: id.clone() });
+        };
+        if kept.task.status != State::Running {
+            return Err(Error::NotRunning { id: id.clone(), state: kept.task.status });
+        }
+        // Finished tasks can make room, live ones cannot.
+        let growth = kept.output.growth(bytes.len());
+        let quota = if self.live_bytes + growth > self.bounds.total_bytes {
+            kept.output.tight_quota(FLOOR_BYTES)
+        } else {
+            kept.output.full_quota()
+        };
+        let before = kept.footprint();
+        kept.output.append(stream, bytes, quota);
+        kept.task.output = kept.output.totals();
+        self.live_bytes = self.live_bytes - before + kept.footprint();
+        let totals = kept.task.output;
+        self.make_room();
+        if !bytes.is_empty() {
+            self.hint(id, News::Grew { total: totals.bytes() });
+        }
+        Ok(totals)
+    }
+
+    pub(super) fn read(
+        &self,
+        id: &TaskId,
+        from: u64,
+        max_bytes: usize,
+        filter: StreamFilter,
+    ) -> Result<Lookup<Page>, Error> {
+        let found = self.look_up(id);
+        if let Lookup::Found(kept) = &found
+            && from > kept.output.total()
+        {
+            return Err(Error::BeyondEnd { id: id.clone(), from, total: kept.output.total() });
+        }
+        Ok(found.map(|kept| kept.output.page(from, max_bytes, filter)))
+    }
+
+    pub(super) fn finish(&mut self, id: &TaskId, end: Finish) -> Result<Task, Error> {
+        let Some(kept) = self.tasks.get_mut(id) else {
+            return Err(Error::Gone { id: id.clone() });
+        };
+        kept.step(Event::ending(&end.outcome))?;
+        kept.task.outcome = Some(end.outcome);
+        kept.task.ended_at = Some(end.at);
+        self.live_bytes -= kept.footprint();
+        kept.output.seal();
+        self.finished_bytes += kept.footprint();
+        let task = kept.task.clone();
+        self.finished.push_back(id.clone());
+        self.make_room();
+        self.hint(id, News::State(task.status));
+        Ok(task)
+    }
+
+    pub(super) fn patch(&mut self, id: &TaskId, patch: Patch) -> Result<Lookup<Task>, Error> {
+        let Some(kept) = self.tasks.get_mut(id) else {
+            return Ok(self.absent(id));
+        };
+        let news = match patch {
+            Patch::Connected { target_ip } => {
+                if kept.task.status.is_final() {
+                    return Err(Error::Ended { id: id.clone(), state: kept.task.status });
+                }
+                kept.task.target_ip = Some(target_ip);
+                None
+            }
+            Patch::Started { at } => {
+                kept.step(Event::Start)?;
+                kept.task.started_at = Some(at);
+                Some(News::State(State::Running))
+            }
+            Patch::RequestCancel { at } => {
+                let first = kept.task.cancel_requested_at.is_none();
+                if first && !kept.task.status.is_final() {
+                    kept.task.cancel_requested_at = Some(at);
+                    Some(News::CancelRequested)
+                } else {
+                    None
+                }
+            }
+        };
+        let task = kept.task.clone();
+        if let Some(news) = news {
+            self.hint(id, news);
+        }
+        Ok(Lookup::Found(task))
+    }
+
+    pub(super) fn list(&self, query: &ListQuery) -> ListPage {
+        let limit = if query.limit == 0 { MAX_LIST } else { query.limit.min(MAX_LIST) };
+        let place = |task: &Task| ListCursor { created_at: task.created_at, id: task.id.clone() };
+        let mut tasks: Vec<&Task> =
+            self.tasks
+                .values()
+                .map(|kept| &kept.task)
+                .filter(|task| query.states.is_empty() || query.states.contains(&task.status))
+                .filter(|task| query.alias.as_ref().is_none_or(|alias| *alias == task.alias))
+                .filter(|task| {
+                    query.after.as_ref().is_none_or(|after| {
+                        (task.created_at, &task.id) < (after.created_at, &after.id)
+                    })
+                })
+                .collect();
+        tasks.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+        let more = tasks.len() > limit;
+        tasks.truncate(limit);
+        let next = tasks.last().filter(|_| more).map(|task| place(task));
+        ListPage { tasks: tasks.into_iter().cloned().collect(), next }
+    }
+
+    pub(super) fn sweep(&mut self, now: u64) -> Swept {
+        let due: Vec<TaskId> = self
+            .tasks
+            .values()
+            .filter(|kept| kept.task.expires_at().is_some_and(|at| at <= now))
+            .map(|kept| kept.task.id.clone())
+            .collect();
+        if due.is_empty() {
+            return Swept::default();
+        }
+        for id in &due {
+            self.remove_finished(id);
+        }
+        let Self { finished, tasks, .. } = self;
+        finished.retain(|id| tasks.contains_key(id));
+        Swept { expired: due.len() }
+    }
+
+    /// Lets finished tasks go, the one that ended first at the head, until the bounds hold.
+    fn make_room(&mut self) {
+        while self.finished.len() > self.bounds.finished_tasks
+            || (self.footprint() > self.bounds.total_bytes && !self.finished.is_empty())
+        {
+            if let Some(id) = self.finished.pop_front() {
+                self.remove_finished(&id);
+            }
+        }
+    }
+
+    fn remove_finished(&mut self, id: &TaskId) {
+        if let Some((id, kept)) = self.tasks.remove_entry(id) {
+            self.finished_bytes -= kept.footprint();
+            self.expired.remember(id);
+        }
+    }
+
+    fn hint(&self, id: &TaskId, news: News) {
+        if self.hints.receiver_count() > 0 {
+            // Listeners that left in between are no error.
+            let _ = self.hints.send(Hint { id: id.clone(), news });
+        }
+    }
+}
