@@ -52,6 +52,12 @@ impl AuditFile {
         Ok(Self { path: path.to_owned(), file, torn: false })
     }
 
+    /// A file that takes no bytes, whatever the user's rights: it is open for reading only.
+    #[cfg(test)]
+    pub(crate) fn read_only(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: File::open(path).unwrap(), torn: false }
+    }
+
     /// Appends one line with one write(2), so that lines of several processes never mix.
     pub(crate) fn append(&mut self, line: &[u8]) -> Result<(), Error> {
         write_whole(&mut self.file, line, &mut self.torn)

@@ -132,3 +132,23 @@ fn cut(text: &mut String) {
         text.push('…');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, Source, Timestamp};
+
+    /// What cannot be recorded must be an error, so that it is not run; and it is an error each time.
+    #[test]
+    fn a_record_that_cannot_be_written_to_the_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let sink = Sink::open_with(Some(path.clone()), Box::new(io::sink())).unwrap();
+        sink.inner.book.lock().unwrap().file = Some(AuditFile::read_only(&path));
+        let source = Source { face: "cli".into(), client: None };
+        let entry = Entry::new(Timestamp::from_millis(0), Event::Decision, source);
+        for _ in 0..2 {
+            assert!(matches!(sink.record(&entry), Err(Error::Write { .. })));
+        }
+    }
+}
