@@ -1,0 +1,324 @@
+//! From the engine's values to wire shapes: the one place that words outcomes.
+
+use std::time::SystemTime;
+
+use sshepherd_engine::store::{HeadTail, Task};
+use sshepherd_engine::{Config, Finished, Refusal};
+use sshepherd_model::{Alias, ConnectFailure, Outcome, Phase, Request, Stopped, Tag};
+
+use super::judged::{echo, echo_part};
+use super::{CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, lossy};
+
+/// A finished command and what may be shown of its output.
+pub(crate) struct Report<'a> {
+    /// The task and its outcome.
+    pub(crate) finished: &'a Finished,
+    /// Beginning and end of its output.
+    pub(crate) output: &'a HeadTail,
+}
+
+/// The answer about a finished command.
+pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
+    let task = &report.finished.task;
+    let output = report.output;
+    let missing = output.missing;
+    let head: u64 = output.head.iter().map(|chunk| chunk.bytes.len() as u64).sum();
+    let mut answer = RunAnswer {
+        task_id: Some(task.id.to_string()),
+        alias: Some(task.alias.to_string()),
+        hash: Some(task.hash.to_string()),
+        status: Some(task.status.to_string()),
+        duration_ms: task.ended_at.map(|ended| ended.saturating_sub(task.created_at)),
+        cancelled: Some(false),
+        timeout: Some(false),
+        target_ip: task.target_ip.map(|ip| ip.to_string()),
+        output: Some(text(output, head)),
+        stderr_bytes: Some(task.output.stderr),
+        truncated: (missing > 0).then_some(true),
+        missing_bytes: (missing > 0).then_some(missing),
+        cursor: (missing > 0).then_some(head),
+        raw_shell: task.raw_shell.then_some(true),
+        safe_to_resend: Some(report.finished.outcome.safe_to_resend()),
+        ..RunAnswer::default()
+    };
+    fate(&mut answer, &report.finished.outcome);
+    answer
+}
+
+/// Head, a line that counts what is missing and says where to read it, tail.
+fn text(output: &HeadTail, head_bytes: u64) -> String {
+    let join = |chunks: &[sshepherd_model::Chunk]| {
+        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
+        lossy(&bytes)
+    };
+    let head = join(&output.head);
+    if output.missing == 0 {
+        return head + &join(&output.tail);
+    }
+    let missing = output.missing;
+    format!(
+        "{head}\n[{missing} bytes left out here; ssh_get_task_output with cursor {head_bytes} reads on]\n{}",
+        join(&output.tail)
+    )
+}
+
+/// Puts the outcome into the answer's fields.
+fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
+    let kind = match outcome {
+        Outcome::Exited { status } => {
+            answer.exit_code = Some(*status);
+            "exited"
+        }
+        Outcome::Signalled { signal } => {
+            answer.signal = Some(signal.clone());
+            "signalled"
+        }
+        Outcome::TimedOut { stopped } => {
+            answer.timeout = Some(true);
+            answer.stopped = Some(word(*stopped).to_owned());
+            answer.detail = Some("the command ran over its time limit and was stopped".to_owned());
+            answer.hint = Some(match stopped {
+                Stopped::Confirmed => "ask for less at a time, or ask the owner for a higher max_seconds",
+                Stopped::Unconfirmed => {
+                    "its end was not seen, so it may still run: look on the host before sending it again"
+                }
+            }
+            .to_owned());
+            "timed_out"
+        }
+        Outcome::Cancelled { stopped } => {
+            answer.cancelled = Some(true);
+            answer.stopped = Some(word(*stopped).to_owned());
+            if *stopped == Stopped::Unconfirmed {
+                answer.hint =
+                    Some("its end was not seen, so it may still run on the host".to_owned());
+            }
+            "cancelled"
+        }
+        Outcome::NotStarted(failure) => {
+            not_started(answer, failure);
+            "not_started"
+        }
+        Outcome::Lost { detail } => {
+            answer.detail = Some(detail.clone());
+            answer.hint = Some(
+                "the connection was lost after the command had been sent: look on the host whether it ran \
+                 before sending it again"
+                    .to_owned(),
+            );
+            "lost"
+        }
+    };
+    answer.outcome = Some(kind.to_owned());
+}
+
+fn not_started(answer: &mut RunAnswer, failure: &ConnectFailure) {
+    let network = failure.phase == Phase::Network;
+    answer.status = Some(if network { "denied" } else { "could_not_connect" }.to_owned());
+    answer.denied = network.then_some(true);
+    answer.reason = network.then(|| "network".to_owned());
+    answer.hostname =
+        network.then(|| failure.detail.split(": ").next().unwrap_or_default().to_owned());
+    answer.phase = Some(failure.phase.to_string());
+    answer.detail = Some(failure.detail.clone());
+    answer.hint = Some(failure.hint.clone());
+    // Nothing was written, so there is nothing to say about output.
+    answer.output = None;
+    answer.stderr_bytes = None;
+}
+
+/// A task as it stands at `now_ms`.
+pub(crate) fn status(task: &Task, config: &Config, now_ms: u64) -> StatusAnswer {
+    let elapsed = task.elapsed_ms(now_ms);
+    let max_ms = u64::try_from(task.limits.max_time.as_millis()).unwrap_or(u64::MAX).max(1);
+    let percent = match task.outcome {
+        Some(_) => 100,
+        None => (elapsed.saturating_mul(100) / max_ms).min(99),
+    };
+    let poll = config.inventory.host(&task.alias).map_or_else(
+        || sshepherd_model::Limits::default().progress_interval,
+        |host| config.policy.limits(host).progress_interval,
+    );
+    StatusAnswer {
+        task_id: Some(task.id.to_string()),
+        status: Some(task.status.to_string()),
+        keep_alive: Some(task.limits.result_ttl.as_secs()),
+        poll_frequency: Some(poll.as_secs().max(1)),
+        progress_percent: Some(percent),
+        elapsed_ms: Some(elapsed),
+        bytes_read: Some(task.output.bytes()),
+        output_lines_available: Some(task.output.lines),
+    }
+}
+
+/// The answer about a task that was stopped on request.
+pub(crate) fn stopped(finished: &Finished) -> CancelledAnswer {
+    let stopped = match &finished.outcome {
+        Outcome::Cancelled { stopped } | Outcome::TimedOut { stopped } => Some(*stopped),
+        Outcome::Exited { .. }
+        | Outcome::Signalled { .. }
+        | Outcome::NotStarted(_)
+        | Outcome::Lost { .. } => None,
+    };
+    let message = match stopped {
+        Some(Stopped::Unconfirmed) => {
+            "the task was stopped, but the end of its command was not seen: it may still run on the host"
+        }
+        Some(Stopped::Confirmed) | None => "the task was stopped",
+    };
+    CancelledAnswer {
+        task_id: Some(finished.task.id.to_string()),
+        cancelled: Some(true),
+        message: Some(message.to_owned()),
+        status: Some(finished.task.status.to_string()),
+        stopped: stopped.map(|stopped| word(stopped).to_owned()),
+    }
+}
+
+/// Milliseconds since the epoch, as the store counts.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How sure a stop is, in one word.
+pub(crate) fn word(stopped: Stopped) -> &'static str {
+    match stopped {
+        Stopped::Confirmed => "confirmed",
+        Stopped::Unconfirmed => "unconfirmed",
+    }
+}
+
+/// The answer about a command that did not become a task.
+pub(crate) fn could_not_start(alias: &Alias, request: &Request, refusal: &Refusal) -> RunAnswer {
+    let mut answer = RunAnswer {
+        alias: Some(alias.to_string()),
+        hash: Some(request.hash().to_string()),
+        safe_to_resend: Some(true),
+        ..RunAnswer::default()
+    };
+    if let Refusal::Denied(denial) = refusal {
+        answer.status = Some("denied".to_owned());
+        answer.denied = Some(true);
+        answer.reason = Some("policy".to_owned());
+        answer.command = Some(echo(request));
+        answer.denied_command = denial.command.as_deref().map(echo_part);
+        answer.detail = Some(denial.message.clone());
+        answer.hint = Some(denial.hint.clone());
+    } else {
+        let failure = super::Failure::from(refusal);
+        answer.status = failure.status;
+        answer.detail = failure.error;
+        answer.hint = failure.hint;
+    }
+    answer
+}
+
+/// The answer about a fan-out within `budget` bytes: when not every entry fits, those that failed are kept first.
+pub(crate) fn tagged(tag: &Tag, entries: Vec<RunAnswer>, budget: usize) -> TagAnswer {
+    let mut answer = TagAnswer {
+        tag: Some(tag.to_string()),
+        summary: Some(summary(&entries)),
+        results: Some(Vec::new()),
+        ..TagAnswer::default()
+    };
+    if entries.is_empty() {
+        answer.note =
+            Some(format!("no host has the tag {tag}; ssh://hosts lists every host with its tags"));
+        return answer;
+    }
+    // Room for `missing_results` and `note`, should they be needed.
+    let mut room = budget.saturating_sub(encoded(&answer) + 200);
+    let total = entries.len();
+    let mut order: Vec<(usize, RunAnswer)> = entries.into_iter().enumerate().collect();
+    order.sort_by_key(|(place, entry)| (succeeded(entry), *place));
+    let mut kept: Vec<(usize, RunAnswer)> = Vec::with_capacity(total);
+    for (place, entry) in order {
+        let size = encoded(&entry) + 1;
+        if size <= room || kept.is_empty() {
+            room = room.saturating_sub(size);
+            kept.push((place, entry));
+        }
+    }
+    kept.sort_by_key(|(place, _)| *place);
+    let missing = total - kept.len();
+    if missing > 0 {
+        answer.missing_results = Some(missing as u64);
+        answer.note = Some(format!(
+            "{missing} of {total} entries are left out to keep the answer small; run on a narrower tag to see them"
+        ));
+    }
+    answer.results = Some(kept.into_iter().map(|(_, entry)| entry).collect());
+    answer
+}
+
+fn succeeded(entry: &RunAnswer) -> bool {
+    entry.status.as_deref() == Some("completed")
+}
+
+fn summary(entries: &[RunAnswer]) -> TagSummary {
+    let mut summary = TagSummary { hosts: entries.len() as u64, ..TagSummary::default() };
+    for entry in entries {
+        match entry.status.as_deref() {
+            Some("completed") => summary.completed += 1,
+            Some("denied") => summary.denied += 1,
+            Some("could_not_connect") => summary.could_not_connect += 1,
+            Some(_) | None => summary.failed += 1,
+        }
+    }
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(alias: &str, status: &str) -> RunAnswer {
+        RunAnswer {
+            alias: Some(alias.to_owned()),
+            status: Some(status.to_owned()),
+            output: Some("x".repeat(100)),
+            ..RunAnswer::default()
+        }
+    }
+
+    #[test]
+    fn a_fan_out_that_does_not_fit_keeps_failures_and_counts_the_rest() {
+        let tag: Tag = "all".parse().unwrap();
+        let entries: Vec<RunAnswer> = (0..100)
+            .map(|i| entry(&format!("h{i}"), if i == 77 { "failed" } else { "completed" }))
+            .collect();
+        let answer = tagged(&tag, entries, 2048);
+        assert!(encoded(&answer) <= 2048, "{}", encoded(&answer));
+        let results = answer.results.clone().unwrap();
+        assert!(results.iter().any(|kept| kept.alias.as_deref() == Some("h77")));
+        assert_eq!(results.len() as u64 + answer.missing_results.unwrap(), 100);
+        assert_eq!(answer.summary.unwrap().completed, 99);
+    }
+
+    #[test]
+    fn a_tag_without_hosts_is_an_empty_list_with_a_note() {
+        let answer = tagged(&"none".parse().unwrap(), Vec::new(), 8192);
+        assert_eq!(answer.results.map(|results| results.len()), Some(0));
+        assert!(answer.note.unwrap().contains("no host has the tag none"));
+    }
+
+    #[test]
+    fn each_fate_is_told_apart() {
+        let mut answer = RunAnswer::default();
+        let failure = ConnectFailure {
+            phase: Phase::Auth,
+            detail: "publickey refused".to_owned(),
+            hint: "check the key".to_owned(),
+        };
+        fate(&mut answer, &Outcome::NotStarted(failure));
+        assert_eq!(answer.status.as_deref(), Some("could_not_connect"));
+        assert_eq!((answer.exit_code, answer.output), (None, None));
+        let mut answer = RunAnswer::default();
+        fate(&mut answer, &Outcome::TimedOut { stopped: Stopped::Unconfirmed });
+        assert_eq!(answer.timeout, Some(true));
+        assert_eq!(answer.stopped.as_deref(), Some("unconfirmed"));
+        assert!(answer.hint.unwrap().contains("may still run"));
+    }
+}

@@ -1,0 +1,82 @@
+//! A request that could not be understood or served: an answer with a way on, never a bare error.
+
+use sshepherd_engine::Refusal;
+use sshepherd_model::InvalidField;
+
+use super::answer;
+
+answer! {
+    /// What is wrong, where, and what to do.
+    Failure {
+        /// Always `error`.
+        status: String,
+        /// What is wrong.
+        error: String,
+        /// The parameter to blame.
+        field: String,
+        /// What to do next.
+        hint: String,
+        /// Configured aliases that look alike, nearest first.
+        near: Vec<String>,
+        /// The task asked about.
+        task_id: String,
+        /// Where that task is in its life.
+        task_status: String,
+    }
+}
+
+impl Failure {
+    /// An error with a way on.
+    pub(crate) fn new(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            status: Some("error".to_owned()),
+            error: Some(error.into()),
+            hint: Some(hint.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The same, about one task.
+    pub(crate) fn about(mut self, task_id: &sshepherd_model::TaskId) -> Self {
+        self.task_id = Some(task_id.to_string());
+        self
+    }
+}
+
+impl From<InvalidField> for Failure {
+    fn from(invalid: InvalidField) -> Self {
+        let hint = format!("correct {} and call again; nothing was run", invalid.field);
+        Self { field: Some(invalid.field.to_owned()), ..Self::new(invalid.to_string(), hint) }
+    }
+}
+
+impl From<&Refusal> for Failure {
+    /// Every reason but a denial, which has an answer of its own.
+    fn from(refusal: &Refusal) -> Self {
+        let error = refusal.to_string();
+        match refusal {
+            Refusal::UnknownHost { near, .. } => Self {
+                field: Some("alias".to_owned()),
+                near: (!near.is_empty()).then(|| near.iter().map(ToString::to_string).collect()),
+                ..Self::new(error, "ssh_list_hosts gives every alias")
+            },
+            Refusal::Denied(_) => Self::new(error, "ssh_plan shows which part is not allowed"),
+            Refusal::Busy(_) => Self::new(
+                error,
+                "nothing was run; wait for a task to end or stop one with ssh_cancel, then call again",
+            ),
+            Refusal::Audit(_) => Self::new(
+                error,
+                "tell the owner: the file named by audit.path in sshepherd.yml cannot be written",
+            ),
+            Refusal::Store(_) => {
+                Self::new(error, "ask for the task's status; tell the owner if it repeats")
+            }
+            Refusal::NoRandomness(_) => Self::new(error, "nothing was run; tell the owner"),
+            Refusal::NotReached => {
+                Self::new(error, "nothing was sent to this host; it is safe to call again")
+            }
+            Refusal::ShuttingDown => Self::new(error, "nothing was run; start the server again"),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Keeping answers within a byte budget, measured as JSON, because that is what reaches the reader.
+
+use serde::Serialize;
+
+/// The bytes that `value` takes as compact JSON; a value that cannot be written takes none.
+pub(crate) fn encoded<T: Serialize>(value: &T) -> usize {
+    serde_json::to_vec(value).map_or(0, |bytes| bytes.len())
+}
+
+/// Bytes of a host as text: what is not UTF-8 becomes U+FFFD.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The first `max` characters of a text that is for information only, with an ellipsis if any were left out.
+pub(crate) fn shorten(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_json_and_texts_are_cut_between_characters() {
+        assert_eq!(encoded(&"a\u{1}"), 9);
+        assert_eq!(shorten("äöü", 2), "äö…");
+        assert_eq!(shorten("äöü", 3), "äöü");
+        assert_eq!(lossy(b"a\xff"), "a\u{fffd}");
+    }
+}

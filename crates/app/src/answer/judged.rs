@@ -1,0 +1,85 @@
+//! From the policy's values to wire shapes: the only room here that knows what a judgement looks like.
+
+use serde_json::{Value, json};
+use sshepherd_engine::{Config, Preview};
+use sshepherd_model::{Alias, Host, Request};
+
+use super::{Limits, PlanAnswer, PlannedCommand, PolicyLimits, encoded, shorten};
+
+/// Longest command text that is repeated in an answer, in characters; the asker knows the rest.
+const ECHO_CHARS: usize = 400;
+
+/// A command as it is repeated in answers.
+pub(crate) fn echo(request: &Request) -> String {
+    shorten(request.command(), ECHO_CHARS)
+}
+
+/// Part of a command as it is repeated in answers.
+pub(super) fn echo_part(text: &str) -> String {
+    shorten(text, ECHO_CHARS)
+}
+
+/// The answer about a planned command, at most about `budget` bytes.
+pub(crate) fn planned(
+    alias: &Alias,
+    request: &Request,
+    preview: &Preview,
+    budget: usize,
+) -> PlanAnswer {
+    let explanation = &preview.explanation;
+    let mut answer = PlanAnswer {
+        alias: Some(alias.to_string()),
+        command: Some(echo(request)),
+        hash: Some(request.hash().to_string()),
+        allowed: Some(preview.allowed()),
+        limits: Some(Limits::from(&explanation.limits)),
+        raw_shell: explanation.raw_shell.then_some(true),
+        would_send: explanation.wire.as_deref().map(echo_part),
+        ..PlanAnswer::default()
+    };
+    if let Some(denial) = &explanation.denial {
+        answer.why = Some(denial.message.clone());
+        answer.hint = Some(denial.hint.clone());
+        answer.denied_command = denial.command.as_deref().map(echo_part);
+    }
+    match &preview.addresses {
+        Ok(addresses) => {
+            answer.addresses = Some(addresses.iter().map(ToString::to_string).collect());
+        }
+        Err(failure) if answer.why.is_none() => {
+            answer.why = Some(failure.to_string());
+            answer.hint = Some(failure.hint.clone());
+        }
+        Err(_) => {}
+    }
+    let mut room = budget.saturating_sub(encoded(&answer) + 32);
+    let mut commands = Vec::new();
+    for part in &explanation.commands {
+        let part = PlannedCommand {
+            command: echo_part(&part.text),
+            allowed: part.allowed,
+            by: part.by.clone(),
+        };
+        let size = encoded(&part) + 1;
+        if size > room {
+            break;
+        }
+        room -= size;
+        commands.push(part);
+    }
+    answer.commands = Some(commands).filter(|commands| !commands.is_empty());
+    answer
+}
+
+/// What may be done on `host`: limits and a sample of what the policy allows.
+pub(crate) fn capabilities(config: &Config, host: &Host) -> Value {
+    json!({
+        "alias": host.alias.to_string(),
+        "policy_limits": PolicyLimits::from(&config.policy.limits(host)),
+        "allowed_sample": config.policy.samples(host, SAMPLES),
+        "note": "ssh_plan judges a command exactly; what no rule allows is denied, and deny wins over allow",
+    })
+}
+
+/// Patterns shown of what a host allows: enough to see the kind of work, not the whole policy.
+const SAMPLES: usize = 20;

@@ -1,0 +1,42 @@
+//! The wire shapes that the command line's `--json` and the MCP server share: flat objects, absent fields left out.
+//!
+//! One type a tool result: it covers every variant (done, denied, could not connect) with optional fields, because agents
+//! and scripts read flat objects best. Rooms: [`run`], [`task`], [`host`], [`plan`], [`reload`], [`failure`] (a request
+//! that could not be understood or served), [`build`] and [`judged`] (from the engine's and the policy's values to these
+//! shapes), [`fit`] (byte budgets).
+
+mod build;
+mod failure;
+mod fit;
+mod host;
+mod judged;
+mod plan;
+mod reload;
+mod run;
+mod task;
+
+pub(crate) use build::{Report, could_not_start, finished, now_ms, status, stopped, tagged};
+pub(crate) use failure::Failure;
+pub(crate) use fit::{encoded, lossy, shorten};
+pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits};
+pub(crate) use judged::{capabilities, echo, planned};
+pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
+pub(crate) use reload::ReloadAnswer;
+pub(crate) use run::{RunAnswer, TagAnswer, TagSummary};
+pub(crate) use task::{CancelledAnswer, OutputAnswer, StartedAnswer, StatusAnswer};
+
+/// A result type whose fields are all optional and left out when absent.
+macro_rules! answer {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
+        pub(crate) struct $name {
+            $(
+                $(#[$field_meta])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub(crate) $field: Option<$type>,
+            )*
+        }
+    };
+}
+pub(crate) use answer;

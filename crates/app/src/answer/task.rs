@@ -1,0 +1,99 @@
+//! Tasks: started, asked about, read, stopped.
+
+use super::answer;
+
+answer! {
+    /// A task that was just started, or the reason why none was.
+    StartedAnswer {
+        /// Id for the task tools.
+        task_id: String,
+        /// `pending`, or `denied`.
+        status: String,
+        /// Seconds the result is kept after the end.
+        #[serde(rename = "keepAlive")]
+        keep_alive: u64,
+        /// Seconds to wait between two questions about it.
+        #[serde(rename = "pollFrequency")]
+        poll_frequency: u64,
+        /// The host.
+        alias: String,
+        /// The command as asked for.
+        command: String,
+        /// First 16 hex digits of the SHA-256 of the command.
+        hash: String,
+        /// Who denied it.
+        reason: String,
+        /// The part of a chain that is to blame for a denial.
+        denied_command: String,
+        /// What happened, in words.
+        detail: String,
+        /// What to do next.
+        hint: String,
+    }
+}
+
+answer! {
+    /// A task as it stands.
+    StatusAnswer {
+        /// The task.
+        task_id: String,
+        /// pending, running, completed, failed, cancelled or timeout
+        status: String,
+        /// Seconds the result is kept after the end.
+        #[serde(rename = "keepAlive")]
+        keep_alive: u64,
+        /// Seconds to wait between two questions about it.
+        #[serde(rename = "pollFrequency")]
+        poll_frequency: u64,
+        /// 100 once it has ended; until then elapsed time over the limit, at most 99.
+        progress_percent: u64,
+        /// Milliseconds since it was accepted, or until it ended.
+        elapsed_ms: u64,
+        /// Bytes of output so far.
+        bytes_read: u64,
+        /// Lines of output so far.
+        output_lines_available: u64,
+    }
+}
+
+answer! {
+    /// Output of a task: its last lines, or one page from a cursor on.
+    OutputAnswer {
+        /// The task.
+        task_id: String,
+        /// Where it is in its life.
+        status: String,
+        /// The lines, oldest first. With a cursor the last may be unfinished.
+        output_lines: Vec<String>,
+        /// Lines that came so far.
+        total_lines: u64,
+        /// There is more: before these lines, or with a cursor after them.
+        has_more: bool,
+        /// The first line lacks its beginning.
+        first_line_cut: bool,
+        /// Where to go on reading; everything before it has been seen or counted as missing.
+        cursor: u64,
+        /// Bytes before this page that were not kept.
+        missing_bytes: u64,
+        /// Bytes of output so far.
+        total_bytes: u64,
+        /// The task has ended and everything has been read.
+        end: bool,
+    }
+}
+
+answer! {
+    /// What came of asking to stop a task.
+    CancelledAnswer {
+        /// The task.
+        task_id: String,
+        /// It has ended because of this.
+        cancelled: bool,
+        /// What happened, in words.
+        message: String,
+        /// Where it is in its life now.
+        status: String,
+        /// Whether its end on the host was seen: `confirmed` or `unconfirmed`.
+        stopped: String,
+    }
+}

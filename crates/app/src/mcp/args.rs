@@ -1,0 +1,210 @@
+//! What tools are called with: read leniently (a number or a boolean may come as text, and text as a number), checked by
+//! the model's own rules, and refused with the field's name.
+
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use serde_json::Value;
+use sshepherd_model::{InvalidField, Request};
+
+/// Most lines that one answer may ask for (seed rule: 1 to 1000).
+const MAX_LINES: u64 = 1000;
+/// Lines when the caller does not say (seed rule).
+const DEFAULT_LINES: u64 = 50;
+
+/// Takes no parameters.
+#[derive(JsonSchema)]
+pub(super) struct None {}
+
+/// One host.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OnAlias {
+    alias: String,
+}
+
+/// One task.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OnTask {
+    task_id: String,
+}
+
+/// A command for one host.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OnHost {
+    alias: String,
+    command: String,
+    /// Working folder
+    cwd: Option<String>,
+    /// Variables to set
+    env: Option<std::collections::BTreeMap<String, String>>,
+    /// Standard input; closed without it
+    stdin: Option<String>,
+}
+
+/// A command for every host of a tag.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OnTag {
+    tag: String,
+    command: String,
+    cwd: Option<String>,
+    env: Option<std::collections::BTreeMap<String, String>>,
+    stdin: Option<String>,
+}
+
+/// Output of a task.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OfOutput {
+    task_id: String,
+    /// Last lines to show; 50
+    #[schemars(range(min = 1, max = 1000))]
+    max_lines: Option<u64>,
+    /// Read on from here instead: 0, or `cursor` of an answer
+    cursor: Option<u64>,
+    max_bytes: Option<u64>,
+}
+
+/// The parameters of one call.
+pub(super) struct Args(JsonObject);
+
+/// What part of the output was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The last lines.
+    Tail {
+        /// How many, 1 to 1000.
+        lines: usize,
+    },
+    /// One page.
+    From {
+        /// Byte offset.
+        cursor: u64,
+    },
+}
+
+impl Args {
+    /// The parameters as they came.
+    pub(super) fn new(object: JsonObject) -> Self {
+        Self(object)
+    }
+
+    /// A required field, by its own rule.
+    pub(super) fn need<T: std::str::FromStr<Err = InvalidField>>(
+        &self,
+        field: &'static str,
+    ) -> Result<T, InvalidField> {
+        self.text(field)?.ok_or_else(|| InvalidField::new(field, "is missing"))?.parse()
+    }
+
+    /// The command with its surroundings.
+    pub(super) fn request(&self) -> Result<Request, InvalidField> {
+        let command =
+            self.text("command")?.ok_or_else(|| InvalidField::new("command", "is missing"))?;
+        let mut request = Request::new(&command)?;
+        request.cwd = self.text("cwd")?;
+        request.env = self.env()?;
+        request.stdin = self.text("stdin")?;
+        Ok(request)
+    }
+
+    /// Which part of a task's output is wanted.
+    pub(super) fn part(&self) -> Result<Part, InvalidField> {
+        if let Some(cursor) = self.number("cursor")? {
+            return Ok(Part::From { cursor });
+        }
+        let lines = self.number("max_lines")?.unwrap_or(DEFAULT_LINES);
+        if !(1..=MAX_LINES).contains(&lines) {
+            return Err(InvalidField::new(
+                "max_lines",
+                format!("is {lines}; 1 to {MAX_LINES} are allowed"),
+            ));
+        }
+        Ok(Part::Tail { lines: usize::try_from(lines).unwrap_or(usize::MAX) })
+    }
+
+    /// Most bytes wanted, never more than `most`.
+    pub(super) fn max_bytes(&self, most: usize) -> Result<usize, InvalidField> {
+        match self.number("max_bytes")? {
+            Some(0) => Err(InvalidField::new("max_bytes", "must be at least 1")),
+            Some(wanted) => Ok(usize::try_from(wanted).unwrap_or(most).min(most)),
+            Option::None => Ok(most),
+        }
+    }
+
+    fn text(&self, field: &'static str) -> Result<Option<String>, InvalidField> {
+        match self.0.get(field) {
+            Option::None | Some(Value::Null) => Ok(Option::None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(InvalidField::new(field, "must be a string"))
+            }
+        }
+    }
+
+    fn number(&self, field: &'static str) -> Result<Option<u64>, InvalidField> {
+        let wrong = || InvalidField::new(field, "must be a whole number, 0 or more");
+        match self.0.get(field) {
+            Option::None | Some(Value::Null) => Ok(Option::None),
+            Some(Value::Number(number)) => number.as_u64().map(Some).ok_or_else(wrong),
+            Some(Value::String(text)) => text.trim().parse().map(Some).map_err(|_| wrong()),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(wrong()),
+        }
+    }
+
+    fn env(&self) -> Result<Vec<(String, String)>, InvalidField> {
+        let wrong = || InvalidField::new("env", "must be an object of strings");
+        match self.0.get("env") {
+            Option::None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Object(map)) => map
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::String(text) => Ok((name.clone(), text.clone())),
+                    Value::Number(number) => Ok((name.clone(), number.to_string())),
+                    Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                        Err(wrong())
+                    }
+                })
+                .collect(),
+            Some(Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_)) => {
+                Err(wrong())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use sshepherd_model::Alias;
+
+    fn args(value: Value) -> Args {
+        Args::new(value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn values_are_read_leniently_and_trimmed() {
+        let args = args(
+            json!({"alias": " web-1 ", "command": " uptime\n", "max_lines": "7", "env": {"N": 3}}),
+        );
+        assert_eq!(args.need::<Alias>("alias").unwrap().as_str(), "web-1");
+        let request = args.request().unwrap();
+        assert_eq!(request.command(), "uptime");
+        assert_eq!(request.env, [("N".to_owned(), "3".to_owned())]);
+        assert_eq!(args.part().unwrap(), Part::Tail { lines: 7 });
+    }
+
+    #[test]
+    fn a_bad_value_is_told_with_its_field() {
+        let bad = args(json!({"command": {}, "max_lines": 0, "max_bytes": -1, "env": []}));
+        assert_eq!(bad.need::<Alias>("alias").unwrap_err().field, "alias");
+        assert_eq!(bad.request().unwrap_err().field, "command");
+        assert_eq!(bad.part().unwrap_err().field, "max_lines");
+        assert_eq!(bad.max_bytes(10).unwrap_err().field, "max_bytes");
+        assert_eq!(args(json!({"max_lines": 1001})).part().unwrap_err().field, "max_lines");
+    }
+}

@@ -1,0 +1,118 @@
+//! What a client may read: the hosts, and what may be done on each. Never a credential, only its name.
+//!
+//! A resource is read by a client's own choice, so it is whole: the byte budget of tool answers does not apply.
+
+use rmcp::ErrorData;
+use rmcp::model::{
+    ListResourceTemplatesResult, ListResourcesResult, ReadResourceResult, Resource,
+    ResourceContents, ResourceTemplate,
+};
+use serde_json::{Value, json};
+use sshepherd_engine::Config;
+use sshepherd_model::{Alias, Host};
+
+use crate::answer::{self, PolicyLimits};
+
+/// Hosts in one page of the list.
+const PAGE: usize = 100;
+const JSON: &str = "application/json";
+
+/// Every host as a resource, in pages; the cursor is the number of hosts before the page.
+pub(super) fn list(
+    config: &Config,
+    cursor: Option<&str>,
+) -> Result<ListResourcesResult, ErrorData> {
+    let start: usize = match cursor {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| {
+            ErrorData::invalid_params("cursor: is not one that this server gave", None)
+        })?,
+    };
+    let hosts = config.inventory.hosts();
+    let mut resources = Vec::new();
+    if start == 0 {
+        resources.push(
+            Resource::new("ssh://hosts", "hosts")
+                .with_title("All hosts")
+                .with_description("Every configured host with its address and tags")
+                .with_mime_type(JSON),
+        );
+    }
+    resources.extend(hosts.iter().skip(start).take(PAGE).map(|host| {
+        Resource::new(format!("ssh://host/{}", host.alias), host.alias.to_string())
+            .with_description(host.description.clone())
+            .with_mime_type(JSON)
+    }));
+    let next = start.saturating_add(PAGE);
+    let mut result = ListResourcesResult::with_all_items(resources);
+    result.next_cursor = (next < hosts.len()).then(|| next.to_string());
+    Ok(result)
+}
+
+/// What can be read of each host.
+pub(super) fn templates() -> ListResourceTemplatesResult {
+    let template = |uri: &str, name: &str, description: &str| {
+        ResourceTemplate::new(uri, name).with_description(description).with_mime_type(JSON)
+    };
+    ListResourceTemplatesResult::with_all_items(vec![
+        template("ssh://host/{alias}", "host", "One host: address, tags, limits"),
+        template("ssh://host/{alias}/tags", "host-tags", "The tags of one host"),
+        template(
+            "ssh://host/{alias}/capabilities",
+            "host-capabilities",
+            "What may be done on one host: limits and a sample of what the policy allows",
+        ),
+    ])
+}
+
+/// The content of one resource.
+pub(super) fn read(config: &Config, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    let content = if uri == "ssh://hosts" {
+        let hosts: Vec<Value> = config.inventory.hosts().iter().map(|host| brief(host)).collect();
+        json!({"count": hosts.len(), "hosts": hosts})
+    } else {
+        of_host(config, uri)?
+    };
+    let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
+    Ok(ReadResourceResult::new(vec![contents]))
+}
+
+fn of_host(config: &Config, uri: &str) -> Result<Value, ErrorData> {
+    let missing = || {
+        let data = json!({"uri": uri});
+        ErrorData::resource_not_found("no such resource; ssh://hosts lists every host", Some(data))
+    };
+    let path = uri.strip_prefix("ssh://host/").ok_or_else(missing)?;
+    let (alias, rest) =
+        path.split_once('/').map_or((path, None), |(alias, rest)| (alias, Some(rest)));
+    let alias: Alias = alias.parse().map_err(|_| missing())?;
+    let host = config.inventory.host(&alias).ok_or_else(missing)?;
+    match rest {
+        None => {
+            let mut value = brief(host);
+            if let Value::Object(fields) = &mut value {
+                let limits = PolicyLimits::from(&config.policy.limits(host));
+                fields.insert("credentials".to_owned(), json!(host.credentials.to_string()));
+                fields.insert("policy_limits".to_owned(), json!(limits));
+            }
+            Ok(value)
+        }
+        Some("tags") => Ok(json!({"alias": host.alias.to_string(), "tags": tags(host)})),
+        Some("capabilities") => Ok(answer::capabilities(config, host)),
+        Some(_) => Err(missing()),
+    }
+}
+
+fn brief(host: &Host) -> Value {
+    json!({
+        "alias": host.alias.to_string(),
+        "host": host.address,
+        "port": host.port,
+        "tags": tags(host),
+        "description": host.description,
+    })
+}
+
+fn tags(host: &Host) -> Vec<String> {
+    host.tags.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,88 @@
+//! Tools about the server and its hosts; they contact nothing.
+
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::{CallToolResult, JsonObject};
+use rmcp::{tool, tool_router};
+use sshepherd_engine::Refusal;
+use sshepherd_model::Alias;
+
+use crate::answer::{Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, encoded};
+use crate::mcp::args::{Args, None as NoArgs, OnAlias};
+use crate::mcp::reply::{done, failed, invalid};
+use crate::mcp::schema;
+use crate::mcp::server::Server;
+
+#[tool_router(router = hosts_router, vis = "pub(in crate::mcp)")]
+impl Server {
+    #[tool(
+        description = "Whether this server is up. Contacts no host.",
+        input_schema = schema::input::<NoArgs>(),
+        output_schema = schema::output::<PingAnswer>(),
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
+    async fn ssh_ping(&self) -> CallToolResult {
+        done(&PingAnswer { status: "pong", version: env!("CARGO_PKG_VERSION") })
+    }
+
+    #[tool(
+        description = "All host aliases.",
+        input_schema = schema::input::<NoArgs>(),
+        output_schema = schema::output::<HostListAnswer>(),
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
+    async fn ssh_list_hosts(&self) -> CallToolResult {
+        let config = self.engine.config();
+        let mut answer = HostListAnswer::default();
+        let mut room = self.settings.answer_bytes.saturating_sub(200);
+        for host in config.inventory.hosts() {
+            let alias = host.alias.to_string();
+            let size = encoded(&alias) + 1;
+            if size > room {
+                break;
+            }
+            room -= size;
+            answer.hosts.push(alias);
+        }
+        let missing = config.inventory.hosts().len() - answer.hosts.len();
+        if missing > 0 {
+            answer.missing_hosts = Some(missing as u64);
+            answer.hint = Some(
+                "the resource ssh://hosts has every host; ssh_run_on_tag reaches groups".to_owned(),
+            );
+        }
+        done(&answer)
+    }
+
+    #[tool(
+        description = "A host's address, tags and limits.",
+        input_schema = schema::input::<OnAlias>(),
+        output_schema = schema::output::<HostAnswer>(),
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
+    async fn ssh_describe_host(&self, Parameters(args): Parameters<JsonObject>) -> CallToolResult {
+        let alias: Alias = match Args::new(args).need("alias") {
+            Ok(alias) => alias,
+            Err(error) => return invalid(error),
+        };
+        match self.describe(&alias) {
+            Ok(answer) => done(&answer),
+            Err(refusal) => failed(&Failure::from(&refusal)),
+        }
+    }
+}
+
+impl Server {
+    fn describe(&self, alias: &Alias) -> Result<HostAnswer, Refusal> {
+        let config = self.engine.config();
+        let host = self.engine.host(alias)?;
+        Ok(HostAnswer {
+            alias: Some(host.alias.to_string()),
+            host: Some(host.address.clone()),
+            port: Some(host.port),
+            credentials: Some(host.credentials.to_string()),
+            tags: Some(host.tags.iter().map(ToString::to_string).collect()),
+            description: Some(host.description.clone()),
+            policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),
+        })
+    }
+}
