@@ -1,0 +1,59 @@
+//! Commands with the verdict that a policy should give, one JSON object a line.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sshepherd_model::{Host, Request};
+
+use crate::policy::Policy;
+
+/// One case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// The command.
+    pub command: String,
+    /// The right verdict.
+    pub expect: Expect,
+    /// Why it is right.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// A verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    /// It may run.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+/// A case that came out wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    /// The verdict that the policy gives.
+    pub got: Expect,
+    /// What decided: a denial's message, or the deciding rules.
+    pub because: String,
+}
+
+/// Judges one case for `host`. A command whose shape is refused before any policy counts as denied.
+#[must_use]
+pub fn judge_case(policy: &Policy, host: &Arc<Host>, case: &Case) -> Option<Mismatch> {
+    let (got, because) = match Request::new(&case.command) {
+        Err(invalid) => (Expect::Deny, invalid.to_string()),
+        Ok(request) => {
+            let explanation = policy.explain(host, &request);
+            match explanation.denial {
+                Some(denial) => (Expect::Deny, denial.message),
+                None => {
+                    let by: Vec<String> =
+                        explanation.commands.into_iter().filter_map(|part| part.by).collect();
+                    (Expect::Allow, format!("allowed by {}", by.join(", ")))
+                }
+            }
+        }
+    };
+    (got != case.expect).then_some(Mismatch { got, because })
+}

@@ -1,0 +1,6 @@
+//! Filters.
+/// Check.
+#[must_use]
+pub fn check(_argv: &[String]) -> Option<Result<(), String>> {
+    None
+}

@@ -1,0 +1,202 @@
+//! Judgements by example: what seed rules admit, and what they no longer do.
+
+use std::sync::Arc;
+
+use sshepherd_model::{Host, LoginShell, Request};
+
+use super::{DenialReason, Verdict};
+use crate::rule::{Action, Grants, Position, Rule};
+use crate::{Dialect, Glob, LimitTable, NetworkPolicy, Policy};
+
+fn globs(list: &[&str]) -> Vec<Glob> {
+    list.iter().map(|text| Glob::new(text).unwrap()).collect()
+}
+
+fn rule(action: Action, commands: &[&str]) -> Rule {
+    Rule {
+        id: commands.join(","),
+        why: None,
+        position: Position { file: "policy.yml".to_owned(), line: 7 },
+        action,
+        aliases: Vec::new(),
+        tags: Vec::new(),
+        commands: globs(commands),
+        shell_unrestricted: false,
+        grants: Grants::default(),
+    }
+}
+
+fn allow(commands: &[&str]) -> Rule {
+    rule(Action::Allow, commands)
+}
+
+fn deny(commands: &[&str]) -> Rule {
+    rule(Action::Deny, commands)
+}
+
+fn policy(rules: Vec<Rule>) -> Policy {
+    Policy::new(rules, LimitTable::default(), NetworkPolicy::default(), Dialect::default())
+}
+
+fn host() -> Arc<Host> {
+    Arc::new(Host {
+        alias: "web1".parse().unwrap(),
+        address: "web1.example".to_owned(),
+        port: 22,
+        credentials: "ops".parse().unwrap(),
+        tags: vec!["web".parse().unwrap()],
+        description: String::new(),
+        login_shell: LoginShell::Posix,
+    })
+}
+
+fn wire(policy: &Policy, command: &str) -> Result<String, DenialReason> {
+    judge(policy, &Request::new(command).unwrap())
+}
+
+fn judge(policy: &Policy, request: &Request) -> Result<String, DenialReason> {
+    let explained = policy.explain(&host(), request);
+    match policy.judge(&host(), request) {
+        Verdict::Allow(permit) => {
+            assert!(explained.allowed);
+            assert_eq!(explained.wire.as_deref(), Some(permit.parts().wire.as_str()));
+            Ok(permit.into_parts().wire)
+        }
+        Verdict::Deny(denial) => {
+            assert_eq!(explained.denial.as_ref(), Some(&denial));
+            Err(denial.reason)
+        }
+    }
+}
+
+#[test]
+fn seed_defect_7_a_glob_matches_one_command_not_the_line() {
+    let policy = policy(vec![allow(&["uptime*"])]);
+    assert_eq!(wire(&policy, "uptime -p").unwrap(), "uptime -p");
+    assert_eq!(wire(&policy, "uptime; rm -rf ~"), Err(DenialReason::NotUnderstood));
+    assert_eq!(wire(&policy, "uptime; rm -rf x"), Err(DenialReason::NoRule));
+    assert_eq!(wire(&policy, "uptime && id"), Err(DenialReason::NoRule));
+    assert_eq!(wire(&policy, "'uptime;id'"), Err(DenialReason::NotUnderstood));
+}
+
+#[test]
+fn seed_defect_7_a_later_allow_does_not_undo_a_deny() {
+    let policy = policy(vec![deny(&["systemctl stop *"]), allow(&["systemctl *"])]);
+    assert_eq!(wire(&policy, "systemctl status nginx").unwrap(), "systemctl status nginx");
+    assert_eq!(wire(&policy, "systemctl stop nginx"), Err(DenialReason::DenyRule));
+    assert_eq!(wire(&policy, "/usr/bin/systemctl stop nginx"), Err(DenialReason::DenyRule));
+    assert_eq!(wire(&policy, "uptime; systemctl 'stop' nginx"), Err(DenialReason::DenyRule));
+}
+
+#[test]
+fn nothing_is_allowed_without_a_rule() {
+    assert_eq!(wire(&Policy::default(), "uptime"), Err(DenialReason::NoRule));
+}
+
+#[test]
+fn what_is_sent_is_the_quoted_form_of_what_was_judged() {
+    let policy = policy(vec![allow(&["tail -n * /var/log/*", "df -h*"])]);
+    assert_eq!(
+        wire(&policy, "tail  -n 5\t\"/var/log/my app.log\" 2>/dev/null&&df -h").unwrap(),
+        "tail -n 5 '/var/log/my app.log' 2>/dev/null && df -h"
+    );
+}
+
+#[test]
+fn denied_texts_are_found_through_quotes_and_blanks() {
+    let policy = policy(vec![allow(&["*"])]);
+    for command in ["rm -rf /x", "rm  -rf   /x", "rm '-rf' /x", "echo reboot", "'rm' -r\"f\" /"] {
+        assert_eq!(wire(&policy, command), Err(DenialReason::DeniedText), "{command}");
+    }
+}
+
+#[test]
+fn a_rule_after_a_pipe_needs_standard_input() {
+    let mut reader = allow(&["jq .*"]);
+    let without = policy(vec![allow(&["ps aux"]), reader.clone()]);
+    assert_eq!(wire(&without, "ps aux | jq .a"), Err(DenialReason::PipedInput));
+    reader.grants.stdin = true;
+    let with = policy(vec![allow(&["ps aux"]), reader]);
+    assert_eq!(wire(&with, "ps aux | jq .a").unwrap(), "ps aux | jq .a");
+}
+
+#[test]
+fn surroundings_need_a_grant_and_are_quoted() {
+    let mut rule = allow(&["make *"]);
+    let mut request = Request::new("make all || true").unwrap();
+    request.cwd = Some("/srv/my app".to_owned());
+    request.env = vec![("BUILD".to_owned(), "it's ~".to_owned())];
+    rule.commands = globs(&["make *", "true"]);
+    assert_eq!(judge(&policy(vec![rule.clone()]), &request), Err(DenialReason::NotGranted));
+    rule.grants = Grants { cwd: globs(&["/srv/*"]), env: globs(&["BUILD*"]), stdin: false };
+    assert_eq!(
+        judge(&policy(vec![rule.clone()]), &request).unwrap(),
+        "cd -- '/srv/my app' && export BUILD='it'\\''s ~' && { make all || true\n}"
+    );
+    for cwd in ["/srv/../etc", "srv", "/srv//x", "/srv/x/", "/etc"] {
+        request.cwd = Some(cwd.to_owned());
+        assert_eq!(
+            judge(&policy(vec![rule.clone()]), &request),
+            Err(DenialReason::NotGranted),
+            "{cwd}"
+        );
+    }
+    request.cwd = None;
+    rule.grants.env = globs(&["*"]);
+    for name in ["LD_PRELOAD", "PATH", "BASH_ENV", "SYSTEMD_PAGER", "A B", "1A", ""] {
+        request.env = vec![(name.to_owned(), "x".to_owned())];
+        assert_eq!(
+            judge(&policy(vec![rule.clone()]), &request),
+            Err(DenialReason::NotGranted),
+            "{name}"
+        );
+    }
+    rule.grants.env = globs(&["PATH"]);
+    request.env = vec![("PATH".to_owned(), "/opt/bin".to_owned())];
+    assert!(judge(&policy(vec![rule]), &request).is_ok());
+}
+
+#[test]
+fn an_unrestricted_shell_sends_the_raw_line_and_says_so() {
+    let mut open = allow(&["*"]);
+    open.shell_unrestricted = true;
+    let policy = policy(vec![allow(&["uptime"]), open, deny(&["halt*"])]);
+    let raw = "for i in 1 2; do echo $i; done\nid > /tmp/x";
+    let request = Request::new(raw).unwrap();
+    let Verdict::Allow(permit) = policy.judge(&host(), &request) else { panic!("denied") };
+    assert!(permit.parts().raw_shell);
+    assert_eq!(permit.parts().wire, raw);
+    // What ordinary rules allow goes the ordinary way.
+    let Verdict::Allow(permit) = policy.judge(&host(), &Request::new("uptime").unwrap()) else {
+        panic!("denied")
+    };
+    assert!(!permit.parts().raw_shell);
+    for hidden in ["halt", "/sbin/halt -p; id", "echo $(halt -p)", "id\nhalt", "true&&halt -p"] {
+        let denied = wire(&policy, hidden);
+        assert_eq!(denied, Err(DenialReason::DenyRule), "{hidden}");
+    }
+}
+
+#[test]
+fn redirections_can_be_switched_off() {
+    let strict = Policy::new(
+        vec![allow(&["uptime"])],
+        LimitTable::default(),
+        NetworkPolicy::default(),
+        Dialect { filters: true, harmless_redirections: false },
+    );
+    assert_eq!(wire(&strict, "uptime 2>&1"), Err(DenialReason::Redirection));
+    assert_eq!(wire(&policy(vec![allow(&["uptime"])]), "uptime 2>&1").unwrap(), "uptime 2>&1");
+}
+
+#[test]
+fn a_rule_speaks_only_of_its_hosts() {
+    let mut other = allow(&["uptime"]);
+    other.aliases = globs(&["db*"]);
+    assert_eq!(wire(&policy(vec![other.clone()]), "uptime"), Err(DenialReason::NoRule));
+    other.aliases = globs(&["web*"]);
+    other.tags = globs(&["db"]);
+    assert_eq!(wire(&policy(vec![other.clone()]), "uptime"), Err(DenialReason::NoRule));
+    other.tags = globs(&["web"]);
+    assert!(wire(&policy(vec![other]), "uptime").is_ok());
+}

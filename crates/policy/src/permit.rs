@@ -1,0 +1,75 @@
+//! The proof that a request was judged and may run. Only the judge makes one.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use sshepherd_model::{CommandHash, Host, Limits};
+
+use crate::rule::RuleRef;
+
+/// Who let one simple command through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// A rule of the owner's.
+    Rule(RuleRef),
+    /// The closed set of filters, after a pipe.
+    Filter(String),
+}
+
+impl Decision {
+    /// The rule's id, or `filter:` and its name.
+    #[must_use]
+    pub fn by(&self) -> String {
+        match self {
+            Self::Rule(rule) => rule.id.clone(),
+            Self::Filter(name) => format!("filter:{name}"),
+        }
+    }
+}
+
+/// May run, once: it is not `Clone`, and taking it apart consumes it.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    parts: PermitParts,
+}
+
+/// What a permit holds.
+#[derive(Debug)]
+pub struct PermitParts {
+    /// The host it was judged for.
+    pub host: Arc<Host>,
+    /// The caller's trimmed command.
+    pub command: String,
+    /// Its hash.
+    pub hash: CommandHash,
+    /// The exact text to send.
+    pub wire: String,
+    /// Standard input, if granted and given.
+    pub stdin: Option<String>,
+    /// The limits in force.
+    pub limits: Limits,
+    /// Who let each simple command through.
+    pub decisions: Vec<Decision>,
+    /// Whether the raw text goes to a full shell.
+    pub raw_shell: bool,
+}
+
+impl Permit {
+    pub(crate) fn new(parts: PermitParts) -> Self {
+        Self { parts }
+    }
+
+    /// What it holds, without using it up.
+    #[must_use]
+    pub fn parts(&self) -> &PermitParts {
+        &self.parts
+    }
+
+    /// Uses the permit up.
+    #[must_use]
+    pub fn into_parts(self) -> PermitParts {
+        self.parts
+    }
+}

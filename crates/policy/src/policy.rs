@@ -1,0 +1,91 @@
+//! The owner's whole policy as one value.
+
+use sshepherd_model::{Host, Limits};
+
+use crate::limit::LimitTable;
+use crate::network::NetworkPolicy;
+use crate::rule::{Action, Rule};
+
+/// What is understood beyond plain lists of commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// Pure filters after a pipe need no rule.
+    pub filters: bool,
+    /// Redirections that touch nothing are let through.
+    pub harmless_redirections: bool,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { filters: true, harmless_redirections: true }
+    }
+}
+
+/// Rules, limits and networks. Without rules it denies everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    limits: LimitTable,
+    network: NetworkPolicy,
+    dialect: Dialect,
+}
+
+impl Policy {
+    /// A policy of checked values.
+    #[must_use]
+    pub fn new(
+        rules: Vec<Rule>,
+        limits: LimitTable,
+        network: NetworkPolicy,
+        dialect: Dialect,
+    ) -> Self {
+        Self { rules, limits, network, dialect }
+    }
+
+    /// The rules in file order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The network policy.
+    #[must_use]
+    pub fn network(&self) -> &NetworkPolicy {
+        &self.network
+    }
+
+    /// The dialect.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The table of limits.
+    #[must_use]
+    pub fn limit_table(&self) -> &LimitTable {
+        &self.limits
+    }
+
+    /// The limits in force for `host`.
+    #[must_use]
+    pub fn limits(&self, host: &Host) -> Limits {
+        self.limits.of(host)
+    }
+
+    /// At most `most` patterns of what `host` allows, in file order, each once.
+    #[must_use]
+    pub fn samples(&self, host: &Host, most: usize) -> Vec<String> {
+        let mut samples: Vec<String> = Vec::new();
+        let allowing =
+            self.rules.iter().filter(|rule| rule.action == Action::Allow && rule.covers(host));
+        for glob in allowing.flat_map(|rule| &rule.commands) {
+            if samples.len() == most {
+                break;
+            }
+            if !samples.iter().any(|sample| sample == glob.as_str()) {
+                samples.push(glob.as_str().to_owned());
+            }
+        }
+        samples
+    }
+}

@@ -1,0 +1,170 @@
+//! What the recogniser understood, and the one text that means exactly that in every POSIX shell.
+
+use std::fmt::Write;
+
+/// How a pipeline follows the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joiner {
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+    /// `;`
+    Then,
+}
+
+impl Joiner {
+    fn text(self) -> &'static str {
+        match self {
+            Self::And => " && ",
+            Self::Or => " || ",
+            Self::Then => "; ",
+        }
+    }
+}
+
+/// A redirection that can neither write nor read anything of the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirection {
+    /// `>/dev/null`
+    DropOutput,
+    /// `2>/dev/null`
+    DropErrors,
+    /// `</dev/null`
+    EmptyInput,
+    /// `2>&1`
+    ErrorsToOutput,
+    /// `>&2`
+    OutputToErrors,
+}
+
+impl Redirection {
+    fn text(self) -> &'static str {
+        match self {
+            Self::DropOutput => ">/dev/null",
+            Self::DropErrors => "2>/dev/null",
+            Self::EmptyInput => "</dev/null",
+            Self::ErrorsToOutput => "2>&1",
+            Self::OutputToErrors => ">&2",
+        }
+    }
+}
+
+/// One program with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimpleCommand {
+    pub(crate) argv: Vec<String>,
+    pub(crate) redirections: Vec<Redirection>,
+    /// Byte offset of the program word in the text.
+    pub(crate) offset: usize,
+    /// Whether its input is the output of the command before it.
+    pub(crate) piped: bool,
+    /// How it follows the command before it; `None` for the first and for one after a pipe.
+    pub(crate) joiner: Option<Joiner>,
+}
+
+impl SimpleCommand {
+    /// The words; the program is the first.
+    #[must_use]
+    pub fn argv(&self) -> &[String] {
+        &self.argv
+    }
+
+    /// The program word.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        self.argv.first().map_or("", String::as_str)
+    }
+
+    /// Whether it reads the output of the command before it.
+    #[must_use]
+    pub fn piped(&self) -> bool {
+        self.piped
+    }
+
+    /// The redirections, in order.
+    #[must_use]
+    pub fn redirections(&self) -> &[Redirection] {
+        &self.redirections
+    }
+
+    /// Byte offset of the program word in the text that was recognised.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The words joined by one blank, unquoted: what a rule's globs are judged against.
+    #[must_use]
+    pub fn joined(&self) -> String {
+        self.argv.join(" ")
+    }
+
+    /// The re-quoted form with its redirections.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let mut text = String::new();
+        for (place, word) in self.argv.iter().enumerate() {
+            if place > 0 {
+                text.push(' ');
+            }
+            text.push_str(&quote(word));
+        }
+        for redirection in &self.redirections {
+            text.push(' ');
+            text.push_str(redirection.text());
+        }
+        text
+    }
+}
+
+/// A list of pipelines, flattened: every simple command says how it follows the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    pub(crate) commands: Vec<SimpleCommand>,
+}
+
+impl Script {
+    /// The simple commands in order; never empty.
+    #[must_use]
+    pub fn commands(&self) -> &[SimpleCommand] {
+        &self.commands
+    }
+
+    /// The text to send: it means exactly the recognised commands in sh, bash, dash, ash, mksh and zsh.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        self.render(SimpleCommand::canonical)
+    }
+
+    /// The words of all commands joined by one blank, with the operators, unquoted: for denied texts.
+    #[must_use]
+    pub fn normalised(&self) -> String {
+        self.render(SimpleCommand::joined)
+    }
+
+    fn render(&self, command: impl Fn(&SimpleCommand) -> String) -> String {
+        let mut text = String::new();
+        for simple in &self.commands {
+            match simple.joiner {
+                Some(joiner) => text.push_str(joiner.text()),
+                None if simple.piped => text.push_str(" | "),
+                None => {}
+            }
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{}", command(simple));
+        }
+        text
+    }
+}
+
+/// One word, quoted if any shell could read it as more than its letters.
+///
+/// `=` at the start is quoted for zsh's `=command`; everything outside `[A-Za-z0-9_@%+:,./=-]` is.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = !word.is_empty()
+        && !word.starts_with('=')
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_@%+:,./=-".contains(&byte));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}

@@ -1,0 +1,183 @@
+//! Working folder, environment and standard input: checked for shape, granted by rules, put into the text to send.
+
+use sshepherd_model::Request;
+use sshepherd_model::request::MAX_STDIN_BYTES;
+
+use crate::glob::Glob;
+use crate::rule::Rule;
+use crate::script::quote;
+
+/// Longest variable name and value, and most variables: far above what programs read by hand-set variables.
+const MAX_NAME: usize = 64;
+const MAX_VALUE: usize = 4096;
+const MAX_VARIABLES: usize = 32;
+
+/// Variables that make loaders, shells, interpreters, pagers or editors run something else; a rule must name them
+/// literally, a pattern does not reach them.
+const STEERING: [&str; 30] = [
+    "PATH",
+    "ENV",
+    "BASH_ENV",
+    "IFS",
+    "SHELL",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS0",
+    "PS4",
+    "PROMPT_COMMAND",
+    "HOME",
+    "EDITOR",
+    "VISUAL",
+    "BROWSER",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "RUBYOPT",
+    "RUBYLIB",
+    "ZDOTDIR",
+    "FPATH",
+    "CDPATH",
+    "LESS",
+    "LESSOPEN",
+    "LESSCLOSE",
+    "TERMINFO",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+    "LOCPATH",
+    "NLSPATH",
+    "SSHEPHERD_TASK",
+];
+const STEERING_PREFIXES: [&str; 9] =
+    ["LD_", "DYLD_", "PYTHON", "PERL", "GIT_", "BASH_FUNC", "GCONV_", "MALLOC_", "SYSTEMD_"];
+
+/// What a request asks for that a rule does not grant, or that has no sound form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotGranted {
+    pub(crate) what: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+fn not_granted<T>(what: &'static str, message: String, hint: String) -> Result<T, NotGranted> {
+    Err(NotGranted { what, message, hint })
+}
+
+/// Checks what can be said without any rule.
+pub(crate) fn well_formed(request: &Request) -> Result<(), NotGranted> {
+    if let Some(cwd) = &request.cwd {
+        let sound = cwd.starts_with('/')
+            && cwd.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+            && (cwd == "/" || cwd.split('/').skip(1).all(|part| !matches!(part, "" | "." | "..")));
+        if !sound || cwd.len() > MAX_VALUE {
+            return not_granted(
+                "cwd",
+                format!("cwd {cwd:?} is no plain absolute path"),
+                "write an absolute path in printable ASCII without //, . and .., and without / at its end"
+                    .to_owned(),
+            );
+        }
+    }
+    if request.env.len() > MAX_VARIABLES {
+        return not_granted(
+            "env",
+            format!("{} variables; at most {MAX_VARIABLES} are taken", request.env.len()),
+            "set fewer".to_owned(),
+        );
+    }
+    for (name, value) in &request.env {
+        let mut bytes = name.bytes();
+        let sound = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+            && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && name.len() <= MAX_NAME;
+        if !sound {
+            return not_granted(
+                "env",
+                format!("{name:?} is no variable name"),
+                "use letters, digits and _, at most 64".to_owned(),
+            );
+        }
+        if value.len() > MAX_VALUE || !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return not_granted(
+                "env",
+                format!("the value of {name} is too long or not printable ASCII"),
+                format!("at most {MAX_VALUE} bytes of printable ASCII are taken"),
+            );
+        }
+    }
+    match &request.stdin {
+        Some(text) if text.len() > MAX_STDIN_BYTES => not_granted(
+            "stdin",
+            format!("stdin has {} bytes; at most {MAX_STDIN_BYTES} are taken", text.len()),
+            "send the data in parts, or as a file".to_owned(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that `rule` grants everything the request asks for beside its command.
+pub(crate) fn granted(rule: &Rule, request: &Request) -> Result<(), NotGranted> {
+    let at = format!("rule {} ({}:{})", rule.id, rule.position.file, rule.position.line);
+    if let Some(cwd) = &request.cwd
+        && !rule.grants.cwd.iter().any(|glob| glob.matches(cwd))
+    {
+        return not_granted(
+            "cwd",
+            format!("{at} does not grant the working folder {cwd}"),
+            granted_list("cwd", &rule.grants.cwd),
+        );
+    }
+    for (name, _) in &request.env {
+        if !rule.grants.env.iter().any(|glob| names(glob, name)) {
+            return not_granted(
+                "env",
+                format!("{at} does not grant the variable {name}"),
+                granted_list("env", &rule.grants.env),
+            );
+        }
+    }
+    if request.stdin.is_some() && !rule.grants.stdin {
+        return not_granted(
+            "stdin",
+            format!("{at} does not grant standard input"),
+            "leave stdin out, or ask the owner to add `stdin: true` to the rule".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn granted_list(field: &str, globs: &[Glob]) -> String {
+    if globs.is_empty() {
+        return format!("leave {field} out, or ask the owner to add `{field}: [...]` to the rule");
+    }
+    let list: Vec<&str> = globs.iter().map(Glob::as_str).collect();
+    format!("the rule grants {field}: {}", list.join(", "))
+}
+
+/// Whether a granted pattern reaches a variable.
+fn names(glob: &Glob, name: &str) -> bool {
+    let steering = STEERING.contains(&name)
+        || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || name.ends_with("PAGER");
+    if steering { glob.as_str() == name } else { glob.matches(name) }
+}
+
+/// The text to send: `script` in its folder and with its variables.
+pub(crate) fn wrap(request: &Request, script: &str) -> String {
+    if request.cwd.is_none() && request.env.is_empty() {
+        return script.to_owned();
+    }
+    let mut text = String::new();
+    if let Some(cwd) = &request.cwd {
+        text.push_str(&format!("cd -- {} && ", quote(cwd)));
+    }
+    for (name, value) in &request.env {
+        text.push_str(&format!("export {name}={} && ", always_quoted(value)));
+    }
+    // The newline ends whatever a raw text may end with, a comment for instance.
+    text.push_str(&format!("{{ {script}\n}}"));
+    text
+}
+
+/// A value is always quoted: after `=` some shells expand `~` and more.
+fn always_quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "'\\''"))
+}

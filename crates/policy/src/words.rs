@@ -1,0 +1,480 @@
+//! The recogniser: turns a text into simple commands with argv, or refuses it with the byte that it does not understand.
+//!
+//! The language is small on purpose: printable ASCII and TAB, bare words of `[A-Za-z0-9_@%+:,./=-]`, `'…'`, `"…"`
+//! without `$`, backquote, `\` and `!`, the operators `&& || ; |`, and redirections that touch nothing. Every shell
+//! gives these texts the same meaning. Whatever is outside is refused, never guessed.
+
+use crate::script::{Joiner, Redirection, Script, SimpleCommand};
+
+/// Longest text in bytes. Agents write far less; a longer text is a script and wants to be a file on the host.
+pub const MAX_BYTES: usize = 4096;
+/// Most simple commands in one text.
+pub const MAX_COMMANDS: usize = 32;
+/// Most redirections of one simple command.
+const MAX_REDIRECTIONS: usize = 4;
+
+/// Why a text was not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {offset}: {found}")]
+pub struct Refusal {
+    /// Byte offset in the text.
+    pub offset: usize,
+    /// What stands there.
+    pub found: String,
+    /// The nearest form that would be understood.
+    pub hint: &'static str,
+}
+
+fn refuse<T>(offset: usize, found: impl Into<String>, hint: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { offset, found: found.into(), hint })
+}
+
+/// Recognises `text`. Never panics, whatever the text; takes time linear in its length.
+pub fn recognise(text: &str) -> Result<Script, Refusal> {
+    if text.len() > MAX_BYTES {
+        return refuse(
+            MAX_BYTES,
+            format!("the command has {} bytes; at most {MAX_BYTES} are read", text.len()),
+            "split it into several calls, or put the work into a script on the host",
+        );
+    }
+    if let Some((offset, byte)) =
+        text.bytes().enumerate().find(|(_, byte)| !matches!(byte, b'\t' | b' '..=b'~'))
+    {
+        let found = text.get(offset..).and_then(|rest| rest.chars().next()).unwrap_or('\u{fffd}');
+        let hint = match byte {
+            b'\n' | b'\r' => "separate commands with ; or && on one line",
+            _ => "use printable ASCII only",
+        };
+        return refuse(offset, format!("the character {found:?}"), hint);
+    }
+    Reader { bytes: text.as_bytes(), at: 0 }.script()
+}
+
+/// Reads forward over ASCII bytes.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// What stands between two commands.
+enum Operator {
+    Join(Joiner),
+    Pipe,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.peek_at(0)
+    }
+
+    fn peek_at(&self, ahead: usize) -> Option<u8> {
+        self.bytes.get(self.at + ahead).copied()
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn script(mut self) -> Result<Script, Refusal> {
+        let mut commands = Vec::new();
+        let mut before: Option<Operator> = None;
+        loop {
+            self.blanks();
+            if commands.len() == MAX_COMMANDS {
+                return refuse(
+                    self.at,
+                    format!("more than {MAX_COMMANDS} commands"),
+                    "split the list into several calls",
+                );
+            }
+            let mut command = self.simple()?;
+            match before {
+                Some(Operator::Join(joiner)) => command.joiner = Some(joiner),
+                Some(Operator::Pipe) => command.piped = true,
+                None => {}
+            }
+            commands.push(command);
+            match self.operator()? {
+                Some(operator) => before = Some(operator),
+                None => return Ok(Script { commands }),
+            }
+        }
+    }
+
+    /// A simple command: words, then redirections among them.
+    fn simple(&mut self) -> Result<SimpleCommand, Refusal> {
+        let offset = self.at;
+        let mut command = SimpleCommand {
+            argv: Vec::new(),
+            redirections: Vec::new(),
+            offset,
+            piped: false,
+            joiner: None,
+        };
+        loop {
+            self.blanks();
+            if let Some(redirection) = self.redirection()? {
+                if command.argv.is_empty() {
+                    return refuse(
+                        offset,
+                        "a redirection without a command",
+                        "write it after the command",
+                    );
+                }
+                if command.redirections.len() == MAX_REDIRECTIONS {
+                    return refuse(self.at, "too many redirections", "one of each is enough");
+                }
+                command.redirections.push(redirection);
+                continue;
+            }
+            match self.word()? {
+                Some(word) => {
+                    if command.argv.is_empty() {
+                        program(&word, offset)?;
+                    }
+                    command.argv.push(word);
+                }
+                None => break,
+            }
+        }
+        if command.argv.is_empty() {
+            return match self.peek() {
+                Some(byte) => refuse(
+                    self.at,
+                    format!("{:?} where a command should stand", char::from(byte)),
+                    "write a command before and after each operator",
+                ),
+                None => refuse(self.at, "no command", "write a command after the last operator"),
+            };
+        }
+        Ok(command)
+    }
+
+    fn operator(&mut self) -> Result<Option<Operator>, Refusal> {
+        let offset = self.at;
+        let Some(byte) = self.peek() else { return Ok(None) };
+        let (operator, length) = match (byte, self.peek_at(1)) {
+            (b'&', Some(b'&')) => (Operator::Join(Joiner::And), 2),
+            (b'|', Some(b'|')) => (Operator::Join(Joiner::Or), 2),
+            (b'|', Some(b'&')) => {
+                return refuse(offset, "the operator |&", "write 2>&1 | instead");
+            }
+            (b'|', _) => (Operator::Pipe, 1),
+            (b';', Some(b';')) => return refuse(offset, "the operator ;;", "write one ;"),
+            (b';', _) => (Operator::Join(Joiner::Then), 1),
+            (b'&', Some(b'>')) => {
+                return refuse(offset, "the operator &>", "write >/dev/null 2>&1");
+            }
+            (b'&', _) => {
+                return refuse(offset, "a command in the background (&)", "use ssh_run_async");
+            }
+            (other, _) => return outside(offset, other),
+        };
+        self.at += length;
+        Ok(Some(operator))
+    }
+
+    /// A redirection, if one stands here.
+    fn redirection(&mut self) -> Result<Option<Redirection>, Refusal> {
+        let offset = self.at;
+        let digits =
+            self.bytes.iter().skip(self.at).take_while(|byte| byte.is_ascii_digit()).count();
+        let Some(angle @ (b'<' | b'>')) = self.peek_at(digits) else { return Ok(None) };
+        let descriptor = self.bytes.get(self.at..self.at + digits).unwrap_or_default();
+        let harmless = "only >/dev/null, 2>/dev/null, </dev/null, 2>&1 and >&2 are read; \
+                        to write a file, ask the owner for a command that does it";
+        self.at += digits + 1;
+        let copies = angle == b'>' && self.peek() == Some(b'&');
+        if copies {
+            let target = self.peek_at(1);
+            // The byte after the digit must end the word: `2>&1x` and `2>&-` are other things.
+            let ends = matches!(self.peek_at(2), None | Some(b' ' | b'\t' | b';' | b'|' | b'&'));
+            let redirection = match (descriptor, target) {
+                (b"2", Some(b'1')) if ends => Redirection::ErrorsToOutput,
+                (b"" | b"1", Some(b'2')) if ends => Redirection::OutputToErrors,
+                _ => return refuse(offset, "a redirection of another descriptor", harmless),
+            };
+            self.at += 2;
+            return Ok(Some(redirection));
+        }
+        if matches!(self.peek(), Some(b'<' | b'>' | b'|' | b'&' | b'(')) {
+            let found = if angle == b'<' && self.peek() == Some(b'<') {
+                "a here-document"
+            } else {
+                "a redirection that is not read"
+            };
+            return refuse(offset, found, harmless);
+        }
+        self.blanks();
+        let start = self.at;
+        let target = self.word()?;
+        let bare = self.bytes.get(start..self.at) == Some(b"/dev/null".as_slice());
+        match (angle, descriptor) {
+            (b'>', b"" | b"1") if bare => Ok(Some(Redirection::DropOutput)),
+            (b'>', b"2") if bare => Ok(Some(Redirection::DropErrors)),
+            (b'<', b"" | b"0") if bare => Ok(Some(Redirection::EmptyInput)),
+            _ => {
+                let found = match target {
+                    Some(target) => format!("a redirection to {target:?}"),
+                    None => "a redirection to nothing".to_owned(),
+                };
+                refuse(offset, found, harmless)
+            }
+        }
+    }
+
+    /// A word, made of pieces without blanks between them; `None` where none begins.
+    fn word(&mut self) -> Result<Option<String>, Refusal> {
+        let start = self.at;
+        let mut word = String::new();
+        loop {
+            match self.peek() {
+                Some(quote @ (b'\'' | b'"')) => self.quoted(quote, &mut word)?,
+                Some(byte) if bare(byte) => {
+                    word.push(char::from(byte));
+                    self.at += 1;
+                }
+                None | Some(b' ' | b'\t' | b';' | b'|' | b'&') => break,
+                // A redirection may follow a word without a blank, but not split digits off it.
+                Some(b'<' | b'>') if self.at > start => break,
+                Some(other) => return outside(self.at, other),
+            }
+        }
+        Ok((self.at > start).then_some(word))
+    }
+
+    fn quoted(&mut self, quote: u8, word: &mut String) -> Result<(), Refusal> {
+        let open = self.at;
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None => {
+                    return refuse(open, "a quote that is not closed", "close it on the same line");
+                }
+                Some(byte) if byte == quote => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(byte @ (b'$' | b'`' | b'\\' | b'!')) if quote == b'"' => {
+                    return refuse(
+                        self.at,
+                        format!("{:?} inside double quotes", char::from(byte)),
+                        "use single quotes for literal text",
+                    );
+                }
+                Some(byte) => {
+                    word.push(char::from(byte));
+                    self.at += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a byte stands for itself outside quotes, in every shell.
+fn bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_@%+:,./=-".contains(&byte)
+}
+
+/// Refuses a byte that is outside the language, with the nearest form.
+fn outside<T>(offset: usize, byte: u8) -> Result<T, Refusal> {
+    let (found, hint) = match byte {
+        b'$' => (
+            "a variable or substitution ($)",
+            "run the inner command first and write its result as literal text; in a literal, use single quotes",
+        ),
+        b'`' => (
+            "a substitution (`)",
+            "run the inner command first and write its result as literal text",
+        ),
+        b'*' | b'?' | b'[' | b']' => {
+            ("a file pattern", "name the files; to pass the character itself, use single quotes")
+        }
+        b'~' => ("a home folder (~)", "write the absolute path"),
+        b'{' | b'}' => {
+            ("a brace", "write the words out; to pass the character itself, use single quotes")
+        }
+        b'(' | b')' => ("a parenthesis", "subshells are not read; write the commands as a list"),
+        b'\\' => ("a backslash", "use single quotes instead"),
+        b'#' => ("a comment (#)", "leave it out, or use single quotes"),
+        b'!' => ("an exclamation mark", "use single quotes to pass it on"),
+        b'<' | b'>' => ("a redirection in the middle of a word", "write a blank before it"),
+        _ => ("a character that is not read here", "use single quotes to pass it on"),
+    };
+    refuse(offset, format!("{found}: {:?}", char::from(byte)), hint)
+}
+
+/// Words that a shell takes as its own syntax, or builtins that evaluate text, change the shell's state for what
+/// follows, or read files, in sh, bash, mksh or zsh.
+const SHELL_WORDS: &[&str] = &[
+    "!",
+    "-",
+    ".",
+    ":",
+    "[[",
+    "]]",
+    "alias",
+    "autoload",
+    "bg",
+    "bind",
+    "bindkey",
+    "break",
+    "builtin",
+    "bye",
+    "caller",
+    "case",
+    "cd",
+    "chdir",
+    "command",
+    "compgen",
+    "complete",
+    "compopt",
+    "continue",
+    "coproc",
+    "declare",
+    "dirs",
+    "disable",
+    "disown",
+    "do",
+    "done",
+    "echotc",
+    "echoti",
+    "elif",
+    "else",
+    "emulate",
+    "enable",
+    "end",
+    "esac",
+    "eval",
+    "exec",
+    "exit",
+    "export",
+    "fc",
+    "fg",
+    "fi",
+    "float",
+    "for",
+    "foreach",
+    "function",
+    "functions",
+    "getln",
+    "getopts",
+    "hash",
+    "history",
+    "if",
+    "in",
+    "integer",
+    "jobs",
+    "let",
+    "limit",
+    "local",
+    "log",
+    "logout",
+    "mapfile",
+    "nocorrect",
+    "noglob",
+    "popd",
+    "print",
+    "pushd",
+    "pushln",
+    "r",
+    "read",
+    "readarray",
+    "readonly",
+    "rehash",
+    "repeat",
+    "return",
+    "sched",
+    "select",
+    "set",
+    "setopt",
+    "shift",
+    "shopt",
+    "source",
+    "suspend",
+    "then",
+    "time",
+    "times",
+    "trap",
+    "ttyctl",
+    "type",
+    "typeset",
+    "ulimit",
+    "umask",
+    "unalias",
+    "unfunction",
+    "unhash",
+    "unlimit",
+    "unset",
+    "unsetopt",
+    "until",
+    "vared",
+    "wait",
+    "whence",
+    "where",
+    "while",
+    "zcompile",
+    "zformat",
+    "zle",
+    "zmodload",
+    "zparseopts",
+    "zpty",
+    "zregexparse",
+    "zsocket",
+    "zstat",
+    "zstyle",
+    "zsystem",
+    "ztcp",
+    "{",
+    "}",
+];
+
+/// Checks that a program word is a plain name or absolute path, and no word of the shell's own.
+fn program(word: &str, offset: usize) -> Result<(), Refusal> {
+    if word.is_empty() {
+        return refuse(offset, "an empty program name", "name a program");
+    }
+    if SHELL_WORDS.contains(&word) {
+        let hint = match word {
+            "cd" | "pushd" | "chdir" => {
+                "give the folder as cwd (--cwd) if the policy grants it, or use absolute paths"
+            }
+            "export" | "set" | "declare" | "typeset" => {
+                "give variables as env (--env) if the policy grants them"
+            }
+            "time" => "leave it out; the answer has duration_ms",
+            _ => "name a program; words and builtins of the shell are not run",
+        };
+        return refuse(offset, format!("{word:?}, which is the shell's own"), hint);
+    }
+    if let Some(equals) = word.find('=') {
+        return refuse(
+            offset + equals,
+            format!("an assignment before a command: {word:?}"),
+            "give variables as env (--env) if the policy grants them",
+        );
+    }
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.+-/@:".contains(&byte));
+    if !plain || word.starts_with('-') {
+        return refuse(
+            offset,
+            format!("{word:?} as a program"),
+            "name a program by its plain name or absolute path",
+        );
+    }
+    if word.contains('/') {
+        let whole = word.starts_with('/')
+            && word.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+        if !whole {
+            return refuse(
+                offset,
+                format!("{word:?} as a program"),
+                "name a program by its plain name or by an absolute path without . and ..",
+            );
+        }
+    }
+    Ok(())
+}
