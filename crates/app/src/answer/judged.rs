@@ -58,7 +58,7 @@ pub(crate) fn planned(
         let part = PlannedCommand {
             command: echo_part(&part.text),
             allowed: part.allowed,
-            by: part.by.clone(),
+            by: part.by.clone().unwrap_or_else(|| "no rule allows it".to_owned()),
         };
         let size = encoded(&part) + 1;
         if size > room {

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CustomNotification, LoggingLevel, LoggingMessageNotificationParam, NotificationMetaObject,
-    ProgressNotificationParam, ProgressToken, RequestId, ServerNotification,
+    CustomNotification, LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam,
+    ProgressToken, RequestId, ServerNotification,
 };
 use rmcp::service::{Peer, SubscriptionContext};
 use serde_json::{Value, json};
@@ -98,13 +98,10 @@ impl Listeners {
             }
             return;
         }
-        let open: Vec<(RequestId, Peer<RoleServer>)> =
-            self.open().iter().map(|(id, peer)| (id.clone(), peer.clone())).collect();
-        for (id, peer) in open {
-            let mut meta = NotificationMetaObject::new();
-            meta.set_subscription_id(id);
-            let mut notification = CustomNotification::new(TASK_EVENT, Some(body.clone()));
-            notification.extensions.insert(meta);
+        // One connection, however many requests are open on it: each event is told once.
+        let peer = self.open().values().next().cloned();
+        if let Some(peer) = peer {
+            let notification = CustomNotification::new(TASK_EVENT, Some(body));
             gone(
                 peer.send_notification(ServerNotification::CustomNotification(notification)).await,
             );

@@ -1,0 +1,11 @@
+//! The built binary from outside: over MCP with two clients in both protocol eras, against a real sshd.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod mcp;
+mod python;
+mod site;

@@ -1,0 +1,157 @@
+//! A client of either era that keeps what the server tells it unasked.
+#![expect(deprecated, reason = "clients of the older revisions hear of tasks by logging")]
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CustomNotification,
+    LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
+};
+use rmcp::service::{NotificationContext, PeerRequestOptions, RequestHandle, RunningService};
+use rmcp::transport::TokioChildProcess;
+use rmcp::{ClientHandler, ClientLifecycleMode, ClientServiceExt, RoleClient};
+use serde_json::Value;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+/// How a client opens the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Era {
+    /// `initialize`, 2025-11-25.
+    Session,
+    /// `server/discover`, 2026-07-28.
+    Stateless,
+}
+
+pub(crate) const ERAS: [Era; 2] = [Era::Session, Era::Stateless];
+
+/// Something the server said unasked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum News {
+    Progress { done: f64, message: String },
+    Log(Value),
+    Custom(String),
+    ResourcesChanged,
+}
+
+#[derive(Clone)]
+pub(crate) struct Ear(Sender<News>);
+
+impl ClientHandler for Ear {
+    async fn on_progress(
+        &self,
+        told: ProgressNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let message = told.message.unwrap_or_default();
+        let _ = self.0.send(News::Progress { done: told.progress, message }).await;
+    }
+
+    async fn on_logging_message(
+        &self,
+        told: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self.0.send(News::Log(told.data)).await;
+    }
+
+    async fn on_resource_list_changed(&self, _: NotificationContext<RoleClient>) {
+        let _ = self.0.send(News::ResourcesChanged).await;
+    }
+
+    async fn on_custom_notification(
+        &self,
+        told: CustomNotification,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self.0.send(News::Custom(told.method)).await;
+    }
+}
+
+/// A server process and the conversation with it.
+pub(crate) struct Client {
+    pub(crate) running: RunningService<RoleClient, Ear>,
+    news: Receiver<News>,
+}
+
+/// Longest wait for anything: far above what a healthy run takes, so that a hang fails by name.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Client {
+    pub(crate) async fn start(serve: &[String], era: Era) -> Self {
+        let mut command = tokio::process::Command::new(&serve[0]);
+        command.args(&serve[1..]);
+        let (process, _) =
+            TokioChildProcess::builder(command).stderr(Stdio::null()).spawn().unwrap();
+        let (sender, news) = mpsc::channel(1000);
+        let lifecycle = match era {
+            Era::Session => ClientLifecycleMode::Initialize,
+            Era::Stateless => ClientLifecycleMode::Discover {
+                preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            },
+        };
+        let running = Ear(sender).serve_with_lifecycle(process, lifecycle).await.unwrap();
+        Self { running, news }
+    }
+
+    /// Calls a tool; the text and the typed answer must be the same.
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> (Value, bool) {
+        let params = params(tool, arguments);
+        let result = self.running.call_tool(params).await.unwrap();
+        read(tool, result)
+    }
+
+    /// The same for a call that should go well.
+    pub(crate) async fn good(&self, tool: &str, arguments: Value) -> Value {
+        let (answer, is_error) = self.call(tool, arguments).await;
+        assert!(!is_error, "{tool}: {answer}");
+        answer
+    }
+
+    /// The same for a call whose answer is a failure.
+    pub(crate) async fn bad(&self, tool: &str, arguments: Value) -> Value {
+        let (answer, is_error) = self.call(tool, arguments).await;
+        assert!(is_error, "{tool}: {answer}");
+        answer
+    }
+
+    /// Starts a call that goes on meanwhile. rmcp gives every request a progress token.
+    pub(crate) async fn begin(&self, tool: &str, arguments: Value) -> RequestHandle<RoleClient> {
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params(tool, arguments)));
+        self.running
+            .send_cancellable_request(request, PeerRequestOptions::no_options())
+            .await
+            .unwrap()
+    }
+
+    /// Waits for news that `wanted` picks.
+    pub(crate) async fn hear(&mut self, wanted: impl Fn(&News) -> bool) -> News {
+        let mut heard = Vec::new();
+        let waiting = async {
+            loop {
+                match self.news.recv().await {
+                    Some(news) if wanted(&news) => return Some(news),
+                    Some(news) => heard.push(news),
+                    None => return None,
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(Some(news)) => news,
+            Ok(None) | Err(_) => panic!("not heard; but {heard:?}"),
+        }
+    }
+}
+
+fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
+    CallToolRequestParams::new(tool.to_owned())
+        .with_arguments(arguments.as_object().unwrap().clone())
+}
+
+fn read(tool: &str, result: CallToolResult) -> (Value, bool) {
+    let answer = result.structured_content.clone().unwrap_or_else(|| panic!("{tool}: {result:?}"));
+    let text = serde_json::to_value(&result.content[0]).unwrap()["text"].clone();
+    let parsed: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(parsed, answer, "{tool}: text and typed answer differ");
+    (answer, result.is_error == Some(true))
+}

@@ -1,0 +1,6 @@
+//! The built binary over stdio, driven by rmcp's client in both protocol eras.
+
+mod client;
+mod everything;
+mod lifetime;
+mod listing;

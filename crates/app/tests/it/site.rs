@@ -1,0 +1,89 @@
+//! A configuration folder with two aliases for one real sshd, and the command that serves it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use sshepherd_testkit::Sshd;
+use tempfile::TempDir;
+
+/// A folder of the seed's three files for a running sshd.
+pub(crate) struct Site {
+    folder: TempDir,
+    server: Sshd,
+}
+
+/// The alias that tests use.
+pub(crate) const ALIAS: &str = "box.one";
+/// The tag of both aliases.
+pub(crate) const TAG: &str = "web";
+/// Allowed; prints `hello`.
+pub(crate) const OK: &str = "echo hello";
+/// Denied: no rule allows it.
+pub(crate) const DENIED: &str = "touch /tmp/never";
+/// Allowed; prints this many numbered lines, far over the byte budget of an answer.
+pub(crate) const LONG: &str = "seq 1 20000";
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap(), server: Sshd::start() };
+        for folder in ["keys", "secrets", "state"] {
+            fs::create_dir(site.path(folder)).unwrap();
+            private(&site.path(folder), 0o700);
+        }
+        fs::copy(site.server.user_key_path(), site.path("keys/id")).unwrap();
+        private(&site.path("keys/id"), 0o600);
+        site.server.write_known_hosts(&site.path("known_hosts"));
+        site.write(
+            "credentials.yml",
+            &format!(
+                "entries:\n  - name: test\n    username: {}\n    key_path: id\n",
+                site.server.user()
+            ),
+        );
+        site.write("policy.yml", &format!(
+            "known_hosts_path: {}\nlimits:\n  max_seconds: 60\n  task_progress_interval: 1\nrules:\n  - action: allow\n    \
+             commands: [\"echo *\", \"sleep *\", \"seq *\", \"true\", \"false\"]\n",
+            site.path("known_hosts").display()
+        ));
+        site.hosts(&[ALIAS, "box.two"]);
+        site
+    }
+
+    /// Writes the inventory: these aliases, all for the same server.
+    pub(crate) fn hosts(&self, aliases: &[&str]) {
+        let mut text = String::from("hosts:\n");
+        for alias in aliases {
+            text.push_str(&format!(
+                "  - alias: {alias}\n    host: 127.0.0.1\n    port: {}\n    credentials: test\n    tags: [{TAG}]\n",
+                self.server.port()
+            ));
+        }
+        self.write("servers.yml", &text);
+    }
+
+    /// Program and arguments that serve this folder over stdio.
+    pub(crate) fn serve(&self) -> Vec<String> {
+        let mut words = vec![env!("CARGO_BIN_EXE_sshepherd").to_owned(), "serve".to_owned()];
+        for (option, folder) in
+            [("--config", ""), ("--keys", "keys"), ("--secrets", "secrets"), ("--state", "state")]
+        {
+            words.extend([option.to_owned(), self.path(folder).display().to_string()]);
+        }
+        words
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of the configuration folder, readable by its owner alone.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        private(&self.path(name), 0o600);
+    }
+}
+
+fn private(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
