@@ -46,6 +46,10 @@ pub(crate) fn planned(
         Ok(addresses) => {
             answer.addresses = Some(addresses.iter().map(ToString::to_string).collect());
         }
+        // A name that cannot be looked up just now does not make the command forbidden.
+        Err(failure) if preview.allowed() => {
+            answer.hint = Some(format!("allowed, but {failure}; {}", failure.hint));
+        }
         Err(failure) if answer.why.is_none() => {
             answer.why = Some(failure.to_string());
             answer.hint = Some(failure.hint.clone());

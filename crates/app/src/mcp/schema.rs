@@ -44,6 +44,8 @@ fn shape<T: JsonSchema>(settings: SchemaSettings, descriptions: Descriptions) ->
     object.remove("$schema");
     object.remove("description");
     object.entry("type").or_insert_with(|| "object".into());
+    // Some clients refuse an object schema that does not say which fields it has, even if it has none.
+    object.entry("properties").or_insert_with(|| Value::Object(JsonObject::new()));
     Arc::new(object)
 }
 
