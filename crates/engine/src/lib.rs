@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The one road from a request to a host.
+//!
+//! [`Engine`] is the handle that every face (MCP, command line) holds. Its product is one function,
+//! [`pipeline`]: judge → plan → audit → record → run. Rooms: [`config`] (what the owner allowed, swapped whole),
+//! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
+//! [`runner`] (one command from connect to outcome), [`live`] (the commands under way), [`fan_out`] (many hosts),
+//! [`task`] (asking about tasks), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
+//!
+//! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
+//! terminal.
+
+mod config;
+mod engine;
+mod event;
+mod fan_out;
+mod host_keys;
+mod live;
+mod pipeline;
+mod plan;
+mod record;
+mod refusal;
+mod resolve;
+mod runner;
+mod task;
+
+pub use config::{Config, KnownHostsFiles};
+pub use engine::{Engine, Services};
+pub use event::{TaskEvent, TaskEventKind};
+pub use fan_out::{FanOut, HostReport};
+pub use pipeline::{Origin, Ticket};
+pub use plan::Preview;
+pub use refusal::Refusal;
+pub use task::{CancelAnswer, Finished};
+
+/// The audit sink that an engine is started with.
+pub use sshepherd_audit as audit;
+/// The policy: judging, explaining and linting are pure and open to every face.
+pub use sshepherd_policy as policy;
+/// The task store that an engine is started with.
+pub use sshepherd_store as store;

@@ -19,10 +19,7 @@ pub struct InvalidField {
 impl InvalidField {
     /// A complaint about `field`.
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            field,
-            problem: problem.into(),
-        }
+        Self { field, problem: problem.into() }
     }
 }
 
@@ -44,10 +41,7 @@ fn checked(
             format!("has {length} characters; at most {max} are allowed"),
         ));
     }
-    match text
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !extra.contains(*c))
-    {
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !extra.contains(*c)) {
         None => Ok(text.to_owned()),
         Some(bad) => Err(InvalidField::new(
             field,
@@ -134,13 +128,7 @@ impl CommandHash {
     #[must_use]
     pub fn of(command: &str) -> Self {
         let digest = Sha256::digest(command.trim().as_bytes());
-        Self(
-            digest
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The 16 hex digits.
@@ -162,10 +150,7 @@ mod tests {
 
     #[test]
     fn an_alias_is_trimmed_and_checked() {
-        assert_eq!(
-            " web-1.example ".parse::<Alias>().unwrap().as_str(),
-            "web-1.example"
-        );
+        assert_eq!(" web-1.example ".parse::<Alias>().unwrap().as_str(), "web-1.example");
         let long = "a".repeat(101);
         for bad in ["", "  ", "a b", "a/b", "ä", long.as_str()] {
             assert_eq!(bad.parse::<Alias>().unwrap_err().field, "alias", "{bad:?}");

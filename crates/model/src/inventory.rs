@@ -45,11 +45,7 @@ impl Inventory {
     /// Every tag in use, sorted, each once.
     #[must_use]
     pub fn tags(&self) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = self
-            .hosts
-            .iter()
-            .flat_map(|host| host.tags.clone())
-            .collect();
+        let mut tags: Vec<Tag> = self.hosts.iter().flat_map(|host| host.tags.clone()).collect();
         tags.sort();
         tags.dedup();
         tags

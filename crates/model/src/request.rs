@@ -43,12 +43,7 @@ impl Request {
                 format!("contains the control character {bad:?} at byte {offset}; remove it"),
             ));
         }
-        Ok(Self {
-            command: command.to_owned(),
-            cwd: None,
-            env: Vec::new(),
-            stdin: None,
-        })
+        Ok(Self { command: command.to_owned(), cwd: None, env: Vec::new(), stdin: None })
     }
 
     /// The trimmed command.
@@ -72,14 +67,7 @@ mod tests {
     fn a_command_is_trimmed_and_its_shape_checked() {
         assert_eq!(Request::new("  uptime \n").unwrap().command(), "uptime");
         let long = "x".repeat(10_001);
-        for bad in [
-            "",
-            " \t ",
-            "up\0time",
-            "up\u{7f}time",
-            "a\u{1b}[2K",
-            long.as_str(),
-        ] {
+        for bad in ["", " \t ", "up\0time", "up\u{7f}time", "a\u{1b}[2K", long.as_str()] {
             assert_eq!(Request::new(bad).unwrap_err().field, "command", "{bad:?}");
         }
         assert!(Request::new("a\tb\nc\rd").is_ok());

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Speaks SSH: opens judged addresses, checks host keys, logs in, runs texts and stops them.
+//!
+//! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP), `hostkey` (known_hosts), `client` (what the
+//! server may ask of us: nothing), `auth`, `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
+//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it).
+//!
+//! This crate takes texts as already judged: it knows no policy, no store, no face.
+
+mod auth;
+mod client;
+mod dial;
+pub mod exec;
+mod hostkey;
+pub mod launch;
+mod link;
+pub mod pool;
+pub mod stop;
+pub mod target;
+mod wire;
+
+pub use exec::{Event, Exec, Ready, Running, Stopper};
+pub use hostkey::KnownHosts;
+pub use pool::{Pool, PoolSettings};
+pub use target::{AdmitPeer, Deadlines, Target};

@@ -1,0 +1,30 @@
+//! What the owner allowed, as one value that is swapped whole.
+
+use std::path::PathBuf;
+
+use sshepherd_model::Inventory;
+use sshepherd_policy::Policy;
+
+/// Which known_hosts files decide about host keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownHostsFiles {
+    /// This file only; it must exist.
+    Explicit(PathBuf),
+    /// The user's and the system's files, as OpenSSH reads them.
+    UserAndSystem,
+}
+
+/// One consistent configuration: a reload replaces it, and every request sees one from start to end.
+#[derive(Debug)]
+pub struct Config {
+    /// Hosts and credentials.
+    pub inventory: Inventory,
+    /// What may run where, at which cost, over which addresses.
+    pub policy: Policy,
+    /// SHA-256 of the policy file in hex, for the audit record.
+    pub policy_hash: String,
+    /// Where host keys are looked up.
+    pub known_hosts: KnownHostsFiles,
+    /// Most hosts that one fan-out talks to at once.
+    pub fan_out_parallel: usize,
+}

@@ -1,0 +1,176 @@
+//! The handle that faces hold: a cheap clone around what the engine owns.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sshepherd_audit::Sink;
+use sshepherd_ssh::Pool;
+use sshepherd_store::Store;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::event::{EVENT_BACKLOG, TaskEvent, TaskEventKind};
+use crate::host_keys::HostKeys;
+use crate::live::LiveTable;
+use crate::plan::Plan;
+use crate::refusal::Refusal;
+
+/// What an engine is started with.
+pub struct Services {
+    /// Where tasks and their output are kept.
+    pub store: Arc<dyn Store>,
+    /// Where every decision and execution is recorded.
+    pub audit: Sink,
+}
+
+/// The one road to a host. Clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: watch::Sender<Arc<Config>>,
+    store: Arc<dyn Store>,
+    audit: Sink,
+    pool: Pool,
+    host_keys: HostKeys,
+    live: LiveTable,
+    events: broadcast::Sender<TaskEvent>,
+    tracker: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// How long a shutdown waits for running commands to be stopped and for links to close.
+/// A stop takes its grace (3 s) plus a round trip or two.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(6);
+
+impl Engine {
+    /// An engine over `config`; needs a tokio runtime.
+    #[must_use]
+    pub fn start(config: Config, services: Services) -> Self {
+        let (config, _) = watch::channel(Arc::new(config));
+        let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let inner = Inner {
+            config,
+            store: services.store,
+            audit: services.audit,
+            pool: Pool::new(sshepherd_ssh::PoolSettings::default()),
+            host_keys: HostKeys::default(),
+            live: LiveTable::default(),
+            events,
+            tracker: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        };
+        let engine = Self { inner: Arc::new(inner) };
+        engine.tracker().spawn(engine.clone().sweep());
+        engine
+    }
+
+    /// The configuration in force now.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.config.borrow().clone()
+    }
+
+    /// Hears of every later configuration.
+    #[must_use]
+    pub fn config_changes(&self) -> watch::Receiver<Arc<Config>> {
+        self.inner.config.subscribe()
+    }
+
+    /// Swaps the configuration whole. Requests under way finish under the one they were judged by; pooled links are
+    /// let go, so that the next command logs in as the new configuration says.
+    pub fn replace_config(&self, config: Config, origin: &crate::Origin) -> Result<(), Refusal> {
+        self.audit_reload(&config, origin)?;
+        self.inner.config.send_replace(Arc::new(config));
+        self.inner.pool.forget_all();
+        Ok(())
+    }
+
+    /// Hears of what happens to tasks. A listener that lags misses events, never data.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<TaskEvent> {
+        self.inner.events.subscribe()
+    }
+
+    /// Takes no new commands, stops the running ones, and closes every link; bounded by a few seconds.
+    pub async fn shutdown(&self) {
+        self.inner.closing.cancel();
+        self.inner.live.cancel_all();
+        self.inner.tracker.close();
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, self.inner.tracker.wait()).await.is_err() {
+            tracing::warn!("some commands could not be seen to end before shutdown");
+        }
+        self.inner.pool.shutdown().await;
+    }
+
+    /// Expires results when their time has come; wakes for that alone.
+    async fn sweep(self) {
+        let mut timer = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            tokio::select! {
+                () = self.inner.closing.cancelled() => return,
+                _ = timer.tick() => {}
+            }
+            if let Err(error) = self.inner.store.sweep(now_ms()).await {
+                tracing::warn!(%error, "expired results could not be removed");
+            }
+        }
+    }
+
+    pub(crate) fn emit(&self, plan: &Plan, kind: TaskEventKind) {
+        // No listener is not an error: events are hints.
+        let _ = self.inner.events.send(TaskEvent {
+            task_id: plan.task_id.clone(),
+            alias: plan.host.alias.clone(),
+            hash: plan.hash.clone(),
+            kind,
+        });
+    }
+
+    pub(crate) fn closing(&self) -> bool {
+        self.inner.closing.is_cancelled()
+    }
+
+    pub(crate) fn live(&self) -> &LiveTable {
+        &self.inner.live
+    }
+
+    pub(crate) fn tracker(&self) -> &TaskTracker {
+        &self.inner.tracker
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.inner.store
+    }
+
+    pub(crate) fn audit(&self) -> &Sink {
+        &self.inner.audit
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn host_keys(&self) -> &HostKeys {
+        &self.inner.host_keys
+    }
+}
+
+/// Granularity of expiry; results live for minutes, so ten seconds late is in the noise.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// The one place that reads the wall clock: milliseconds since the epoch.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Milliseconds since `start`, saturating.
+pub(crate) fn elapsed_ms(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,134 @@
+//! Writing down: decisions and executions to the audit record, accepted tasks to the store.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use sshepherd_audit::{Decision, Entry, Event, Source};
+use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
+use sshepherd_policy::Denial;
+use sshepherd_store::{NewTask, TaskLimits, Totals};
+
+use crate::config::Config;
+use crate::engine::{Engine, now_ms};
+use crate::pipeline::Origin;
+use crate::plan::Plan;
+use crate::refusal::Refusal;
+
+impl Engine {
+    /// 128 random bits for a task's id.
+    pub(crate) fn nonce(&self) -> Result<u128, Refusal> {
+        let mut bytes = [0u8; 16];
+        getrandom::fill(&mut bytes).map_err(Refusal::NoRandomness)?;
+        Ok(u128::from_le_bytes(bytes))
+    }
+
+    /// Enters the task into the store, before it runs.
+    pub(crate) async fn record(&self, plan: &Plan) -> Result<(), Refusal> {
+        let task = NewTask {
+            id: plan.task_id.clone(),
+            alias: plan.host.alias.clone(),
+            hash: plan.hash.clone(),
+            command: plan.command.clone(),
+            limits: TaskLimits::from(&plan.limits),
+            raw_shell: plan.raw_shell,
+            created_at: now_ms(),
+        };
+        match self.store().create(task).await {
+            Ok(_) => Ok(()),
+            Err(full @ sshepherd_store::Error::Full { .. }) => Err(Refusal::Busy(full)),
+            Err(error) => Err(Refusal::Store(error)),
+        }
+    }
+
+    /// Writes down that a request was denied.
+    pub(crate) fn audit_denial(
+        &self,
+        config: &Config,
+        host: &Host,
+        request: &Request,
+        denial: &Denial,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let mut entry = on_host(Event::Decision, origin, host);
+        entry.hash = Some(request.hash());
+        entry.decision = Some(Decision::Deny);
+        entry.rules = denial.rule.iter().map(|rule| rule.id.clone()).collect();
+        entry.reason = Some(denial.kind().to_owned());
+        entry.policy_hash = Some(config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
+    /// Writes down that a request may run, and under which rules.
+    pub(crate) fn audit_permit(&self, plan: &Plan) -> Result<(), Refusal> {
+        let mut entry = of_plan(Event::Decision, plan);
+        entry.decision = Some(Decision::Allow);
+        entry.rules = plan.decisions.iter().map(|decision| decision.by().to_owned()).collect();
+        entry.policy_hash = Some(plan.config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
+    /// Writes down that the command is about to be sent; when that fails, it must not be.
+    pub(crate) fn audit_start(&self, plan: &Plan, peer: IpAddr) -> Result<(), ConnectFailure> {
+        let mut entry = of_plan(Event::ExecutionStart, plan);
+        entry.target_ip = Some(peer);
+        self.audit().record(&entry).map_err(|error| ConnectFailure {
+            phase: Phase::Exec,
+            detail: error.to_string(),
+            hint: "nothing was sent, because it could not be recorded; see audit.path in sshepherd.yml"
+                .to_owned(),
+        })
+    }
+
+    /// Writes down how a command ended. It has ended whether or not this can be written.
+    pub(crate) fn audit_end(
+        &self,
+        plan: &Plan,
+        outcome: &Outcome,
+        peer: Option<IpAddr>,
+        duration_ms: u64,
+        totals: Totals,
+    ) {
+        let mut entry = of_plan(Event::ExecutionEnd, plan).with_outcome(outcome);
+        entry.target_ip = peer;
+        entry.duration_ms = Some(duration_ms);
+        entry.bytes_out = Some(totals.bytes());
+        if let Err(error) = self.audit().record(&entry) {
+            tracing::error!(task = %plan.task_id, %error, "the end of a command could not be audited");
+        }
+    }
+
+    /// Writes down who asked for a task to be stopped.
+    pub(crate) fn audit_cancel(&self, id: &TaskId, origin: &Origin) {
+        let mut entry = Entry::new(SystemTime::now(), Event::CancelRequest, source(origin));
+        entry.task_id = Some(id.clone());
+        if let Err(error) = self.audit().record(&entry) {
+            tracing::error!(task = %id, %error, "a cancel could not be audited");
+        }
+    }
+
+    /// Writes down that the configuration was replaced.
+    pub(crate) fn audit_reload(&self, config: &Config, origin: &Origin) -> Result<(), Refusal> {
+        let mut entry = Entry::new(SystemTime::now(), Event::Reload, source(origin));
+        entry.policy_hash = Some(config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+}
+
+fn source(origin: &Origin) -> Source {
+    Source { face: origin.face.to_owned(), client: origin.client.clone() }
+}
+
+fn on_host(event: Event, origin: &Origin, host: &Host) -> Entry {
+    let mut entry = Entry::new(SystemTime::now(), event, source(origin));
+    entry.alias = Some(host.alias.clone());
+    entry.host = Some(format!("{}:{}", host.address, host.port));
+    entry
+}
+
+fn of_plan(event: Event, plan: &Plan) -> Entry {
+    let mut entry = on_host(event, &plan.origin, &plan.host);
+    entry.hash = Some(plan.hash.clone());
+    entry.task_id = Some(plan.task_id.clone());
+    entry.raw_shell = plan.raw_shell.then_some(true);
+    entry
+}

@@ -1,0 +1,38 @@
+//! Why nothing was started: each reason is its own case, so that faces can say what to do next.
+
+use sshepherd_model::Alias;
+use sshepherd_policy::Denial;
+
+/// A request that did not become a task.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No host has this alias.
+    #[error("no host is called {alias}")]
+    UnknownHost {
+        /// What was asked for.
+        alias: Alias,
+        /// Configured aliases that look alike, nearest first, at most three.
+        near: Vec<Alias>,
+    },
+    /// The policy does not allow it.
+    #[error("denied by policy: {}", .0.message)]
+    Denied(Box<Denial>),
+    /// The store holds as many live tasks as it may.
+    #[error("too many tasks are running")]
+    Busy(#[source] sshepherd_store::Error),
+    /// The decision could not be written to the audit record, so nothing was run.
+    #[error("the audit record cannot be written, so nothing was run")]
+    Audit(#[source] sshepherd_audit::Error),
+    /// The store failed.
+    #[error("the task store failed")]
+    Store(#[source] sshepherd_store::Error),
+    /// The system gave no random numbers for a task's id.
+    #[error("the system gives no random numbers")]
+    NoRandomness(#[source] getrandom::Error),
+    /// The caller stopped a fan-out before this host's turn came.
+    #[error("cancelled before it was started")]
+    NotReached,
+    /// The engine is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}

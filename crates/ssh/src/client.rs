@@ -1,0 +1,244 @@
+//! Our side of a connection: checks the host key and refuses everything that the server asks of us.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use russh::client::{Config, DisconnectReason, Handler, Msg, Session};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Preferred};
+use sshepherd_model::{ConnectFailure, Phase};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::target::Target;
+
+/// A keepalive every so often, and as many unanswered ones end the connection: a dead peer is seen within a minute.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const KEEPALIVES_MISSED: usize = 3;
+
+/// Messages of one channel that may wait for their reader; each is at most one SSH packet of 32 KiB.
+const CHANNEL_BACKLOG: usize = 256;
+
+/// AEAD ciphers by measured speed, then CTR for old servers.
+const CIPHERS: &[russh::cipher::Name] = &[
+    russh::cipher::AES_128_GCM,
+    russh::cipher::AES_256_GCM,
+    russh::cipher::CHACHA20_POLY1305,
+    russh::cipher::AES_128_CTR,
+    russh::cipher::AES_192_CTR,
+    russh::cipher::AES_256_CTR,
+];
+
+/// Host key algorithms; RSA with SHA-2 only.
+const HOST_KEYS: [Algorithm; 6] = [
+    Algorithm::Ed25519,
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+    Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+    Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+];
+
+/// The SSH settings for `target`. Algorithms of keys that are stored for the host come first: a host with several keys
+/// must show the one we know.
+pub(crate) fn config(target: &Target) -> Config {
+    let stored = target.known_hosts.algorithms_for(&target.host_key_name, target.port);
+    let known = |offered: &Algorithm| {
+        stored.iter().any(|stored| match (offered, stored) {
+            (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
+            (offered, stored) => offered == stored,
+        })
+    };
+    let mut keys = HOST_KEYS.to_vec();
+    keys.sort_by_key(|algorithm| !known(algorithm));
+    Config {
+        preferred: Preferred {
+            key: Cow::Owned(keys),
+            cipher: Cow::Borrowed(CIPHERS),
+            compression: Cow::Borrowed(&[russh::compression::NONE]),
+            ..Preferred::DEFAULT
+        },
+        keepalive_interval: Some(KEEPALIVE_EVERY),
+        keepalive_max: KEEPALIVES_MISSED,
+        channel_buffer_size: CHANNEL_BACKLOG,
+        nodelay: true,
+        ..Config::default()
+    }
+}
+
+/// Why the connection failed, as far as our side knows.
+pub(crate) type Verdict = Arc<Mutex<Option<ConnectFailure>>>;
+
+/// The callbacks of one connection.
+pub(crate) struct Client {
+    pub(crate) target: Arc<Target>,
+    pub(crate) verdict: Verdict,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// Cancelled when the connection has ended.
+    pub(crate) closed: CancellationToken,
+}
+
+/// What a server gets that opens a channel to us.
+const REFUSED: ChannelOpenFailure = ChannelOpenFailure::AdministrativelyProhibited;
+
+impl Client {
+    fn refused(&self, kind: &'static str) {
+        tracing::warn!(host = %self.target.alias, kind, "the server tried to open a channel; refused");
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The session owns its callbacks: when they go, it has ended, however it ended.
+        self.closed.cancel();
+    }
+}
+
+impl Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        offered: &PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        let target = &self.target;
+        let checked = match offered {
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                target.known_hosts.check(&target.host_key_name, target.port, key)
+            }
+            PublicKeyOrCertificate::Certificate(_) => Err(ConnectFailure {
+                phase: Phase::HostKey,
+                detail: format!("{} showed a host certificate", target.host_key_name),
+                hint: "host certificates are not supported yet; store the host's own key"
+                    .to_owned(),
+            }),
+        };
+        match checked {
+            Ok(()) => Ok(true),
+            Err(failure) => {
+                *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                Ok(false)
+            }
+        }
+    }
+
+    async fn kex_done(
+        &mut self,
+        _shared_secret: Option<&[u8]>,
+        _names: &russh::Names,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.phase.send_replace(Phase::Auth);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _connected_address: &str,
+        _connected_port: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("forwarded-tcpip");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        _socket_path: &str,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("forwarded-streamlocal");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _channel: Channel<Msg>,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("auth-agent");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn should_accept_unknown_server_channel(
+        &mut self,
+        _id: ChannelId,
+        _channel_type: &str,
+    ) -> bool {
+        self.refused("unknown");
+        false
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _channel: Channel<Msg>,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("session");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host_to_connect: &str,
+        _port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("direct-tcpip");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        _socket_path: &str,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("direct-streamlocal");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _channel: Channel<Msg>,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: russh::client::ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refused("x11");
+        reply.reject(REFUSED).await;
+        Ok(())
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<Self::Error>,
+    ) -> Result<(), Self::Error> {
+        self.closed.cancel();
+        match reason {
+            DisconnectReason::ReceivedDisconnect(_) => Ok(()),
+            DisconnectReason::Error(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The TCP connection: a judged address, and a peer judged again.
+
+use std::net::IpAddr;
+
+use sshepherd_model::{ConnectFailure, Phase};
+use tokio::net::TcpStream;
+
+use crate::target::Target;
+
+/// Connects to the first address that answers; the peer is judged before a byte is sent.
+pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), ConnectFailure> {
+    let mut tried = Vec::new();
+    for address in &target.addresses {
+        match tokio::time::timeout(target.deadlines.dial, TcpStream::connect(address)).await {
+            Err(_) => tried.push(format!(
+                "{address} did not answer within {} s",
+                target.deadlines.dial.as_secs()
+            )),
+            Ok(Err(error)) => tried.push(format!("{address}: {error}")),
+            Ok(Ok(tcp)) => {
+                let peer = admitted(target, &tcp)?;
+                if let Err(error) = tcp.set_nodelay(true) {
+                    tracing::warn!(host = %target.alias, %error, "TCP_NODELAY could not be set");
+                }
+                return Ok((tcp, peer));
+            }
+        }
+    }
+    Err(ConnectFailure {
+        phase: Phase::Dial,
+        detail: tried.join("; "),
+        hint: "check that the host is up, that sshd listens on this port, and that no firewall is between"
+            .to_owned(),
+    })
+}
+
+fn admitted(target: &Target, tcp: &TcpStream) -> Result<IpAddr, ConnectFailure> {
+    let refused = |detail: String| ConnectFailure {
+        phase: Phase::Network,
+        detail,
+        hint: "the address that was reached is not one that the network policy admits".to_owned(),
+    };
+    let peer = tcp
+        .peer_addr()
+        .map_err(|error| refused(format!("the peer's address cannot be read: {error}")))?
+        .ip()
+        .to_canonical();
+    (target.admit_peer)(peer).map_err(refused)?;
+    Ok(peer)
+}

@@ -1,0 +1,358 @@
+//! One command: sent once, read to its end, stopped on request.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stopped, Stream};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::launch::{self, Marker};
+use crate::pool::{Pool, Slot};
+use crate::stop;
+use crate::target::Target;
+
+/// What to send.
+#[derive(Debug)]
+pub struct Exec {
+    /// The judged text.
+    pub wire: String,
+    /// Standard input; without it the input is closed at once.
+    pub stdin: Option<Bytes>,
+    /// A mark for the environment of everything that the command starts: `[A-Za-z0-9:._-]`.
+    pub cookie: String,
+}
+
+/// What a running command does. Exactly one event, the last, is not `Output`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It wrote.
+    Output {
+        /// Where to.
+        stream: Stream,
+        /// What.
+        bytes: Bytes,
+    },
+    /// It ended by itself.
+    Exited {
+        /// Its exit status.
+        status: u32,
+    },
+    /// A signal ended it.
+    Signalled {
+        /// The signal's name without `SIG`.
+        signal: String,
+    },
+    /// The connection or the channel ended without a word about the command.
+    Lost {
+        /// What was seen.
+        detail: String,
+    },
+}
+
+/// An open channel on which nothing has been sent yet.
+pub struct Ready {
+    pool: Pool,
+    target: Arc<Target>,
+    slot: Slot,
+    channel: Channel<Msg>,
+}
+
+/// A command that was sent.
+///
+/// Its owner must read it to the end, also while it is being stopped: a channel that nobody reads in time stalls the
+/// other channels of its connection.
+pub struct Running {
+    reader: ChannelReadHalf,
+    early: VecDeque<ChannelMsg>,
+    marker: Option<Marker>,
+    pid: watch::Sender<Option<u32>>,
+    end: watch::Sender<bool>,
+    last: Option<Event>,
+    held: VecDeque<Event>,
+    done: bool,
+    stopper: Stopper,
+    _stdin: Option<AbortOnDropHandle<()>>,
+    slot: Slot,
+}
+
+/// Ends a running command from outside, on a channel of its own.
+#[derive(Clone)]
+pub struct Stopper {
+    pool: Pool,
+    target: Arc<Target>,
+    writer: Arc<ChannelWriteHalf<Msg>>,
+    cookie: String,
+    pid: watch::Receiver<Option<u32>>,
+    end: watch::Receiver<bool>,
+}
+
+impl Ready {
+    pub(crate) fn new(pool: Pool, target: Arc<Target>, slot: Slot, channel: Channel<Msg>) -> Self {
+        Self { pool, target, slot, channel }
+    }
+
+    /// The address of the host.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.slot.link.peer()
+    }
+
+    /// Sends the command with the prefix that makes it stoppable.
+    ///
+    /// The error is the outcome: `NotStarted` when the server refused it, `Lost` when it may have run.
+    pub async fn exec(self, exec: Exec) -> Result<Running, Outcome> {
+        let nonce = nonce().map_err(Outcome::NotStarted)?;
+        let shell = self.target.login_shell;
+        let launched = launch::launch(shell, &exec.wire, &exec.cookie, &nonce);
+        self.send(launched.text, launched.marker, exec.stdin, exec.cookie).await
+    }
+
+    async fn send(
+        self,
+        text: String,
+        marker: Option<Marker>,
+        stdin: Option<Bytes>,
+        cookie: String,
+    ) -> Result<Running, Outcome> {
+        let (mut reader, writer) = self.channel.split();
+        let writer = Arc::new(writer);
+        let lost = |detail: String| Outcome::Lost { detail };
+        writer.exec(true, text).await.map_err(|error| {
+            lost(format!("the connection ended while the command was sent: {error}"))
+        })?;
+        let stdin = give(Arc::clone(&writer), stdin).await;
+        let mut early = VecDeque::new();
+        let accepted = async {
+            while let Some(message) = reader.wait().await {
+                if matches!(message, ChannelMsg::Success) {
+                    return Ok(());
+                }
+                if matches!(message, ChannelMsg::Failure) {
+                    return Err(Outcome::NotStarted(refused(&self.target)));
+                }
+                early.push_back(message);
+            }
+            Err(lost("the connection ended before the server confirmed the command".to_owned()))
+        };
+        match tokio::time::timeout(self.target.deadlines.exec, accepted).await {
+            Ok(result) => result?,
+            Err(_) => {
+                return Err(lost("the server did not confirm that it runs the command".to_owned()));
+            }
+        }
+        let (pid, pid_seen) = watch::channel(None);
+        let (end, end_seen) = watch::channel(false);
+        let stopper = Stopper {
+            pool: self.pool,
+            target: self.target,
+            writer,
+            cookie,
+            pid: pid_seen,
+            end: end_seen,
+        };
+        Ok(Running {
+            reader,
+            early,
+            marker,
+            pid,
+            end,
+            last: None,
+            held: VecDeque::new(),
+            done: false,
+            stopper,
+            _stdin: stdin,
+            slot: self.slot,
+        })
+    }
+}
+
+/// Writes standard input beside the reading, for the command may write before it reads; then closes it.
+async fn give(
+    writer: Arc<ChannelWriteHalf<Msg>>,
+    stdin: Option<Bytes>,
+) -> Option<AbortOnDropHandle<()>> {
+    match stdin {
+        None => {
+            // A command that has already ended needs no end of input.
+            let _ = writer.eof().await;
+            None
+        }
+        Some(bytes) => Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            if writer.data_bytes(bytes).await.is_ok() {
+                let _ = writer.eof().await;
+            }
+        }))),
+    }
+}
+
+fn refused(target: &Target) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("{} refused to run a command", target.alias),
+        hint: "the account may not run commands; see the server's log".to_owned(),
+    }
+}
+
+/// 64 random bits in hex: a marker that output cannot imitate by chance or foresight.
+fn nonce() -> Result<String, ConnectFailure> {
+    let mut bytes = [0u8; 8];
+    getrandom::fill(&mut bytes).map_err(|error| ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("the system gives no random numbers: {error}"),
+        hint: "nothing was sent".to_owned(),
+    })?;
+    Ok(format!("{:016x}", u64::from_le_bytes(bytes)))
+}
+
+impl Running {
+    /// The address of the host.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.slot.link.peer()
+    }
+
+    /// What can end it from outside.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// The next event; `None` after the last. Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.held.pop_front() {
+                return Some(event);
+            }
+            if self.done {
+                return None;
+            }
+            let message = match self.early.pop_front() {
+                Some(message) => Some(message),
+                None => self.reader.wait().await,
+            };
+            self.take(message);
+        }
+    }
+
+    fn take(&mut self, message: Option<ChannelMsg>) {
+        match message {
+            Some(ChannelMsg::Data { data }) => self.output(Stream::Stdout, data),
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => self.errors(data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                self.ended(Event::Exited { status: exit_status });
+            }
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                self.ended(Event::Signalled { signal: signal(&signal_name) });
+            }
+            Some(ChannelMsg::Close) | None => self.finish(),
+            Some(_) => {}
+        }
+    }
+
+    fn output(&mut self, stream: Stream, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.held.push_back(Event::Output { stream, bytes });
+        }
+    }
+
+    /// Standard error, with the marker line taken out.
+    fn errors(&mut self, bytes: Bytes) {
+        let Some(marker) = &mut self.marker else {
+            self.output(Stream::Stderr, bytes);
+            return;
+        };
+        let fed = marker.feed(&bytes);
+        if let Some(pid) = fed.pid {
+            self.pid.send_replace(Some(pid));
+        }
+        if fed.done {
+            self.marker = None;
+        }
+        self.output(Stream::Stderr, Bytes::from(fed.bytes));
+    }
+
+    fn ended(&mut self, event: Event) {
+        self.last = Some(event);
+        self.end.send_replace(true);
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        if let Some(marker) = self.marker.take() {
+            self.output(Stream::Stderr, Bytes::from(marker.finish()));
+        }
+        let last = self.last.take().unwrap_or_else(|| Event::Lost {
+            detail: if self.slot.link.is_closed() {
+                "the connection was lost".to_owned()
+            } else {
+                "the server closed the channel without an exit status".to_owned()
+            },
+        });
+        self.held.push_back(last);
+    }
+}
+
+fn signal(name: &Sig) -> String {
+    if let Sig::Custom(name) = name {
+        return name.chars().filter(char::is_ascii_graphic).take(32).collect();
+    }
+    format!("{name:?}")
+}
+
+/// Time the stop script needs beside its grace: a link, a channel, a KILL and a look.
+const STOP_OVERHEAD: Duration = Duration::from_secs(6);
+/// The script says one short line; anything longer is not it.
+const MAX_STOP_OUTPUT: usize = 64 * 1024;
+
+impl Stopper {
+    /// Ends the command's process group and everything that carries its cookie: TERM, `grace`, KILL.
+    ///
+    /// `Confirmed` only when they were seen gone. Works beside the reading of the command, which must go on.
+    pub async fn stop(self, grace: Duration) -> Stopped {
+        let script =
+            stop::command(self.target.login_shell, *self.pid.borrow(), &self.cookie, grace);
+        if let Some(script) = script {
+            let run = tokio::time::timeout(grace + STOP_OVERHEAD, self.script(script)).await;
+            if matches!(run, Ok(Some(Stopped::Confirmed))) {
+                return Stopped::Confirmed;
+            }
+        }
+        self.signals(grace).await
+    }
+
+    /// Runs the stop script on a channel of its own and reads its verdict.
+    async fn script(&self, script: String) -> Option<Stopped> {
+        let ready = self.pool.open(Arc::clone(&self.target)).await.ok()?;
+        let mut running = ready.send(script, None, None, String::new()).await.ok()?;
+        let mut said = Vec::new();
+        while let Some(event) = running.next().await {
+            if let Event::Output { stream: Stream::Stdout, bytes } = event
+                && said.len() + bytes.len() <= MAX_STOP_OUTPUT
+            {
+                said.extend_from_slice(&bytes);
+            }
+        }
+        Some(stop::parse(&said))
+    }
+
+    /// Asks the server, which may refuse. Its word that the command ended is a proof only where there is no shell that
+    /// could have left children behind.
+    async fn signals(mut self, grace: Duration) -> Stopped {
+        for signal in [Sig::TERM, Sig::KILL] {
+            if self.writer.signal(signal).await.is_err() {
+                break;
+            }
+            if tokio::time::timeout(grace, self.end.wait_for(|end| *end)).await.is_ok() {
+                break;
+            }
+        }
+        let seen = *self.end.borrow() && self.target.login_shell == LoginShell::None;
+        if seen { Stopped::Confirmed } else { Stopped::Unconfirmed }
+    }
+}

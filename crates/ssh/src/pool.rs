@@ -1,0 +1,315 @@
+//! All connections: shared by commands, replaced when dead, closed when idle.
+//!
+//! Each host has its own set of links, so a host that hangs delays nobody else. A link carries as many channels as the
+//! server takes (`MaxSessions`, 10 on a stock sshd), which is learnt from its refusals; more commands get more links.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use russh::ChannelOpenFailure;
+use sshepherd_model::{Alias, ConnectFailure, Phase};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::exec::Ready;
+use crate::link::Link;
+use crate::target::Target;
+
+/// How a pool behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSettings {
+    /// A link without commands is closed after this long.
+    pub idle: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(300) }
+    }
+}
+
+/// sshd's stock `MaxSessions`; the first guess for a server.
+const FIRST_GUESS_SESSIONS: usize = 10;
+/// Most links to one host: 32 × 10 sessions are more commands than one host should run at once.
+const MAX_LINKS: usize = 32;
+/// Handshakes with one host at a time; a stock sshd starts to refuse at 10 (`MaxStartups` 10:30:100).
+const HANDSHAKES: usize = 4;
+/// Times a link that dies before anything was sent is replaced for one command.
+const REPLACEMENTS: usize = 3;
+/// Times a refused connection is tried again, and the first wait, doubled each time: `MaxStartups` refuses at random.
+const KNOCKS: u32 = 3;
+const KNOCK_AGAIN: Duration = Duration::from_millis(150);
+
+/// The handle; clones share the links.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: PoolSettings,
+    hosts: Mutex<HashMap<Key, Arc<HostLinks>>>,
+    tracker: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// What makes two targets the same connection. Credentials change only with the configuration, which empties the pool.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    alias: Alias,
+    addresses: Vec<SocketAddr>,
+    username: String,
+}
+
+/// The links of one host.
+struct HostLinks {
+    links: Mutex<Vec<Arc<Link>>>,
+    /// Most channels that a link of this host has been seen to take.
+    sessions: Mutex<usize>,
+    handshakes: Semaphore,
+    /// Rings when a channel or a link has gone.
+    room: Notify,
+    /// Fires when the pool lets these links go.
+    forgotten: CancellationToken,
+}
+
+/// A place on a link; gives it back when dropped.
+pub(crate) struct Slot {
+    pub(crate) link: Arc<Link>,
+    host: Arc<HostLinks>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.link.in_use.send_modify(|count| *count = count.saturating_sub(1));
+        self.host.room.notify_waiters();
+    }
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(settings: PoolSettings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                hosts: Mutex::default(),
+                tracker: TaskTracker::new(),
+                closing: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// A channel on a link to `target`, ready to run one command. Nothing has been sent yet, so dropping this future or
+    /// its result is safe, and a link that turns out dead is replaced without a word.
+    pub async fn open(&self, target: Arc<Target>) -> Result<Ready, ConnectFailure> {
+        let host = self.host(&target);
+        let mut replaced = 0;
+        loop {
+            let slot = self.slot(&host, &target).await?;
+            let opening = slot.link.channel();
+            match tokio::time::timeout(target.deadlines.channel, opening).await {
+                Ok(Ok(channel)) => return Ok(Ready::new(self.clone(), target, slot, channel)),
+                Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
+                    host.learn(&slot, &target, &reason)?;
+                }
+                Ok(Err(error)) => {
+                    host.remove(&slot.link);
+                    replaced += 1;
+                    if replaced > REPLACEMENTS {
+                        return Err(channel_failure(&target, &error.to_string()));
+                    }
+                }
+                Err(_) => {
+                    // Whatever else waits on this link is stuck as well.
+                    slot.link.cut();
+                    host.remove(&slot.link);
+                    return Err(channel_failure(&target, "no answer"));
+                }
+            }
+        }
+    }
+
+    /// Lets all links go: new commands connect anew, running ones keep theirs to their end.
+    pub fn forget_all(&self) {
+        for (_, host) in self.hosts().drain() {
+            host.forgotten.cancel();
+        }
+    }
+
+    /// Closes every link; takes well under a second.
+    pub async fn shutdown(&self) {
+        self.inner.closing.cancel();
+        self.inner.tracker.close();
+        self.inner.tracker.wait().await;
+        self.forget_all();
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, HashMap<Key, Arc<HostLinks>>> {
+        self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn host(&self, target: &Target) -> Arc<HostLinks> {
+        let key = Key {
+            alias: target.alias.clone(),
+            addresses: target.addresses.clone(),
+            username: target.username.clone(),
+        };
+        let fresh = || {
+            Arc::new(HostLinks {
+                links: Mutex::default(),
+                sessions: Mutex::new(FIRST_GUESS_SESSIONS),
+                handshakes: Semaphore::new(HANDSHAKES),
+                room: Notify::new(),
+                forgotten: CancellationToken::new(),
+            })
+        };
+        Arc::clone(self.hosts().entry(key).or_insert_with(fresh))
+    }
+
+    /// A place on a link with room, on a new link, or when both are at their bounds on the first that gets free.
+    async fn slot(
+        &self,
+        host: &Arc<HostLinks>,
+        target: &Arc<Target>,
+    ) -> Result<Slot, ConnectFailure> {
+        loop {
+            // Registered before looking, so that a place given back in between is not missed.
+            let room = host.room.notified();
+            if let Some(slot) = host.free() {
+                return Ok(slot);
+            }
+            if host.links().len() >= MAX_LINKS {
+                room.await;
+                continue;
+            }
+            let Ok(_turn) = host.handshakes.acquire().await else {
+                return Err(channel_failure(target, "the pool is closed"));
+            };
+            // Someone may have connected while we waited for our turn.
+            if let Some(slot) = host.free() {
+                return Ok(slot);
+            }
+            let link = Arc::new(self.connect(target).await?);
+            return Ok(self.adopt(host, link));
+        }
+    }
+
+    /// Connects, knocking again where a busy sshd hangs up before its banner.
+    async fn connect(&self, target: &Arc<Target>) -> Result<Link, ConnectFailure> {
+        let mut wait = KNOCK_AGAIN;
+        let mut knocks = 0;
+        loop {
+            let failure = match Link::connect(target).await {
+                Ok(link) => return Ok(link),
+                Err(failure) => failure,
+            };
+            knocks += 1;
+            let hung_up =
+                failure.phase == Phase::Banner && !failure.detail.contains("said nothing");
+            if !hung_up || knocks > KNOCKS {
+                return Err(failure);
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    /// Enters a new link with its first place taken, and watches over it until its end.
+    fn adopt(&self, host: &Arc<HostLinks>, link: Arc<Link>) -> Slot {
+        link.in_use.send_replace(1);
+        host.links().push(Arc::clone(&link));
+        host.room.notify_waiters();
+        let slot = Slot { link: Arc::clone(&link), host: Arc::clone(host) };
+        let keeper = keep(self.inner.clone(), Arc::clone(host), link);
+        self.inner.tracker.spawn(keeper);
+        slot
+    }
+}
+
+/// Takes a link out when it ends, when it has been idle for long, or when the pool lets it go and its last command is done.
+async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
+    let mut in_use = link.in_use.subscribe();
+    let idle = async {
+        loop {
+            if in_use.wait_for(|count| *count == 0).await.is_err() {
+                return;
+            }
+            let busy =
+                tokio::time::timeout(inner.settings.idle, in_use.wait_for(|count| *count > 0));
+            if busy.await.is_err() {
+                return;
+            }
+        }
+    };
+    let mut last = link.in_use.subscribe();
+    let let_go = async {
+        host.forgotten.cancelled().await;
+        let _ = last.wait_for(|count| *count == 0).await;
+    };
+    tokio::select! {
+        () = link.ended() => {}
+        () = idle => {}
+        () = let_go => {}
+        () = inner.closing.cancelled() => {}
+    }
+    host.remove(&link);
+    link.close().await;
+}
+
+impl HostLinks {
+    fn links(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, usize> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place on a living link that has room.
+    fn free(self: &Arc<Self>) -> Option<Slot> {
+        let most = *self.sessions();
+        let links = self.links();
+        let link = links.iter().find(|link| !link.is_closed() && *link.in_use.borrow() < most)?;
+        // The lock on the list makes look and take one step.
+        link.in_use.send_modify(|count| *count += 1);
+        Some(Slot { link: Arc::clone(link), host: Arc::clone(self) })
+    }
+
+    fn remove(&self, link: &Arc<Link>) {
+        self.links().retain(|other| !Arc::ptr_eq(other, link));
+        self.room.notify_waiters();
+    }
+
+    /// The server refused a channel: it takes one fewer than are open now. One that takes none at all is a failure.
+    fn learn(
+        &self,
+        slot: &Slot,
+        target: &Target,
+        reason: &ChannelOpenFailure,
+    ) -> Result<(), ConnectFailure> {
+        let others = slot.link.in_use.borrow().saturating_sub(1);
+        if others == 0 {
+            return Err(ConnectFailure {
+                phase: Phase::Channel,
+                detail: format!("{} refuses to open a session: {reason:?}", target.alias),
+                hint: "the account may not run commands (MaxSessions 0, a forced subsystem), or the server is full"
+                    .to_owned(),
+            });
+        }
+        let mut most = self.sessions();
+        *most = (*most).min(others);
+        Ok(())
+    }
+}
+
+fn channel_failure(target: &Target, what: &str) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Channel,
+        detail: format!("{}: {what}", target.alias),
+        hint: "nothing was sent; try again".to_owned(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The fixed script that ends a command: its process group and everything that carries its cookie.
+//!
+//! It runs as the same user on a second channel, because sshd refuses signal requests on root log-ins, and because a
+//! signal does not reach a child in its own session. It says that all is gone only after it has seen nothing left twice;
+//! zombies do not count, for they run no more. It must be sent only while the command's own channel is open: a process
+//! id cannot be used again as long as its group lives.
+
+use std::time::Duration;
+
+use sshepherd_model::{LoginShell, Stopped};
+
+use crate::launch::{COOKIE_VARIABLE, in_sh};
+
+const GONE: &[u8] = b"sshepherd-stop gone";
+
+/// POSIX sh, reviewed; only the three assignments before it vary. `P` is the process group (empty if unknown), `C` the
+/// cookie's assignment, `N` the tenths of a second between TERM and KILL. Linux is read through /proc alone, since small
+/// images have no `ps`; other systems through `ps`, which knows groups but no environments.
+const SCRIPT: &str = r#"
+marked() {
+  [ -r /proc/self/environ ] && grep -l -s -a -F -e "$C" /proc/[0-9]*/environ | tr -cd '0-9\n'
+}
+seen() {
+  if [ -r /proc/self/stat ]; then
+    for f in /proc/[0-9]*/stat; do
+      read -r line < "$f" || continue
+      p=${line%% *}
+      set -- ${line##*) }
+      echo "$p $3 $1"
+    done
+  else
+    ps -A -o pid= -o pgid= -o stat=
+  fi
+}
+look() {
+  M=" $(marked | tr '\n' ' ') "
+  L=$(seen | while read -r p g s; do
+    case "$s" in Z*|X*) continue;; esac
+    if [ "$g" = "$P" ]; then echo "$p"; else case "$M" in *" $p "*) echo "$p";; esac; fi
+  done)
+}
+gone() {
+  look
+  [ -z "$L" ] || return 1
+  look
+  [ -z "$L" ]
+}
+wait_gone() {
+  i=0
+  while [ "$i" -lt "$1" ]; do
+    if gone; then echo 'sshepherd-stop gone' >&3; exit 0; fi
+    [ -z "$2" ] || for p in $L; do kill "-$2" "$p"; done
+    if sleep 0.1; then i=$((i + 1)); else sleep 1; i=$((i + 10)); fi
+  done
+}
+look
+for p in $L; do kill -TERM "$p"; kill -CONT "$p"; done
+wait_gone "$N" ''
+wait_gone 20 KILL
+look
+set -- $L
+echo "sshepherd-stop alive $#" >&3
+"#;
+
+/// The text to run on a host with this shell; `None` where there is no shell to run it.
+#[must_use]
+pub fn command(
+    shell: LoginShell,
+    pid: Option<u32>,
+    cookie: &str,
+    grace: Duration,
+) -> Option<String> {
+    match shell {
+        LoginShell::None => None,
+        LoginShell::Posix | LoginShell::Other => {
+            let group = pid.map(|pid| pid.to_string()).unwrap_or_default();
+            let tenths = (grace.as_millis() / 100).max(1);
+            // Standard output is kept for the verdict; what tools complain about is dropped.
+            Some(in_sh(&format!(
+                "exec 3>&1 >/dev/null 2>&1\nP='{group}' C='{COOKIE_VARIABLE}={cookie}' N={tenths}{SCRIPT}"
+            )))
+        }
+    }
+}
+
+/// What the script said. Anything but its exact word is no confirmation.
+#[must_use]
+pub fn parse(said: &[u8]) -> Stopped {
+    if said.split(|byte| *byte == b'\n').any(|line| line == GONE) {
+        Stopped::Confirmed
+    } else {
+        Stopped::Unconfirmed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_word_confirms() {
+        assert_eq!(parse(b"motd\nsshepherd-stop gone\n"), Stopped::Confirmed);
+        for said in ["", "sshepherd-stop alive 1\n", "xsshepherd-stop gone\n", "gone"] {
+            assert_eq!(parse(said.as_bytes()), Stopped::Unconfirmed, "{said:?}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Who to connect to, how to log in, and how long each step may take.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sshepherd_model::{Alias, AuthMethod, LoginShell};
+
+use crate::hostkey::KnownHosts;
+
+/// Judges the address that was really reached; an error is the reason to hang up.
+pub type AdmitPeer = Arc<dyn Fn(IpAddr) -> Result<(), String> + Send + Sync>;
+
+/// One host as the transport needs it. Names were looked up and addresses judged by the caller.
+#[derive(Clone)]
+pub struct Target {
+    /// The host's alias, for messages and for the pool.
+    pub alias: Alias,
+    /// Judged addresses in the order to try them; never empty.
+    pub addresses: Vec<SocketAddr>,
+    /// The name that the host key is looked up under.
+    pub host_key_name: String,
+    /// TCP port, part of that name.
+    pub port: u16,
+    /// Login name.
+    pub username: String,
+    /// Ways to log in, in order.
+    pub methods: Vec<AuthMethod>,
+    /// The known host keys.
+    pub known_hosts: Arc<KnownHosts>,
+    /// What answers an exec request there.
+    pub login_shell: LoginShell,
+    /// Judges the peer again after the connect, before a byte is sent.
+    pub admit_peer: AdmitPeer,
+    /// How long each step may take.
+    pub deadlines: Deadlines,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("alias", &self.alias)
+            .field("addresses", &self.addresses)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Longest duration of each step; a step that takes longer fails by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// TCP connect, for each address. A SYN is repeated after 1, 3 and 7 s; ten seconds see three of them.
+    pub dial: Duration,
+    /// The server's version line. sshd sends it at once, unless it is loaded.
+    pub banner: Duration,
+    /// Key exchange, host key included.
+    pub key_exchange: Duration,
+    /// All log-in attempts together; PAM delays a failed one by 2 s or more.
+    pub auth: Duration,
+    /// Opening a channel.
+    pub channel: Duration,
+    /// The answer to the exec request.
+    pub exec: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            dial: Duration::from_secs(10),
+            banner: Duration::from_secs(10),
+            key_exchange: Duration::from_secs(15),
+            auth: Duration::from_secs(20),
+            channel: Duration::from_secs(10),
+            exec: Duration::from_secs(10),
+        }
+    }
+}
