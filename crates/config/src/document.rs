@@ -1,0 +1,288 @@
+//! A YAML file as a tree that knows its lines, and the walk over it that collects problems.
+//!
+//! A walk asks a [`Section`] for its fields by name; what was never asked for is an unknown key, so the list of known keys
+//! cannot drift from the code that reads them.
+
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use sshepherd_model::{Problem, Severity};
+
+/// A value and the line that it begins on.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+    /// Something that no field takes, in words.
+    Other(&'static str),
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Boolean(_) => "true or false",
+            Self::Integer(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// One file under inspection.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) file: PathBuf,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl Document {
+    pub(crate) fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), problems: RefCell::default() }
+    }
+
+    /// Parses `text`; what is no YAML is one error.
+    pub(crate) fn parse(&self, text: &str) -> Option<Node> {
+        match MarkedYaml::load_from_str(text) {
+            Ok(documents) => match documents.as_slice() {
+                [] => Some(Node { line: 1, kind: Kind::Null }),
+                [one] => Some(node(one)),
+                [_, second, ..] => {
+                    self.error(
+                        Some(second.span.start.line()),
+                        "",
+                        "a second YAML document; write one only",
+                    );
+                    None
+                }
+            },
+            Err(error) => {
+                self.error(Some(error.marker().line()), "", format!("not YAML: {}", error.info()));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn error(&self, line: Option<usize>, field: &str, message: impl Into<String>) {
+        self.push(Severity::Error, line, field, message.into());
+    }
+
+    pub(crate) fn warn(&self, line: Option<usize>, field: &str, message: impl Into<String>) {
+        self.push(Severity::Warning, line, field, message.into());
+    }
+
+    fn push(&self, severity: Severity, line: Option<usize>, field: &str, message: String) {
+        let file = self.file.clone();
+        let problem = Problem { severity, file, line, field: field.to_owned(), message };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+
+    fn wrong(&self, node: &Node, field: &str, wanted: &str) {
+        self.error(Some(node.line), field, format!("must be {wanted}, not {}", node.kind.name()));
+    }
+}
+
+fn node(yaml: &MarkedYaml<'_>) -> Node {
+    let kind = match &yaml.data {
+        YamlData::Value(Scalar::Null) => Kind::Null,
+        YamlData::Value(Scalar::Boolean(value)) => Kind::Boolean(*value),
+        YamlData::Value(Scalar::Integer(value)) => Kind::Integer(*value),
+        YamlData::Value(Scalar::FloatingPoint(_)) => Kind::Other("a fraction"),
+        YamlData::Value(Scalar::String(text)) => Kind::Text(text.to_string()),
+        YamlData::Representation(text, ..) => Kind::Text(text.to_string()),
+        YamlData::Sequence(items) => Kind::List(items.iter().map(node).collect()),
+        YamlData::Mapping(map) => Kind::Map(
+            map.iter()
+                .map(|(key, value)| {
+                    let mut value = node(value);
+                    // A value on the next line belongs to its key's line: that is where a person looks.
+                    value.line = key.span.start.line();
+                    (key_text(key), value)
+                })
+                .collect(),
+        ),
+        YamlData::Tagged(..) => Kind::Other("a tagged value"),
+        YamlData::Alias(_) => Kind::Other("an alias"),
+        YamlData::BadValue => Kind::Other("a bad value"),
+    };
+    Node { line: yaml.span.start.line(), kind }
+}
+
+fn key_text(key: &MarkedYaml<'_>) -> String {
+    match &key.data {
+        YamlData::Value(Scalar::String(text)) | YamlData::Representation(text, ..) => {
+            text.to_string()
+        }
+        YamlData::Value(Scalar::Integer(number)) => number.to_string(),
+        YamlData::Value(Scalar::Boolean(value)) => value.to_string(),
+        YamlData::Value(Scalar::Null | Scalar::FloatingPoint(_))
+        | YamlData::Sequence(_)
+        | YamlData::Mapping(_)
+        | YamlData::Tagged(..)
+        | YamlData::Alias(_)
+        | YamlData::BadValue => "?".to_owned(),
+    }
+}
+
+/// A text with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) line: usize,
+    pub(crate) field: String,
+}
+
+/// A mapping that is being read.
+pub(crate) struct Section<'a> {
+    document: &'a Document,
+    entries: &'a [(String, Node)],
+    path: String,
+    pub(crate) line: usize,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// `node` as a mapping; nothing counts as an empty one.
+    pub(crate) fn of(document: &'a Document, node: &'a Node, path: &str) -> Option<Self> {
+        let entries: &[(String, Node)] = match &node.kind {
+            Kind::Map(entries) => entries,
+            Kind::Null => &[],
+            Kind::Boolean(_)
+            | Kind::Integer(_)
+            | Kind::Text(_)
+            | Kind::List(_)
+            | Kind::Other(_) => {
+                document.wrong(node, path, "a mapping (key: value)");
+                return None;
+            }
+        };
+        let asked = RefCell::default();
+        Some(Self { document, entries, path: path.to_owned(), line: node.line, asked })
+    }
+
+    /// The path of a field.
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().push(key);
+        let found = self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)?;
+        (!matches!(found.kind, Kind::Null)).then_some(found)
+    }
+
+    pub(crate) fn line_of(&self, key: &str) -> usize {
+        self.entries.iter().find(|(name, _)| name == key).map_or(self.line, |(_, node)| node.line)
+    }
+
+    pub(crate) fn text(&self, key: &'static str) -> Option<Text> {
+        let node = self.get(key)?;
+        text(self.document, node, self.path(key))
+    }
+
+    pub(crate) fn integer(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        let node = self.get(key)?;
+        let field = self.path(key);
+        let Kind::Integer(value) = node.kind else {
+            self.document.wrong(node, &field, "a whole number");
+            return None;
+        };
+        let value = u64::try_from(value).ok().filter(|value| range.contains(value));
+        if value.is_none() {
+            let message = format!("must be between {} and {}", range.start(), range.end());
+            self.document.error(Some(node.line), &field, message);
+        }
+        value
+    }
+
+    pub(crate) fn boolean(&self, key: &'static str) -> Option<bool> {
+        let node = self.get(key)?;
+        let Kind::Boolean(value) = node.kind else {
+            self.document.wrong(node, &self.path(key), "true or false");
+            return None;
+        };
+        Some(value)
+    }
+
+    /// The items of a list with their paths; a single value is an error, never a list of one.
+    pub(crate) fn list(&self, key: &'static str) -> Option<Vec<(&'a Node, String)>> {
+        let node = self.get(key)?;
+        let field = self.path(key);
+        let Kind::List(items) = &node.kind else {
+            self.document.wrong(node, &field, "a list, as in [a, b]");
+            return None;
+        };
+        Some(items.iter().enumerate().map(|(at, item)| (item, format!("{field}[{at}]"))).collect())
+    }
+
+    /// A list of texts; items that are none are errors and left out.
+    pub(crate) fn texts(&self, key: &'static str) -> Option<Vec<Text>> {
+        let items = self.list(key)?;
+        Some(items.into_iter().filter_map(|(node, path)| text(self.document, node, path)).collect())
+    }
+
+    pub(crate) fn section(&self, key: &'static str) -> Option<Section<'a>> {
+        let node = self.get(key)?;
+        Section::of(self.document, node, &self.path(key))
+    }
+
+    /// The fields of a mapping whose keys are names, as sections.
+    pub(crate) fn named_sections(&self) -> Vec<(&'a str, Section<'a>)> {
+        self.entries
+            .iter()
+            .filter_map(|(name, node)| {
+                Some((name.as_str(), Section::of(self.document, node, &self.path(name))?))
+            })
+            .collect()
+    }
+
+    /// Warns of every key that nobody asked for.
+    pub(crate) fn finish(self) {
+        let asked = self.asked.borrow();
+        for (name, node) in self.entries {
+            if asked.contains(&name.as_str()) {
+                continue;
+            }
+            let near = asked
+                .iter()
+                .map(|known| (strsim::damerau_levenshtein(name, known), *known))
+                .min()
+                .filter(|(distance, _)| *distance <= 1.max(name.len() / 3));
+            let message = match near {
+                Some((_, near)) => format!("unknown key, ignored; did you mean {near}?"),
+                None => format!("unknown key, ignored; known here: {}", asked.join(", ")),
+            };
+            self.document.warn(Some(node.line), &self.path(name), message);
+        }
+    }
+}
+
+fn text(document: &Document, node: &Node, field: String) -> Option<Text> {
+    let Kind::Text(text) = &node.kind else {
+        let wanted = match node.kind {
+            Kind::Boolean(_) | Kind::Integer(_) | Kind::Other(_) => "text; put it in quotes",
+            Kind::Null | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => "text",
+        };
+        document.wrong(node, &field, wanted);
+        return None;
+    };
+    Some(Text { text: text.clone(), line: node.line, field })
+}

@@ -1,0 +1,77 @@
+//! Reading files that decide who may do what: only if nobody else can have written them.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// Largest configuration file (seed rule).
+pub(crate) const MAX_BYTES: u64 = 10 * 1024 * 1024;
+
+/// Why a file is not used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("does not exist")]
+    Missing,
+    #[error("{0}")]
+    Unsafe(String),
+    #[error("cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::Missing
+        } else {
+            Self::Unreadable(error)
+        }
+    }
+}
+
+/// Reads a text file that decides something.
+pub(crate) fn read(path: &Path) -> Result<String, Refused> {
+    let data = fs::metadata(path)?;
+    if !data.is_file() {
+        return Err(Refused::Unsafe("is no regular file".to_owned()));
+    }
+    if data.len() > MAX_BYTES {
+        return Err(Refused::Unsafe(format!("has {} bytes; at most 10 MB are read", data.len())));
+    }
+    owned(&data)?;
+    if let Some(folder) = path.parent() {
+        let data = fs::metadata(folder)?;
+        let mode = data.permissions().mode();
+        // In a sticky folder (/tmp) others cannot replace our file.
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            return Err(Refused::Unsafe(format!(
+                "its folder {} can be written by others (mode {:03o}); run chmod go-w on it",
+                folder.display(),
+                mode & 0o777
+            )));
+        }
+    }
+    Ok(fs::read_to_string(path)?)
+}
+
+/// Refuses a file that others may write, or that another user owns.
+pub(crate) fn owned(data: &Metadata) -> Result<(), Refused> {
+    let mode = data.permissions().mode();
+    if mode & 0o022 != 0 {
+        return Err(Refused::Unsafe(format!(
+            "can be written by others (mode {:03o}); run chmod go-w on it",
+            mode & 0o777
+        )));
+    }
+    // The owner of this process' own entry in /proc, or of the home folder elsewhere, is who we are.
+    let me = fs::metadata("/proc/self").or_else(|_| match std::env::home_dir() {
+        Some(home) => fs::metadata(home),
+        None => Err(io::ErrorKind::NotFound.into()),
+    });
+    match me {
+        Ok(me) if data.uid() != me.uid() && data.uid() != 0 => {
+            Err(Refused::Unsafe("belongs to another user".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,162 @@
+//! All files together: either one consistent configuration, or every problem at once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use sshepherd_model::{Inventory, Problem, Severity};
+use sshepherd_policy::Policy;
+
+use crate::document::{Document, Node};
+use crate::files::{self, Refused};
+use crate::folders::{Environment, Folders};
+use crate::settings::Settings;
+use crate::{credentials, policy, servers, settings};
+
+/// Which known_hosts files decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownHosts {
+    /// The one that the policy names.
+    Explicit(PathBuf),
+    /// The user's and the system's.
+    UserAndSystem,
+}
+
+/// A configuration without errors.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Hosts and credentials.
+    pub inventory: Inventory,
+    /// The policy.
+    pub policy: Policy,
+    /// SHA-256 of `policy.yml` in hex.
+    pub policy_hash: String,
+    /// Where host keys are looked up.
+    pub known_hosts: KnownHosts,
+    /// Our own settings.
+    pub settings: Settings,
+    /// What is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Every problem of every file, by file and line; at least one is an error.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The problems.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// One file on its way: its text and tree, if it could be read and parsed.
+struct File {
+    document: Document,
+    text: String,
+    root: Option<Node>,
+}
+
+/// Reads the four files of `folders`.
+pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded, Report> {
+    let servers = open(&folders.config, "servers.yml", |document| {
+        document.error(
+            None,
+            "",
+            "does not exist; `sshepherd init` writes a commented starter configuration",
+        );
+    });
+    let logins = open(&folders.config, "credentials.yml", |_| {});
+    let rules = open(&folders.config, "policy.yml", |document| {
+        document.warn(None, "", "does not exist, so every command is denied");
+    });
+    let own = open(&folders.config, "sshepherd.yml", |_| {});
+
+    let hosts = match &servers.root {
+        Some(root) => servers::read(&servers.document, root),
+        None => Vec::new(),
+    };
+    let used: BTreeSet<String> =
+        hosts.iter().map(|entry| entry.credentials.text.trim().to_owned()).collect();
+    let entries = match &logins.root {
+        Some(root) => credentials::read(&logins.document, root, &used, folders, environment),
+        None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
+    };
+    for entry in &hosts {
+        let wanted = &entry.credentials;
+        // A file that could not be read has its own error; its entries are not missing.
+        let readable = logins.root.is_some() || logins.text.is_empty();
+        if readable && !entries.names.contains(wanted.text.trim()) {
+            let message = format!("no entry of credentials.yml is called {}", wanted.text);
+            servers.document.error(Some(wanted.line), &wanted.field, message);
+        }
+    }
+    let inventory =
+        Inventory::new(hosts.into_iter().map(|entry| entry.host).collect(), entries.usable);
+    let policy_hash = hex(&Sha256::digest(rules.text.as_bytes()));
+    let read = rules
+        .root
+        .as_ref()
+        .and_then(|root| policy::read(&rules.document, root, &inventory, &folders.config));
+    let settings = match &own.root {
+        Some(root) => settings::read(&own.document, root, &folders.config),
+        None => Settings::default(),
+    };
+    let (policy, known_hosts) = match read {
+        Some(file) => (file.policy, file.known_hosts),
+        None => (Policy::default(), None),
+    };
+    let problems = collect([servers, logins, rules, own]);
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(Report { problems });
+    }
+    Ok(Loaded {
+        inventory,
+        policy,
+        policy_hash,
+        known_hosts: known_hosts.map_or(KnownHosts::UserAndSystem, KnownHosts::Explicit),
+        settings,
+        warnings: problems,
+    })
+}
+
+fn open(folder: &Path, name: &str, missing: impl FnOnce(&Document)) -> File {
+    let path = folder.join(name);
+    let document = Document::new(&path);
+    let text = match files::read(&path) {
+        Ok(text) => text,
+        Err(problem) => {
+            match problem {
+                Refused::Missing => missing(&document),
+                Refused::Unsafe(_) | Refused::Unreadable(_) => {
+                    document.error(None, "", problem.to_string());
+                }
+            }
+            return File { document, text: String::new(), root: None };
+        }
+    };
+    let root = document.parse(&text);
+    File { document, text, root }
+}
+
+fn collect(files: [File; 4]) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for file in files {
+        let mut of_file = file.document.into_problems();
+        of_file.sort_by_key(|problem| problem.line);
+        problems.extend(of_file);
+    }
+    problems
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,298 @@
+//! `policy.yml`: what may run where.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use sshepherd_model::Inventory;
+use sshepherd_policy::{
+    Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
+};
+
+use crate::document::{Document, Node, Section, Text};
+
+/// What the file says.
+pub(crate) struct PolicyFile {
+    pub(crate) policy: Policy,
+    pub(crate) known_hosts: Option<PathBuf>,
+}
+
+/// Reads the file; parts with errors are left out, their errors are in the document.
+pub(crate) fn read(
+    document: &Document,
+    root: &Node,
+    inventory: &Inventory,
+    folder: &Path,
+) -> Option<PolicyFile> {
+    let top = Section::of(document, root, "")?;
+    let known_hosts =
+        top.text("known_hosts_path").and_then(|text| known_hosts(document, &text, folder));
+    let reader = Reader { document, inventory };
+    let mut limits = LimitTable::default();
+    if let Some(section) = top.section("limits") {
+        limits.base = reader.limits(section);
+    }
+    let network = top.section("network").map(|section| reader.network(section)).unwrap_or_default();
+    let rules = top.list("rules").unwrap_or_default();
+    let rules = rules.into_iter().filter_map(|(node, path)| reader.rule(node, &path)).collect();
+    if let Some(section) = top.section("overrides") {
+        reader.overrides(section, &mut limits);
+    }
+    let mut dialect = Dialect::default();
+    if let Some(section) = top.section("pipes") {
+        dialect.filters = section.boolean("filters").unwrap_or(true);
+        section.finish();
+    }
+    if let Some(section) = top.section("redirections") {
+        dialect.harmless_redirections = section.boolean("harmless").unwrap_or(true);
+        section.finish();
+    }
+    top.finish();
+    Some(PolicyFile { policy: Policy::new(rules, limits, network, dialect), known_hosts })
+}
+
+fn known_hosts(document: &Document, text: &Text, folder: &Path) -> Option<PathBuf> {
+    let path = match text.text.strip_prefix("~/") {
+        Some(rest) => std::env::home_dir().map(|home| home.join(rest))?,
+        None => folder.join(&text.text),
+    };
+    if !path.is_file() {
+        let message = format!("{} does not exist or is no file", path.display());
+        document.error(Some(text.line), &text.field, message);
+        return None;
+    }
+    Some(path)
+}
+
+struct Reader<'a> {
+    document: &'a Document,
+    inventory: &'a Inventory,
+}
+
+impl Reader<'_> {
+    fn limits(&self, section: Section<'_>) -> LimitPatch {
+        let patch = LimitPatch {
+            max_seconds: section.integer("max_seconds", 1..=86_400),
+            max_output_bytes: section.integer("max_output_bytes", 1024..=1 << 30),
+            task_result_ttl: section.integer("task_result_ttl", 1..=604_800),
+            task_progress_interval: section.integer("task_progress_interval", 1..=3600),
+            host_key_auto_add: section.boolean("host_key_auto_add"),
+            require_known_host: section.boolean("require_known_host"),
+            deny_substrings: section.texts("deny_substrings").map(|texts| {
+                texts.into_iter().map(|text| text.text).filter(|text| !text.is_empty()).collect()
+            }),
+        };
+        if patch.host_key_auto_add == Some(true) {
+            self.deprecated(&section, "host_key_auto_add");
+        }
+        if patch.require_known_host == Some(false) {
+            self.deprecated(&section, "require_known_host");
+        }
+        section.finish();
+        patch
+    }
+
+    fn deprecated(&self, section: &Section<'_>, key: &str) {
+        self.document.warn(
+            Some(section.line_of(key)),
+            &section.path(key),
+            "has no effect any more: an unknown host key is always refused",
+        );
+    }
+
+    fn network(&self, section: Section<'_>) -> NetworkPolicy {
+        let lists = ["allow_ips", "allow_cidrs", "block_ips", "block_cidrs"].map(|key| {
+            section.texts(key).map(|texts| {
+                texts
+                    .iter()
+                    .filter_map(|text| self.net(text, key.ends_with("_ips")))
+                    .collect::<Vec<_>>()
+            })
+        });
+        if section.boolean("require_known_host") == Some(false) {
+            self.deprecated(&section, "require_known_host");
+        }
+        let line = section.line;
+        let path = section.path("allow_ips");
+        section.finish();
+        let [allow_ips, allow_cidrs, block_ips, block_cidrs] = lists;
+        let joined = |a: Option<Vec<IpNet>>, b: Option<Vec<IpNet>>| match (a, b) {
+            (None, None) => None,
+            (a, b) => Some(a.into_iter().chain(b).flatten().collect::<Vec<_>>()),
+        };
+        // The seed's own example files carry empty lists that mean "no list"; an allow list is in force once it names
+        // something. One whose every entry is wrong has errors and is not used at all.
+        let allow = joined(allow_ips, allow_cidrs).filter(|allow| {
+            if allow.is_empty() {
+                self.document.warn(
+                    Some(line),
+                    &path,
+                    "the allow lists are empty, so every address that is not blocked is allowed",
+                );
+            }
+            !allow.is_empty()
+        });
+        NetworkPolicy::new(allow, joined(block_ips, block_cidrs).unwrap_or_default())
+    }
+
+    fn net(&self, text: &Text, single: bool) -> Option<IpNet> {
+        let trimmed = text.text.trim();
+        let parsed = if single || !trimmed.contains('/') {
+            trimmed.parse::<std::net::IpAddr>().map(|ip| IpNet::from(ip.to_canonical())).ok()
+        } else {
+            trimmed.parse::<IpNet>().ok().map(|net| net.trunc())
+        };
+        if parsed.is_none() {
+            let wanted = if single { "an IP address" } else { "a network such as 10.0.0.0/8" };
+            self.document.error(
+                Some(text.line),
+                &text.field,
+                format!("{trimmed:?} is not {wanted}"),
+            );
+        }
+        parsed
+    }
+
+    fn rule(&self, node: &Node, path: &str) -> Option<Rule> {
+        let section = Section::of(self.document, node, path)?;
+        let action = self.action(&section);
+        let aliases = self.globs(section.texts("aliases"));
+        let tags = self.globs(section.texts("tags"));
+        self.hosts_exist(&aliases, &tags);
+        let commands = self.globs(section.texts("commands"));
+        if commands.is_empty() {
+            let message = "the rule has no commands, so it matches nothing";
+            self.document.warn(Some(section.line), &section.path("commands"), message);
+        }
+        let shell_unrestricted = match section.text("shell") {
+            Some(text) if text.text != "unrestricted" => {
+                let message = format!("{:?} is not unrestricted, the only value", text.text);
+                self.document.error(Some(text.line), &text.field, message);
+                false
+            }
+            shell => shell.is_some(),
+        };
+        let only = |globs: Vec<(Glob, Text)>| globs.into_iter().map(|(glob, _)| glob).collect();
+        let rule = Rule {
+            id: section.text("id").map_or_else(|| path.to_owned(), |text| text.text),
+            why: section.text("why").map(|text| text.text),
+            position: Position {
+                file: self
+                    .document
+                    .file
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+                line: section.line,
+            },
+            action: action?,
+            aliases: only(aliases),
+            tags: only(tags),
+            commands: only(commands),
+            shell_unrestricted,
+            grants: Grants {
+                cwd: only(self.globs(section.texts("cwd"))),
+                env: only(self.globs(section.texts("env"))),
+                stdin: section.boolean("stdin").unwrap_or(false),
+            },
+        };
+        section.finish();
+        Some(rule)
+    }
+
+    fn action(&self, section: &Section<'_>) -> Option<Action> {
+        let Some(text) = section.text("action") else {
+            self.document.error(
+                Some(section.line),
+                &section.path("action"),
+                "is required: allow or deny",
+            );
+            return None;
+        };
+        match text.text.as_str() {
+            "allow" => Some(Action::Allow),
+            "deny" => Some(Action::Deny),
+            other => {
+                let message = format!("{other:?} is neither allow nor deny");
+                self.document.error(Some(text.line), &text.field, message);
+                None
+            }
+        }
+    }
+
+    fn globs(&self, texts: Option<Vec<Text>>) -> Vec<(Glob, Text)> {
+        let glob = |text: Text| match Glob::new(text.text.trim()) {
+            Ok(glob) => Some((glob, text)),
+            Err(bad) => {
+                self.document.error(Some(text.line), &text.field, bad.to_string());
+                None
+            }
+        };
+        texts.unwrap_or_default().into_iter().filter_map(glob).collect()
+    }
+
+    /// A rule for a host that is not there is most likely misspelt.
+    fn hosts_exist(&self, aliases: &[(Glob, Text)], tags: &[(Glob, Text)]) {
+        let hosts = self.inventory.hosts();
+        for (glob, text) in aliases {
+            if !hosts.iter().any(|host| glob.matches(host.alias.as_str())) {
+                self.document.warn(
+                    Some(text.line),
+                    &text.field,
+                    format!("no host has the alias {glob}"),
+                );
+            }
+        }
+        for (glob, text) in tags {
+            if !hosts.iter().any(|host| host.tags.iter().any(|tag| glob.matches(tag.as_str()))) {
+                self.document.warn(
+                    Some(text.line),
+                    &text.field,
+                    format!("no host has the tag {glob}"),
+                );
+            }
+        }
+    }
+
+    fn overrides(&self, section: Section<'_>, limits: &mut LimitTable) {
+        if let Some(aliases) = section.section("aliases") {
+            for (name, patch) in aliases.named_sections() {
+                let line = patch.line;
+                let field = aliases.path(name);
+                match name.parse() {
+                    Ok(alias) => {
+                        if self.inventory.host(&alias).is_none() {
+                            self.document.warn(
+                                Some(line),
+                                &field,
+                                format!("no host has the alias {name}"),
+                            );
+                        }
+                        limits.aliases.insert(alias, self.limits(patch));
+                    }
+                    Err(invalid) => self.document.error(Some(line), &field, invalid.problem),
+                }
+            }
+        }
+        if let Some(tags) = section.section("tags") {
+            for (name, patch) in tags.named_sections() {
+                let line = patch.line;
+                let field = tags.path(name);
+                match name.parse() {
+                    Ok(tag) => {
+                        if self.inventory.tagged(&tag).next().is_none() {
+                            self.document.warn(
+                                Some(line),
+                                &field,
+                                format!("no host has the tag {name}"),
+                            );
+                        }
+                        limits.tags.insert(tag, self.limits(patch));
+                    }
+                    Err(invalid) => self.document.error(Some(line), &field, invalid.problem),
+                }
+            }
+        }
+        section.finish();
+    }
+}

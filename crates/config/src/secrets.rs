@@ -1,0 +1,112 @@
+//! Looking up secrets by name. Their values never reach a problem, a log or `Debug`.
+
+use std::fs;
+use std::path::Path;
+
+use sshepherd_model::Secret;
+
+use crate::files;
+use crate::folders::Environment;
+
+/// Ordinary variables of a process, which never serve as secrets through their bare name (seed defect 15): a secret called
+/// `HOME` must not turn into a path.
+const ORDINARY: [&str; 24] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "TERM", "LANG", "LANGUAGE", "TZ",
+    "TMPDIR", "TMP", "TEMP", "MAIL", "EDITOR", "VISUAL", "PAGER", "DISPLAY", "HOSTNAME", "SHLVL",
+    "UID", "COLUMNS", "LINES",
+];
+const ORDINARY_PREFIXES: [&str; 6] = ["LC_", "XDG_", "SSH_", "DBUS_", "MCP_SSH_", "SSHEPHERD_"];
+
+/// Why there is no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The name breaks the rule.
+    #[error("{0:?} is no secret name: 1 to 100 letters, digits, _ and - are allowed")]
+    BadName(String),
+    /// Nothing was found anywhere.
+    #[error(
+        "secret {name} was not found: set {name} or SSHEPHERD_SECRET_{name} in the environment, add it to .env in the \
+         secrets folder, or make a file of that name there"
+    )]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// A file would hold it but is not safe to read.
+    #[error("secret {name}: its file {problem}")]
+    Refused {
+        /// The name.
+        name: String,
+        /// What is wrong with the file.
+        problem: String,
+    },
+}
+
+/// Looks in this order: environment `NAME`, `SSHEPHERD_SECRET_NAME`, `MCP_SSH_SECRET_NAME`, `.env` in `folder`, the file
+/// `NAME` in `folder` without its last newline.
+pub fn look_up(
+    name: &str,
+    folder: &Path,
+    environment: &impl Environment,
+) -> Result<Secret, Missing> {
+    let sound = !name.is_empty()
+        && name.len() <= 100
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if !sound {
+        return Err(Missing::BadName(name.chars().take(100).collect()));
+    }
+    let bare = (!ordinary(name)).then(|| name.to_owned());
+    let variables = bare
+        .into_iter()
+        .chain([format!("SSHEPHERD_SECRET_{name}"), format!("MCP_SSH_SECRET_{name}")]);
+    for variable in variables {
+        if let Some(value) = environment.var(&variable).filter(|value| !value.is_empty()) {
+            return Ok(Secret::new(value));
+        }
+    }
+    let refused = |problem: String| Missing::Refused { name: name.to_owned(), problem };
+    match files::read(&folder.join(".env")) {
+        Ok(text) => {
+            if let Some(value) = text.lines().find_map(|line| assignment(line, name)) {
+                return Ok(Secret::new(value));
+            }
+        }
+        Err(files::Refused::Missing) => {}
+        Err(problem) => return Err(refused(format!(".env {problem}"))),
+    }
+    let path = folder.join(name);
+    match fs::symlink_metadata(&path) {
+        Err(_) => return Err(Missing::NotFound { name: name.to_owned() }),
+        Ok(data) if !data.is_file() => return Err(refused("is no regular file".to_owned())),
+        Ok(_) => {}
+    }
+    let mut text = files::read(&path).map_err(|problem| refused(problem.to_string()))?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(Secret::new(text))
+}
+
+/// Whether a name is one of the process' ordinary variables.
+#[must_use]
+pub fn ordinary(name: &str) -> bool {
+    ORDINARY.contains(&name) || ORDINARY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The value of `NAME=value`, `export NAME='value'` and the like.
+fn assignment(line: &str, name: &str) -> Option<String> {
+    let line = line.trim();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let (key, value) = line.split_once('=')?;
+    if key.trim() != name {
+        return None;
+    }
+    let value = value.trim();
+    let unquoted = ['"', '\'']
+        .iter()
+        .find_map(|quote| value.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote)));
+    Some(unquoted.unwrap_or(value).to_owned())
+}

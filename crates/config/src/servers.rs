@@ -1,0 +1,139 @@
+//! `servers.yml`: the hosts.
+
+use std::collections::BTreeMap;
+
+use sshepherd_model::{Host, LoginShell, Tag};
+
+use crate::document::{Document, Node, Section, Text};
+
+/// A host and where its credentials are named, for the check that needs both files.
+pub(crate) struct HostEntry {
+    pub(crate) host: Host,
+    pub(crate) credentials: Text,
+}
+
+/// Reads `hosts:`; entries with errors are left out, their errors are in the document.
+pub(crate) fn read(document: &Document, root: &Node) -> Vec<HostEntry> {
+    let Some(top) = Section::of(document, root, "") else { return Vec::new() };
+    let mut hosts = Vec::new();
+    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    for (node, path) in top.list("hosts").unwrap_or_default() {
+        let Some(section) = Section::of(document, node, &path) else { continue };
+        if let Some(entry) = host(document, section) {
+            let alias = entry.host.alias.to_string();
+            if let Some(first) = lines.get(&alias) {
+                document.error(
+                    Some(node.line),
+                    &format!("{path}.alias"),
+                    format!("{alias} is already the alias of the host at line {first}"),
+                );
+                continue;
+            }
+            lines.insert(alias, node.line);
+            hosts.push(entry);
+        }
+    }
+    top.finish();
+    if hosts.is_empty() {
+        document.warn(None, "hosts", "no host is configured");
+    }
+    hosts
+}
+
+fn host(document: &Document, section: Section<'_>) -> Option<HostEntry> {
+    let required = |key: &'static str| {
+        let text = section.text(key);
+        if text.is_none() && section.line_of(key) == section.line {
+            document.error(Some(section.line), &section.path(key), "is required");
+        }
+        text
+    };
+    let alias = required("alias");
+    let address = required("host");
+    let credentials = required("credentials");
+    let port = section.integer("port", 1..=65535);
+    let port_given_badly = port.is_none() && section.line_of("port") != section.line;
+    let tags = tags(document, section.texts("tags").unwrap_or_default());
+    let description = section.text("description").map(|text| text.text).unwrap_or_default();
+    let login_shell = login_shell(document, &section);
+    section.finish();
+    let alias = parsed(document, alias?)?;
+    let address = address?;
+    if !sound_address(&address.text) {
+        document.error(
+            Some(address.line),
+            &address.field,
+            format!("{:?} is no host name and no IP address", address.text),
+        );
+        return None;
+    }
+    if port_given_badly {
+        return None;
+    }
+    let credentials = credentials?;
+    let named = parsed(document, credentials.clone())?;
+    Some(HostEntry {
+        host: Host {
+            alias,
+            address: address.text,
+            port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(22),
+            credentials: named,
+            tags,
+            description,
+            login_shell: login_shell?,
+        },
+        credentials,
+    })
+}
+
+fn login_shell(document: &Document, section: &Section<'_>) -> Option<LoginShell> {
+    match section.text("login_shell") {
+        None => Some(LoginShell::Posix),
+        Some(text) => match text.text.as_str() {
+            "posix" => Some(LoginShell::Posix),
+            "other" => Some(LoginShell::Other),
+            "none" => Some(LoginShell::None),
+            other => {
+                let message = format!("{other:?} is none of posix, other, none");
+                document.error(Some(text.line), &text.field, message);
+                None
+            }
+        },
+    }
+}
+
+fn tags(document: &Document, texts: Vec<Text>) -> Vec<Tag> {
+    texts.into_iter().filter_map(|text| parsed(document, text)).collect()
+}
+
+/// A name parsed by its own rule; what breaks it is an error at its place.
+pub(crate) fn parsed<T: std::str::FromStr<Err = sshepherd_model::InvalidField>>(
+    document: &Document,
+    text: Text,
+) -> Option<T> {
+    match text.text.parse() {
+        Ok(value) => Some(value),
+        Err(invalid) => {
+            document.error(Some(text.line), &text.field, invalid.problem);
+            None
+        }
+    }
+}
+
+/// A DNS name or an IP address, and nothing that another program could take as an option or a shell character.
+fn sound_address(text: &str) -> bool {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if bare.parse::<std::net::IpAddr>().is_ok() {
+        return true;
+    }
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    !labels.is_empty()
+        && labels.len() <= 253
+        && labels.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
+}
