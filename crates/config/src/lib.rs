@@ -2,11 +2,10 @@
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
 //! `servers`, `credentials`, [`secrets`], `policy`, [`settings`] (one room a file), [`load`](mod@load) (all of them
-//! together), [`changes`](mod@changes) (what a reload changed), [`starter`] (what `init` writes).
+//! together), [`starter`] (what `init` writes).
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
 
-pub mod changes;
 mod credentials;
 mod document;
 mod files;
@@ -18,7 +17,6 @@ mod servers;
 pub mod settings;
 pub mod starter;
 
-pub use changes::changes;
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
 pub use load::{KnownHosts, Loaded, Report, load};
 pub use settings::Settings;

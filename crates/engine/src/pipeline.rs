@@ -1,8 +1,9 @@
 //! From request to running command, on one screen: judge → plan → audit → record → run.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use sshepherd_model::{Alias, CommandHash, Host, Limits, Request, TaskId};
+use sshepherd_model::{Alias, CommandHash, ConnectFailure, Host, Limits, Phase, Request, TaskId};
 use sshepherd_policy::Verdict;
 
 use crate::config::Config;
@@ -85,6 +86,18 @@ impl Engine {
         let explanation = config.policy.explain(&host, request);
         let addresses = resolve::resolve(&host, config.policy.network()).await;
         Ok(Preview { explanation, addresses })
+    }
+
+    /// Connects and logs in to a host, and runs nothing there.
+    pub async fn connect(&self, alias: &Alias) -> Result<IpAddr, ConnectFailure> {
+        let config = self.config();
+        let host = config.inventory.host(alias).ok_or_else(|| ConnectFailure {
+            phase: Phase::Resolve,
+            detail: format!("no host is called {alias}"),
+            hint: "see the list of hosts".to_owned(),
+        })?;
+        let target = runner::target(self, &config, host).await?;
+        Ok(self.pool().open(target).await?.peer())
     }
 
     fn run(&self, plan: Plan) -> Ticket {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sshepherd_model::{ConnectFailure, Outcome, Phase, Stopped, TaskId};
+use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Stopped, TaskId};
 use sshepherd_ssh::{Event, Exec, Ready, Running, Target};
 use sshepherd_store::{Finish, Patch};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::engine::{Engine, elapsed_ms, now_ms};
 use crate::event::TaskEventKind;
 use crate::plan::Plan;
@@ -41,7 +42,7 @@ pub(crate) async fn drive(engine: &Engine, mut plan: Plan, cancel: CancellationT
 /// Connects and opens a channel; a cancel on the way means that nothing was sent.
 async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Result<Ready, Outcome> {
     let connecting = async {
-        let target = target(engine, plan).await?;
+        let target = target(engine, &plan.config, &plan.host).await?;
         engine.pool().open(target).await
     };
     tokio::pin!(connecting);
@@ -58,25 +59,29 @@ async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Resu
     }
 }
 
-async fn target(engine: &Engine, plan: &Plan) -> Result<Arc<Target>, ConnectFailure> {
-    let config = &plan.config;
-    let addresses = resolve::resolve(&plan.host, config.policy.network()).await?;
+/// Everything the transport needs for `host`: judged addresses, known keys, credentials.
+pub(crate) async fn target(
+    engine: &Engine,
+    config: &Arc<Config>,
+    host: &Host,
+) -> Result<Arc<Target>, ConnectFailure> {
+    let addresses = resolve::resolve(host, config.policy.network()).await?;
     let known_hosts = engine.host_keys().get(&config.known_hosts)?;
-    let credential = config.inventory.credential(&plan.host).ok_or_else(|| ConnectFailure {
+    let credential = config.inventory.credential(host).ok_or_else(|| ConnectFailure {
         phase: Phase::Auth,
-        detail: format!("no credentials entry is called {}", plan.host.credentials),
+        detail: format!("no credentials entry is called {}", host.credentials),
         hint: "add it to credentials.yml and reload".to_owned(),
     })?;
     let judging = Arc::clone(config);
     Ok(Arc::new(Target {
-        alias: plan.host.alias.clone(),
+        alias: host.alias.clone(),
         addresses,
-        host_key_name: plan.host.address.clone(),
-        port: plan.host.port,
+        host_key_name: host.address.clone(),
+        port: host.port,
         username: credential.username.clone(),
         methods: credential.methods.clone(),
         known_hosts,
-        login_shell: plan.host.login_shell,
+        login_shell: host.login_shell,
         admit_peer: Arc::new(move |peer: IpAddr| {
             judging.policy.network().judge(peer).map(drop).map_err(|denial| denial.to_string())
         }),

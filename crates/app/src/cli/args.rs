@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Global {
     /// Configuration folder [default: $SSHEPHERD_CONFIG_DIR, $MCP_SSH_CONFIG_DIR, ~/.config/sshepherd]
     #[arg(long, global = true, value_name = "DIR")]

@@ -1,0 +1,129 @@
+//! What most commands need first: the folders, the configuration, an engine over it.
+
+use std::sync::Arc;
+
+use sshepherd_config::{
+    FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings,
+};
+use sshepherd_engine::audit::Sink;
+use sshepherd_engine::store::MemoryStore;
+use sshepherd_engine::{Config, Engine, KnownHostsFiles, Origin, Services};
+use sshepherd_model::{Alias, Host, InvalidField, Request};
+
+use super::args::{Global, Surroundings};
+use super::exit::Exit;
+use super::out;
+
+/// Who asks, when a person does.
+pub(crate) fn origin() -> Origin {
+    Origin { face: "cli", client: None }
+}
+
+/// The folders that the arguments and the environment name.
+pub(crate) fn folders(global: &Global) -> Result<Folders, Exit> {
+    let flags = FolderFlags {
+        config: global.config.clone(),
+        keys: global.keys.clone(),
+        secrets: global.secrets.clone(),
+        state: global.state.clone(),
+    };
+    Folders::resolve(&flags, &ProcessEnvironment).map_err(|error| {
+        out::complain(&error.to_string());
+        Exit::Usage
+    })
+}
+
+/// A usable configuration; problems go to standard error, and errors among them end the command.
+pub(crate) fn load(global: &Global) -> Result<Loaded, Exit> {
+    let folders = folders(global)?;
+    let loaded =
+        sshepherd_config::load(&folders, &ProcessEnvironment).map_err(|report| refuse(&report))?;
+    for warning in &loaded.warnings {
+        out::say(&warning.to_string());
+    }
+    Ok(loaded)
+}
+
+fn refuse(report: &Report) -> Exit {
+    out::say(report.to_string().trim_end());
+    out::complain("the configuration cannot be used; `sshepherd check` shows it again");
+    Exit::Usage
+}
+
+/// The engine's view of a configuration.
+pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
+    let config = Config {
+        inventory: loaded.inventory,
+        policy: loaded.policy,
+        policy_hash: loaded.policy_hash,
+        known_hosts: match loaded.known_hosts {
+            KnownHosts::Explicit(path) => KnownHostsFiles::Explicit(path),
+            KnownHosts::UserAndSystem => KnownHostsFiles::UserAndSystem,
+        },
+        fan_out_parallel: loaded.settings.fan_out_parallel,
+    };
+    (config, loaded.settings)
+}
+
+/// Starts an engine; an audit file that cannot be opened ends the command.
+pub(crate) fn start(config: Config, settings: &Settings) -> Result<Engine, Exit> {
+    let audit = Sink::open(settings.audit_path.clone()).map_err(|error| {
+        out::complain(&chain(&error));
+        Exit::Usage
+    })?;
+    Ok(Engine::start(config, Services { store: Arc::new(MemoryStore::default()), audit }))
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A field that breaks its rule ends the command.
+pub(crate) fn invalid(problem: &InvalidField) -> Exit {
+    out::complain(&problem.to_string());
+    Exit::Usage
+}
+
+/// The host called `alias`.
+pub(crate) fn host<'a>(config: &'a Config, alias: &Alias) -> Result<&'a Arc<Host>, Exit> {
+    config.inventory.host(alias).ok_or_else(|| {
+        out::complain(&format!("no host is called {alias}; `sshepherd hosts` lists them"));
+        Exit::Usage
+    })
+}
+
+/// The request that the words and options make. One word is a command's text; several are its words as they are.
+pub(crate) fn request(words: &[String], around: &Surroundings) -> Result<Request, Exit> {
+    let text = match words {
+        [one] => one.clone(),
+        several => {
+            let quoted: Vec<String> =
+                several.iter().map(|word| sshepherd_engine::policy::quote(word)).collect();
+            quoted.join(" ")
+        }
+    };
+    let mut request = Request::new(&text).map_err(|problem| invalid(&problem))?;
+    request.cwd.clone_from(&around.cwd);
+    for variable in &around.env {
+        let Some((name, value)) = variable.split_once('=') else {
+            out::complain(&format!("--env {variable}: write NAME=VALUE"));
+            return Err(Exit::Usage);
+        };
+        request.env.push((name.to_owned(), value.to_owned()));
+    }
+    if around.stdin {
+        request.stdin = Some(std::io::read_to_string(std::io::stdin()).map_err(|error| {
+            out::complain(&format!("standard input cannot be read as text: {error}"));
+            Exit::Usage
+        })?);
+    }
+    Ok(request)
+}

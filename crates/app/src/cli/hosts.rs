@@ -1,0 +1,44 @@
+//! `hosts`: lists the configured hosts.
+
+use serde_json::json;
+
+use super::args::Global;
+use super::context;
+use super::exit::Exit;
+use super::out;
+
+/// One line a host, in file order.
+pub(crate) fn hosts(global: &Global) -> Exit {
+    let loaded = match context::load(global) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let hosts = loaded.inventory.hosts();
+    if global.json {
+        let hosts: Vec<_> = hosts
+            .iter()
+            .map(|host| {
+                json!({
+                    "alias": host.alias, "host": host.address, "port": host.port,
+                    "credentials": host.credentials, "tags": host.tags, "description": host.description,
+                })
+            })
+            .collect();
+        out::json(&json!({ "hosts": hosts }));
+        return Exit::Done;
+    }
+    let width = hosts.iter().map(|host| host.alias.as_str().len()).max().unwrap_or(0);
+    for host in hosts {
+        let tags: Vec<&str> = host.tags.iter().map(sshepherd_model::Tag::as_str).collect();
+        let line = format!(
+            "{:width$}  {}:{}  [{}]  {}",
+            host.alias.as_str(),
+            host.address,
+            host.port,
+            tags.join(", "),
+            host.description
+        );
+        out::line(line.trim_end());
+    }
+    Exit::Done
+}

@@ -1,0 +1,86 @@
+//! The command line: one file a command, each from arguments to an exit code.
+
+mod args;
+mod check;
+mod context;
+mod demo;
+mod exit;
+mod hosts;
+mod init;
+mod out;
+mod plan;
+mod policy;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command, Policy};
+use exit::Exit;
+
+/// Parses the arguments, runs the command and gives its exit code.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap prints help to stdout and complaints to stderr; a closed pipe is nobody's fault.
+            let _ = error.print();
+            let asked_for_help = !error.use_stderr();
+            return if asked_for_help { Exit::Done.into() } else { Exit::Usage.into() };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::complain(&format!("the async runtime cannot start: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    let exit = runtime.block_on(dispatch(arguments));
+    // A read of standard input cannot be interrupted; it must not hold the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn dispatch(arguments: Arguments) -> Exit {
+    let global = arguments.global;
+    log(&arguments.command);
+    match arguments.command {
+        Command::Demo { serve } => demo::demo(serve).await,
+        Command::Serve => serve::serve(&global).await,
+        Command::Init => init::init(&global),
+        Command::Hosts => hosts::hosts(&global),
+        Command::Plan(what) => plan::plan(&global, &what).await,
+        Command::Run(what) => run::run(&global, what).await,
+        Command::Policy(Policy::Test { cases, host }) => {
+            policy::test(&global, &cases, host.as_deref())
+        }
+        Command::Policy(Policy::Explain(what)) => policy::explain(&global, &what),
+        Command::Policy(Policy::Lint) => policy::lint(&global),
+        Command::Check { connect } => check::check(&global, connect).await,
+    }
+}
+
+/// Logs go to standard error: warnings, or what `SSHEPHERD_LOG` says. The server also tells when rmcp has trouble.
+fn log(command: &Command) {
+    let default = match command {
+        Command::Serve => "warn,rmcp=error",
+        Command::Demo { .. }
+        | Command::Init
+        | Command::Hosts
+        | Command::Plan(_)
+        | Command::Run(_)
+        | Command::Policy(_)
+        | Command::Check { .. } => "error,rmcp=off",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SSHEPHERD_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // Only fails when a subscriber is set already, which nobody else does.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}

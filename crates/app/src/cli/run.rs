@@ -1,0 +1,264 @@
+//! `run`: a command on one host, its output as it comes; or on every host of a tag.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sshepherd_engine::store::{Lookup, StreamFilter};
+use sshepherd_engine::{Engine, FanOut, Finished, HostReport, Refusal};
+use sshepherd_model::{Alias, Outcome, Phase, Request, Stopped, Stream, Tag, TaskId};
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Global, Run};
+use super::context::{self, origin};
+use super::exit::Exit;
+use super::{out, serve};
+use crate::answer::{self, RunAnswer};
+
+/// Most bytes of output that are read at once while following.
+const PAGE: usize = 64 * 1024;
+
+/// Runs what the arguments say.
+pub(crate) async fn run(global: &Global, what: Run) -> Exit {
+    started(global, what).await.unwrap_or_else(|exit| exit)
+}
+
+async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
+    let (config, settings) = context::engine_config(context::load(global)?);
+    let stop = CancellationToken::new();
+    let signalled = stop.clone();
+    if let Some(tag) = &what.tag {
+        let tag: Tag = tag.parse().map_err(|problem| context::invalid(&problem))?;
+        let request = context::request(&what.words, &what.surroundings)?;
+        let engine = context::start(config, &settings)?;
+        tokio::spawn(async move {
+            serve::terminated().await;
+            signalled.cancel();
+        });
+        let exit = on_tag(global, &engine, &tag, &request, &stop).await;
+        engine.shutdown().await;
+        return Ok(exit);
+    }
+    let Some((alias, words)) = what.words.split_first().filter(|(_, words)| !words.is_empty())
+    else {
+        out::complain("run needs ALIAS and COMMAND, or --tag TAG and COMMAND");
+        return Err(Exit::Usage);
+    };
+    let alias: Alias = alias.parse().map_err(|problem| context::invalid(&problem))?;
+    context::host(&config, &alias)?;
+    let request = context::request(words, &what.surroundings)?;
+    let engine = context::start(config, &settings)?;
+    tokio::spawn(async move {
+        serve::terminated().await;
+        signalled.cancel();
+    });
+    let exit = on_host(global, &engine, &alias, &request, &stop).await;
+    engine.shutdown().await;
+    Ok(exit)
+}
+
+async fn on_host(
+    global: &Global,
+    engine: &Engine,
+    alias: &Alias,
+    request: &Request,
+    stop: &CancellationToken,
+) -> Exit {
+    let ticket = match engine.submit(alias, request, origin()).await {
+        Ok(ticket) => ticket,
+        Err(refusal) => return refused(global, alias, request, &refusal),
+    };
+    let asking = origin();
+    let ended = engine.wait_or_cancel(&ticket.task_id, stop, &asking);
+    let result = if global.json {
+        ended.await
+    } else {
+        // Both end with the task: the one when it is final, the other when its output is read to the end.
+        let (result, ()) = tokio::join!(ended, follow(engine, &ticket.task_id));
+        result
+    };
+    match result {
+        Err(refusal) => refused(global, alias, request, &refusal),
+        Ok(finished) => {
+            if global.json {
+                out::json(&whole(engine, &finished).await);
+            } else {
+                tell(alias, &finished);
+            }
+            exit_of(&finished.outcome)
+        }
+    }
+}
+
+/// Copies output as it comes, each stream to ours.
+async fn follow(engine: &Engine, id: &TaskId) {
+    let mut cursor = 0;
+    loop {
+        let page = match engine.follow(id, cursor, PAGE).await {
+            Ok(Lookup::Found(page)) => page,
+            Ok(Lookup::Expired | Lookup::Unknown) => return,
+            Err(error) => {
+                out::complain(&error.to_string());
+                return;
+            }
+        };
+        if page.missing_before > 0 {
+            out::complain(&format!("{} bytes of output are missing here", page.missing_before));
+        }
+        for chunk in &page.chunks {
+            match chunk.stream {
+                Stream::Stdout => out::bytes(&chunk.bytes),
+                Stream::Stderr => out::error_bytes(&chunk.bytes),
+            }
+        }
+        if page.end || page.next == cursor {
+            return;
+        }
+        cursor = page.next;
+    }
+}
+
+/// What is not plain success, for people.
+fn tell(alias: &Alias, finished: &Finished) {
+    let seen = |stopped: &Stopped| match stopped {
+        Stopped::Confirmed => "its end was seen",
+        Stopped::Unconfirmed => "its end was not seen: it may still run",
+    };
+    match &finished.outcome {
+        Outcome::Exited { status: 0 } => {}
+        Outcome::Exited { status } => out::complain(&format!("{alias}: exit status {status}")),
+        Outcome::Signalled { signal } => {
+            out::complain(&format!("{alias}: ended by signal {signal}"));
+        }
+        Outcome::TimedOut { stopped } => {
+            out::complain(&format!("{alias}: over its time limit and stopped; {}", seen(stopped)));
+        }
+        Outcome::Cancelled { stopped } => {
+            out::complain(&format!("{alias}: cancelled; {}", seen(stopped)));
+        }
+        Outcome::NotStarted(failure) => {
+            out::complain(&format!("{alias}: {failure}\n  {}", failure.hint));
+        }
+        Outcome::Lost { detail } => out::complain(&format!(
+            "{alias}: {detail}\n  the command may have run; look on the host before sending it again"
+        )),
+    }
+    if finished.task.raw_shell {
+        out::complain(&format!(
+            "{alias}: the raw text was run by a full shell (shell: unrestricted)"
+        ));
+    }
+}
+
+fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal) -> Exit {
+    if global.json {
+        out::json(&answer::could_not_start(alias, request, refusal));
+    }
+    match refusal {
+        Refusal::Denied(denial) => {
+            out::complain(&format!("{alias}: denied: {}\n  {}", denial.message, denial.hint));
+            Exit::Denied
+        }
+        Refusal::UnknownHost { .. } => {
+            out::complain(&refusal.to_string());
+            Exit::Usage
+        }
+        Refusal::Busy(_)
+        | Refusal::Audit(_)
+        | Refusal::Store(_)
+        | Refusal::NoRandomness(_)
+        | Refusal::NotReached
+        | Refusal::ShuttingDown => {
+            out::complain(&format!("{alias}: {}", context::chain(refusal)));
+            Exit::Failed
+        }
+    }
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Exited { status: 0 } => Exit::Done,
+        Outcome::NotStarted(failure) if failure.phase == Phase::Network => Exit::Denied,
+        Outcome::NotStarted(_) => Exit::Unreachable,
+        Outcome::Exited { .. }
+        | Outcome::Signalled { .. }
+        | Outcome::TimedOut { .. }
+        | Outcome::Cancelled { .. }
+        | Outcome::Lost { .. } => Exit::Failed,
+    }
+}
+
+/// The answer with all the output that was kept.
+async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
+    let id = &finished.task.id;
+    match engine.head_tail(id, usize::MAX, StreamFilter::Both).await {
+        Ok(Lookup::Found(output)) => {
+            answer::finished(&answer::Report { finished, output: &output })
+        }
+        Ok(Lookup::Expired | Lookup::Unknown) | Err(_) => RunAnswer::default(),
+    }
+}
+
+async fn on_tag(
+    global: &Global,
+    engine: &Engine,
+    tag: &Tag,
+    request: &Request,
+    stop: &CancellationToken,
+) -> Exit {
+    let bar = bar(engine.config().inventory.tagged(tag).count());
+    let fan_out = engine
+        .fan_out(tag, request, &origin(), stop, |done, _| bar.set_position(done as u64))
+        .await;
+    bar.finish_and_clear();
+    if fan_out.hosts.is_empty() {
+        out::complain(&format!("no host has the tag {tag}"));
+    }
+    let mut exit = Exit::Done;
+    let mut answers = Vec::new();
+    for HostReport { alias, result } in &fan_out.hosts {
+        match result {
+            Ok(finished) => {
+                exit = exit.worse(exit_of(&finished.outcome));
+                let answer = whole(engine, finished).await;
+                if global.json {
+                    answers.push(answer);
+                } else {
+                    for line in answer.output.unwrap_or_default().lines() {
+                        out::line(&format!("{alias}: {line}"));
+                    }
+                    tell(alias, finished);
+                }
+            }
+            Err(refusal) => {
+                let quiet = Global { json: false, ..Global::default() };
+                exit = exit.worse(refused(&quiet, alias, request, refusal));
+                answers.push(answer::could_not_start(alias, request, refusal));
+            }
+        }
+    }
+    if global.json {
+        out::json(&answer::tagged(tag, answers, usize::MAX / 2));
+    } else {
+        summary(&fan_out);
+    }
+    exit
+}
+
+fn summary(fan_out: &FanOut) {
+    let good = fan_out.hosts.iter().filter(|report| {
+        matches!(&report.result, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
+    });
+    out::say(&format!("{} of {} hosts done", good.count(), fan_out.hosts.len()));
+}
+
+/// A progress bar on a terminal, nothing elsewhere.
+fn bar(hosts: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(hosts as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} hosts  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
