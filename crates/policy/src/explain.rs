@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sshepherd_model::Limits;
 
-use crate::judge::Denial;
+use crate::denial::Denial;
 use crate::rule::RuleRef;
 
 /// One judgement, whole.

@@ -59,6 +59,20 @@ impl Glob {
         Ok(Self { text: text.to_owned(), regex })
     }
 
+    /// The pattern that matches `text` only.
+    #[must_use]
+    pub fn escape(text: &str) -> String {
+        let mut pattern = String::with_capacity(text.len());
+        for character in text.chars() {
+            if matches!(character, '*' | '?' | '[') {
+                pattern.extend(['[', character, ']']);
+            } else {
+                pattern.push(character);
+            }
+        }
+        pattern
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -4,17 +4,21 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use sshepherd_model::{Host, Limits, Request};
 
+use crate::denial::{Denial, DenialReason};
 use crate::explain::{Explanation, Part};
 use crate::filter;
+use crate::glob::Glob;
 use crate::permit::{Decision, Permit, PermitParts};
 use crate::policy::Policy;
-use crate::rule::{Action, Rule, RuleRef};
+use crate::rule::{Action, Rule};
 use crate::script::{Script, SimpleCommand};
-use crate::surroundings::{self, NotGranted};
+use crate::surroundings;
 use crate::words::{self, Refusal};
+
+/// Longest pattern that a hint suggests, in bytes: longer ones help nobody to read the hint.
+const MAX_SUGGESTION: usize = 200;
 
 /// What the policy says to a request.
 #[derive(Debug)]
@@ -24,74 +28,6 @@ pub enum Verdict {
     Allow(Permit),
     /// It may not.
     Deny(Denial),
-}
-
-/// Why something may not run. An answer the caller can act on, not an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Denial {
-    /// The kind of reason.
-    pub reason: DenialReason,
-    /// What is wrong, in words.
-    pub message: String,
-    /// What to do next: the nearest permitted form, or whom to ask.
-    pub hint: String,
-    /// The simple command that is to blame, re-quoted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// The rule that forbids it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleRef>,
-    /// Byte offset in the trimmed command of what was not understood.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub offset: Option<usize>,
-}
-
-/// Kinds of denial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DenialReason {
-    /// The text is outside the recognised language.
-    NotUnderstood,
-    /// It contains a denied text.
-    DeniedText,
-    /// A deny rule matches.
-    DenyRule,
-    /// No allow rule matches.
-    NoRule,
-    /// After a pipe stands a filter with an option or operand that is not harmless.
-    Filter,
-    /// After a pipe stands a command whose rule does not grant standard input.
-    PipedInput,
-    /// A redirection, where the policy lets none through.
-    Redirection,
-    /// cwd, env or stdin is not granted, or has no sound form.
-    NotGranted,
-}
-
-impl Denial {
-    fn new(reason: DenialReason, message: String, hint: String) -> Self {
-        Self { reason, message, hint, command: None, rule: None, offset: None }
-    }
-
-    fn of(mut self, command: &SimpleCommand) -> Self {
-        self.command = Some(command.canonical());
-        self
-    }
-
-    /// The kind in one word, for records.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self.reason {
-            DenialReason::NotUnderstood => "not_understood",
-            DenialReason::DeniedText => "denied_text",
-            DenialReason::DenyRule => "deny_rule",
-            DenialReason::NoRule => "no_rule",
-            DenialReason::Filter => "filter",
-            DenialReason::PipedInput => "piped_input",
-            DenialReason::Redirection => "redirection",
-            DenialReason::NotGranted => "not_granted",
-        }
-    }
 }
 
 /// What was found out about a request.
@@ -201,19 +137,24 @@ impl Policy {
                     .to_owned(),
             ));
         }
-        let denying =
-            self.rules().iter().filter(|rule| rule.action == Action::Deny && rule.covers(host));
-        for rule in denying {
-            if let Some(command) =
-                script.and_then(|script| script.commands().iter().find(|part| rule.hits(part)))
-            {
-                return Some(denied_by(rule).of(command));
-            }
-            if lines(raw).iter().any(|line| rule.matches_line(line)) {
-                return Some(denied_by(rule));
-            }
+        // A text that was understood is judged command by command; cutting it up as text would also cut its quoted words.
+        match script {
+            Some(_) => None,
+            None => self.line_denied(host, raw),
         }
-        None
+    }
+
+    /// The deny rules that speak of `host`.
+    fn denying(&self, host: &Host) -> impl Iterator<Item = &Rule> {
+        self.rules().iter().filter(move |rule| rule.action == Action::Deny && rule.covers(host))
+    }
+
+    /// Deny rules over a text that goes to a shell as it is, or was not understood.
+    fn line_denied(&self, host: &Host, raw: &str) -> Option<Denial> {
+        let lines = lines(raw);
+        self.denying(host)
+            .find(|rule| lines.iter().any(|line| rule.matches_line(line)))
+            .map(Denial::by_rule)
     }
 
     /// What allows a request that nothing forbids: rules for every command, or a full shell.
@@ -225,8 +166,14 @@ impl Policy {
         parts: &[(SimpleCommand, Result<Decision, Denial>)],
     ) -> Result<Sendable, Denial> {
         let denial = match recognised {
-            Err(refusal) => not_understood(&refusal),
+            Err(refusal) => Denial::not_understood(&refusal),
             Ok(script) => {
+                let denied = parts.iter().find_map(|(_, decision)| {
+                    decision.as_ref().err().filter(|denial| denial.reason == DenialReason::DenyRule)
+                });
+                if let Some(denied) = denied {
+                    return Err(denied.clone());
+                }
                 let decisions: Result<Vec<Decision>, Denial> =
                     parts.iter().map(|(_, decision)| decision.clone()).collect();
                 match decisions {
@@ -254,6 +201,9 @@ impl Policy {
                 && rule.matches_line(request.command())
         });
         for rule in open {
+            if let Some(denial) = self.line_denied(host, request.command()) {
+                return Some(Err(denial));
+            }
             match surroundings::granted(rule, request) {
                 Ok(()) => {
                     return Some(Ok(Sendable {
@@ -268,13 +218,16 @@ impl Policy {
         refused
     }
 
-    /// Who lets one simple command through, or why nobody does. Deny rules have been looked at before.
+    /// Who lets one simple command through, or why nobody does.
     fn decide(
         &self,
         host: &Host,
         request: &Request,
         command: &SimpleCommand,
     ) -> Result<Decision, Denial> {
+        if let Some(rule) = self.denying(host).find(|rule| rule.hits(command)) {
+            return Err(Denial::by_rule(rule).of(command));
+        }
         if !command.redirections().is_empty() && !self.dialect().harmless_redirections {
             return Err(Denial::new(
                 DenialReason::Redirection,
@@ -350,54 +303,27 @@ impl Policy {
             .iter()
             .filter(|rule| rule.action == Action::Allow && rule.covers(host))
             .flat_map(|rule| &rule.commands)
-            .map(crate::Glob::as_str)
+            .map(Glob::as_str)
             .filter(|glob| glob.split(' ').next() == Some(program))
             .take(5)
             .collect();
-        let hint = if near.is_empty() {
+        let mut hint = if near.is_empty() {
             format!(
-                "no rule speaks of {program} on this host; ssh://host/{}/capabilities lists what is allowed; \
-                 ask the owner for a rule if you need it",
+                "no rule speaks of {program} on this host; ssh://host/{}/capabilities lists what is allowed",
                 host.alias
             )
         } else {
             format!("allowed for {program} on this host: {}", near.join(" | "))
         };
-        Denial::new(DenialReason::NoRule, "no rule allows this command".to_owned(), hint)
-    }
-}
-
-impl From<NotGranted> for Denial {
-    fn from(problem: NotGranted) -> Self {
-        let message = if problem.message.starts_with("rule ") {
-            format!("{}: {}", problem.what, problem.message)
+        let exact = Glob::escape(&command.joined());
+        if exact.len() <= MAX_SUGGESTION {
+            hint.push_str(&format!(
+                "; if you need exactly this, ask the owner for a rule with commands: [{exact:?}]"
+            ));
         } else {
-            problem.message
-        };
-        Self::new(DenialReason::NotGranted, message, problem.hint)
-    }
-}
-
-fn denied_by(rule: &Rule) -> Denial {
-    let why = rule.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-    Denial {
-        rule: Some(rule.reference()),
-        ..Denial::new(
-            DenialReason::DenyRule,
-            format!("rule {} denies it{why}", rule.id),
-            "a deny beats every allow; only the owner can change the rule".to_owned(),
-        )
-    }
-}
-
-fn not_understood(refusal: &Refusal) -> Denial {
-    Denial {
-        offset: Some(refusal.offset),
-        ..Denial::new(
-            DenialReason::NotUnderstood,
-            format!("not understood at byte {}: {}", refusal.offset, refusal.found),
-            refusal.hint.to_owned(),
-        )
+            hint.push_str("; ask the owner for a rule if you need it");
+        }
+        Denial::new(DenialReason::NoRule, "no rule allows this command".to_owned(), hint)
     }
 }
 
@@ -428,12 +354,18 @@ fn blanks_folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A raw text as deny rules see it: whole, with blanks folded, and cut at everything that may separate commands.
-/// More cuts than a shell would make only deny more.
+/// A raw text as deny rules see it: whole, with blanks folded, and cut at everything that may separate commands, each piece
+/// also without its program's folder. More cuts than a shell would make only deny more.
 fn lines(raw: &str) -> Vec<String> {
     let mut lines = vec![raw.to_owned(), blanks_folded(raw)];
-    lines
-        .extend(raw.split([';', '&', '|', '\n', '\r', '(', ')', '{', '}', '`']).map(blanks_folded));
+    for piece in raw.split([';', '&', '|', '\n', '\r', '(', ')', '{', '}', '`']) {
+        let piece = blanks_folded(piece);
+        let program = piece.split(' ').next().unwrap_or_default();
+        if let Some((folder, _)) = program.rsplit_once('/') {
+            lines.extend(piece.get(folder.len() + 1..).map(str::to_owned));
+        }
+        lines.push(piece);
+    }
     lines
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
-use sshepherd_model::{Host, Inventory};
+use serde::{Serialize, Serializer};
+use sshepherd_model::{Inventory, Severity};
 
 use crate::glob::Glob;
 use crate::policy::Policy;
@@ -18,211 +18,181 @@ pub struct Finding {
     pub file: String,
     /// The line; 0 when it is about no rule.
     pub line: usize,
+    /// An error where a rule has no effect; a warning where one may admit more than it seems to.
+    #[serde(serialize_with = "severity_word")]
+    pub severity: Severity,
     /// What it admits, and what to write instead.
     pub message: String,
 }
 
+fn severity_word<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(word(*severity))
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = word(self.severity);
         if self.line > 0 {
-            write!(f, "{}:{}: {}: {}", self.file, self.line, self.rule, self.message)
+            write!(f, "{}:{}: {severity}: {}: {}", self.file, self.line, self.rule, self.message)
         } else {
-            f.write_str(&self.message)
+            write!(f, "{severity}: {}", self.message)
         }
     }
 }
 
-/// Programs that run other programs, evaluate text, or write files when their arguments are free (after GTFOBins).
-const SHELLS_IN_DISGUISE: &[&str] = &[
-    "apt",
-    "apt-get",
-    "ash",
-    "at",
-    "awk",
-    "bash",
-    "batch",
-    "busybox",
-    "cat",
-    "chroot",
-    "cp",
-    "cpan",
-    "crontab",
-    "csh",
-    "curl",
-    "dash",
-    "dd",
-    "docker",
-    "dpkg",
-    "ed",
-    "emacs",
-    "env",
-    "expect",
-    "find",
-    "fish",
-    "flock",
-    "ftp",
-    "gawk",
-    "gcc",
-    "gdb",
-    "git",
-    "install",
-    "ionice",
-    "java",
-    "ksh",
-    "kubectl",
-    "less",
-    "ln",
-    "lua",
-    "make",
-    "man",
-    "mksh",
-    "more",
-    "mount",
-    "mv",
-    "mysql",
-    "nano",
-    "nc",
-    "nice",
-    "node",
-    "nohup",
-    "npm",
-    "openssl",
-    "perl",
-    "php",
-    "pip",
-    "podman",
-    "psql",
-    "python",
-    "python2",
-    "python3",
-    "rm",
-    "rsync",
-    "ruby",
-    "run-parts",
-    "scp",
-    "screen",
-    "script",
-    "sed",
-    "setsid",
-    "sftp",
-    "sh",
-    "socat",
-    "sqlite3",
-    "ssh",
-    "start-stop-daemon",
-    "stdbuf",
-    "strace",
-    "su",
-    "sudo",
-    "systemctl",
-    "systemd-run",
-    "tar",
-    "tclsh",
-    "tcsh",
-    "tee",
-    "time",
-    "timeout",
-    "tmux",
-    "unshare",
-    "vi",
-    "vim",
-    "watch",
-    "wget",
-    "xargs",
-    "zip",
-    "zsh",
-];
+/// Programs that run other programs, evaluate text, or read and write files at will when their arguments are free (after
+/// GTFOBins).
+const SHELLS_IN_DISGUISE: &str = "apt apt-get ash at awk bash batch bundle busybox cargo cat chroot cmake cp cpan crontab csh curl \
+    dash dd dnf doas docker dpkg ed emacs env ex expect find fish flock ftp g++ gawk gcc gdb gem git gpg \
+    install ionice ipython java ksh ksh93 kubectl less lftp ln logrotate lua make man mksh more mount \
+    mutt mv mysql nano nc ncat nice nmap node nohup npm nsenter nvim openssl parallel perl php pico pip \
+    pkexec podman psql python python2 python3 rake rbash rm rpm rsync ruby run-parts runuser rvim scala \
+    scp screen script sed sendmail setsid sftp sh socat sqlite3 ssh ssh-keygen start-stop-daemon stdbuf \
+    strace su sudo systemctl systemd-run tar tclsh tcpdump tcsh tee telnet time timeout tmux unshare vi \
+    view vim vimdiff vipw visudo watch wget xargs yum zip zsh";
 
-/// Looks at every rule and network list.
+/// Programs that take their standard input for a program to run.
+const INTERPRETERS: &str = "ash bash busybox csh dash fish ksh lua mksh node perl php psql python python2 python3 ruby sh \
+    sqlite3 tclsh tcsh xargs zsh";
+
+fn listed(list: &str, program: &str) -> bool {
+    list.split(' ').any(|known| known == program)
+}
+
+/// Looks at every rule, the denied texts and the network list.
 #[must_use]
 pub fn lint(policy: &Policy, inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (place, rule) in policy.rules().iter().enumerate() {
-        let mut say = |message: String| {
-            findings.push(Finding {
-                rule: rule.id.clone(),
-                file: rule.position.file.clone(),
-                line: rule.position.line,
-                message,
-            });
+        let say = |(severity, message): (Severity, String)| Finding {
+            rule: rule.id.clone(),
+            file: rule.position.file.clone(),
+            line: rule.position.line,
+            severity,
+            message,
         };
-        if rule.commands.is_empty() {
-            say("it has no commands, so it matches nothing".to_owned());
-        }
-        if !inventory.hosts().is_empty()
-            && !inventory.hosts().iter().any(|host: &std::sync::Arc<Host>| rule.covers(host))
-        {
-            say("no host of the inventory has these aliases and tags".to_owned());
-        }
-        if rule.action == Action::Allow {
-            if rule.shell_unrestricted {
-                say("it gives a full shell: whatever the account may do, the agent may do"
-                    .to_owned());
-            } else {
-                rule.commands.iter().filter_map(broad).for_each(&mut say);
-            }
-            if let Some(deny) = shadow(policy, place, rule) {
-                say(format!("rule {deny} denies everything it allows"));
-            }
-        }
+        findings.extend(about_rule(policy, inventory, place, rule).into_iter().map(say));
     }
-    let everything = policy
-        .network()
-        .allowed()
-        .unwrap_or_default()
+    let say = |message: String| Finding {
+        rule: String::new(),
+        file: String::new(),
+        line: 0,
+        severity: Severity::Warning,
+        message,
+    };
+    let allowed = policy.network().allowed().unwrap_or_default();
+    findings.extend(allowed.iter().filter(|network| network.prefix_len() == 0).map(|network| {
+        say(format!("network: {network} on the allow list admits every address of its family"))
+    }));
+    if inventory
+        .hosts()
         .iter()
-        .find(|network| network.prefix_len() == 0);
-    if let Some(network) = everything {
-        findings.push(Finding {
-            rule: String::new(),
-            file: String::new(),
-            line: 0,
-            message: format!(
-                "network: {network} on the allow list admits every address of its family"
-            ),
-        });
+        .any(|host| policy.limits(host).deny_substrings.iter().any(String::is_empty))
+    {
+        findings
+            .push(say("limits: an empty text in deny_substrings denies every command".to_owned()));
     }
     findings
 }
 
+fn about_rule(
+    policy: &Policy,
+    inventory: &Inventory,
+    place: usize,
+    rule: &Rule,
+) -> Vec<(Severity, String)> {
+    let mut found = Vec::new();
+    if rule.commands.is_empty() {
+        found.push((Severity::Error, "it has no commands, so it matches nothing".to_owned()));
+    }
+    let hosts = inventory.hosts();
+    if !hosts.is_empty() && !hosts.iter().any(|host| rule.covers(host)) {
+        let message = "no host of the inventory has these aliases and tags".to_owned();
+        found.push((Severity::Warning, message));
+    }
+    if rule.action == Action::Deny {
+        return found;
+    }
+    if let Some(deny) = shadow(policy, place, rule) {
+        found.push((Severity::Error, format!("rule {deny} denies everything it allows")));
+    }
+    if rule.shell_unrestricted {
+        let message =
+            "it gives a full shell: whatever the account may do, the agent may do".to_owned();
+        found.push((Severity::Warning, message));
+        return found;
+    }
+    let too_broad = rule.commands.iter().filter_map(broad);
+    found.extend(too_broad.map(|message| (Severity::Warning, message)));
+    if rule.grants.stdin {
+        let fed = rule.commands.iter().filter_map(fed_interpreter);
+        found.extend(fed.map(|message| (Severity::Warning, message)));
+    }
+    found
+}
+
+/// The program of a pattern, without its folder, and the rest.
+fn split(glob: &Glob) -> (&str, &str, &str) {
+    let (program, rest) = glob.as_str().split_once(' ').unwrap_or((glob.as_str(), ""));
+    (program, program.rsplit('/').next().unwrap_or(program), rest)
+}
+
+fn wild(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
 /// What is too broad about a pattern of an allow rule.
 fn broad(glob: &Glob) -> Option<String> {
+    let (program, base, rest) = split(glob);
     let text = glob.as_str();
-    let (program, rest) = text.split_once(' ').unwrap_or((text, ""));
-    if program.chars().all(|c| c == '*') {
+    if program.chars().all(|letter| letter == '*') {
         return Some(format!("{text:?} admits every program"));
     }
-    if program.contains(['*', '?', '[']) {
+    if wild(program) {
         return Some(format!(
             "{text:?} admits other programs whose names fit; write the name, a blank, then the pattern"
         ));
     }
-    let base = program.rsplit('/').next().unwrap_or(program);
-    let fixed_verb = rest
-        .split(' ')
-        .next()
-        .is_some_and(|verb| !verb.is_empty() && !verb.contains(['*', '?', '[']));
-    let steered_by_verb = matches!(
-        base,
-        "systemctl"
-            | "docker"
-            | "podman"
-            | "kubectl"
-            | "git"
-            | "apt"
-            | "apt-get"
-            | "dpkg"
-            | "pip"
-            | "npm"
-    );
-    if SHELLS_IN_DISGUISE.contains(&base) && rest.contains('*') && !(steered_by_verb && fixed_verb)
-    {
-        return Some(format!(
-            "{text:?}: with free arguments {base} can run other programs or read and write any file; \
-             write the arguments out"
-        ));
+    let free = wild(rest) && listed(SHELLS_IN_DISGUISE, base);
+    let verb = rest.split(' ').next().unwrap_or_default();
+    if !free || (!verb.is_empty() && listed(harmless_verbs(base), verb)) {
+        return None;
     }
-    None
+    Some(format!(
+        "{text:?}: with free arguments {base} can run other programs or read and write any file; write the arguments out"
+    ))
+}
+
+/// Verbs after which a program that is a shell in disguise has no option that runs, edits or writes a chosen file.
+fn harmless_verbs(program: &str) -> &'static str {
+    match program {
+        "systemctl" => {
+            "status show is-active is-enabled is-failed list-units list-unit-files list-timers list-sockets start stop \
+             restart reload try-restart reset-failed"
+        }
+        "docker" | "podman" => {
+            "ps logs images inspect stats version info start stop restart top port"
+        }
+        "kubectl" => "get describe logs top version",
+        "git" => "status",
+        "dpkg" => "-l -s -L --list --status --listfiles",
+        _ => "",
+    }
+}
+
+/// An interpreter whose program a caller may write.
+fn fed_interpreter(glob: &Glob) -> Option<String> {
+    let (_, base, _) = split(glob);
+    listed(INTERPRETERS, base).then(|| {
+        format!("{:?} with `stdin: true`: {base} runs whatever a caller sends it", glob.as_str())
+    })
 }
 
 /// A deny rule that hits every literal command of `rule`, for at least the same hosts.

@@ -34,7 +34,10 @@ impl NetworkPolicy {
     /// A policy of checked networks. `allow` is `None` when no allow list was given at all; an empty list allows nothing.
     #[must_use]
     pub fn new(allow: Option<Vec<IpNet>>, block: Vec<IpNet>) -> Self {
-        Self { allow, block }
+        Self {
+            allow: allow.map(|networks| networks.into_iter().map(canonical).collect()),
+            block: block.into_iter().map(canonical).collect(),
+        }
     }
 
     /// The allow list, if one was given.
@@ -46,10 +49,10 @@ impl NetworkPolicy {
     /// Judges an address and answers its canonical form, which is the one to connect to.
     ///
     /// An IPv4 address inside an IPv6 one is judged as well as the whole: mapped and compatible (RFC 4291), NAT64 (RFC 6052,
-    /// `64:ff9b::/96`), 6to4 (RFC 3056).
+    /// `64:ff9b::/96`; RFC 8215, `64:ff9b:1::/48` with the address at its end), 6to4 (RFC 3056).
     pub fn judge(&self, address: IpAddr) -> Result<IpAddr, NetworkDenial> {
         let canonical = address.to_canonical();
-        let mut forms = vec![canonical];
+        let mut forms = vec![canonical, address];
         if let IpAddr::V6(six) = canonical {
             forms.extend(embedded(six).map(IpAddr::V4));
         }
@@ -67,6 +70,16 @@ impl NetworkPolicy {
     }
 }
 
+/// A network as canonical addresses see it: IPv4-mapped ones are IPv4 networks.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(six) = network else { return network };
+    let length = six.prefix_len().checked_sub(96);
+    match (six.addr().to_ipv4_mapped(), length) {
+        (Some(four), Some(length)) => ipnet::Ipv4Net::new(four, length).map_or(network, IpNet::V4),
+        _ => network,
+    }
+}
+
 /// The IPv4 address that an IPv6 address stands for, if any (mapped ones are canonical already).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
@@ -78,7 +91,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     if a == 0x2002 {
         return Some(four(b, c));
     }
-    let nat64 = (a, b, c, d, e, f) == (0x64, 0xff9b, 0, 0, 0, 0);
+    let nat64 = (a, b, c, d, e, f) == (0x64, 0xff9b, 0, 0, 0, 0) || (a, b, c) == (0x64, 0xff9b, 1);
     // `::1` and `::` are no IPv4 addresses.
     let compatible = (a, b, c, d, e, f) == (0, 0, 0, 0, 0, 0) && g != 0;
     (nat64 || compatible).then(|| four(g, h))
@@ -117,5 +130,18 @@ mod tests {
         let only = NetworkPolicy::new(Some(nets(&["10.0.0.0/8"])), vec![]);
         assert_eq!(judge(&only, "::ffff:10.0.0.1").as_deref(), Some("10.0.0.1"));
         assert_eq!(judge(&only, "64:ff9b::10.0.0.1"), None);
+        assert_eq!(judge(&policy, "64:ff9b:1::10.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_network_in_ipv6_clothes_is_the_ipv4_network() {
+        let policy = NetworkPolicy::new(None, nets(&["::ffff:10.0.0.0/104"]));
+        assert_eq!(judge(&policy, "10.1.2.3"), None);
+        assert_eq!(judge(&policy, "::ffff:10.1.2.3"), None);
+        assert_eq!(judge(&policy, "11.1.2.3").as_deref(), Some("11.1.2.3"));
+        // A block on all of IPv6 also covers the IPv6 clothes of an IPv4 address.
+        let six = NetworkPolicy::new(None, nets(&["::/0"]));
+        assert_eq!(judge(&six, "::ffff:10.1.2.3"), None);
+        assert_eq!(judge(&six, "10.1.2.3").as_deref(), Some("10.1.2.3"));
     }
 }

@@ -12,42 +12,16 @@ const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 4096;
 const MAX_VARIABLES: usize = 32;
 
-/// Variables that make loaders, shells, interpreters, pagers or editors run something else; a rule must name them
-/// literally, a pattern does not reach them.
-const STEERING: [&str; 30] = [
-    "PATH",
-    "ENV",
-    "BASH_ENV",
-    "IFS",
-    "SHELL",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "PS0",
-    "PS4",
-    "PROMPT_COMMAND",
-    "HOME",
-    "EDITOR",
-    "VISUAL",
-    "BROWSER",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "RUBYOPT",
-    "RUBYLIB",
-    "ZDOTDIR",
-    "FPATH",
-    "CDPATH",
-    "LESS",
-    "LESSOPEN",
-    "LESSCLOSE",
-    "TERMINFO",
-    "JAVA_TOOL_OPTIONS",
-    "_JAVA_OPTIONS",
-    "LOCPATH",
-    "NLSPATH",
-    "SSHEPHERD_TASK",
-];
-const STEERING_PREFIXES: [&str; 9] =
-    ["LD_", "DYLD_", "PYTHON", "PERL", "GIT_", "BASH_FUNC", "GCONV_", "MALLOC_", "SYSTEMD_"];
+/// Variables that make loaders, shells, interpreters, pagers, editors or well-known programs run or read something else; a
+/// rule must name them literally, a pattern does not reach them.
+const STEERING: &str = "BASHOPTS BASH_ENV BROWSER CDPATH CLASSPATH CVS_RSH EDITOR ENV EXINIT FCEDIT FPATH \
+    GLIBC_TUNABLES HOME HOSTALIASES IFS INPUTRC JDK_JAVA_OPTIONS KUBECONFIG LOCPATH MAKEFLAGS MAKEFILES \
+    MANOPT NLSPATH OPENSSL_CONF PATH PHPRC PHP_INI_SCAN_DIR PROMPT_COMMAND PS0 PS1 PS2 PS4 R_PROFILE SHELL \
+    SHELLOPTS SVN_SSH TAR_OPTIONS TERMCAP TERMINFO TERMINFO_DIRS TMPDIR VIMINIT VISUAL XDG_CONFIG_HOME \
+    XDG_CONFIG_DIRS XDG_DATA_DIRS ZDOTDIR ZIPOPT UNZIP _JAVA_OPTIONS JAVA_TOOL_OPTIONS GREP_OPTIONS";
+const STEERING_PREFIXES: &str = "AWK BASH_ DOCKER_ DYLD_ GCONV_ GIT_ LD_ LESS LUA_ MALLOC_ NODE_ NPM_CONFIG_ \
+    OPENSSL_ PERL PYTHON RSYNC_ RUBY SSHEPHERD_ SSL_CERT_ SYSTEMD_ npm_config_";
+const STEERING_SUFFIXES: &str = "PAGER EDITOR ASKPASS";
 
 /// What a request asks for that a rule does not grant, or that has no sound form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,9 +128,9 @@ fn granted_list(field: &str, globs: &[Glob]) -> String {
 
 /// Whether a granted pattern reaches a variable.
 fn names(glob: &Glob, name: &str) -> bool {
-    let steering = STEERING.contains(&name)
-        || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || name.ends_with("PAGER");
+    let steering = STEERING.split(' ').any(|known| known == name)
+        || STEERING_PREFIXES.split(' ').any(|prefix| name.starts_with(prefix))
+        || STEERING_SUFFIXES.split(' ').any(|suffix| name.ends_with(suffix));
     if steering { glob.as_str() == name } else { glob.matches(name) }
 }
 

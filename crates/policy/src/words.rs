@@ -4,6 +4,7 @@
 //! without `$`, backquote, `\` and `!`, the operators `&& || ; |`, and redirections that touch nothing. Every shell
 //! gives these texts the same meaning. Whatever is outside is refused, never guessed.
 
+use crate::program;
 use crate::script::{Joiner, Redirection, Script, SimpleCommand};
 
 /// Longest text in bytes. Agents write far less; a longer text is a script and wants to be a file on the host.
@@ -25,7 +26,11 @@ pub struct Refusal {
     pub hint: &'static str,
 }
 
-fn refuse<T>(offset: usize, found: impl Into<String>, hint: &'static str) -> Result<T, Refusal> {
+pub(crate) fn refuse<T>(
+    offset: usize,
+    found: impl Into<String>,
+    hint: &'static str,
+) -> Result<T, Refusal> {
     Err(Refusal { offset, found: found.into(), hint })
 }
 
@@ -133,7 +138,7 @@ impl Reader<'_> {
             match self.word()? {
                 Some(word) => {
                     if command.argv.is_empty() {
-                        program(&word, offset)?;
+                        program::name(&word, offset)?;
                     }
                     command.argv.push(word);
                 }
@@ -150,6 +155,7 @@ impl Reader<'_> {
                 None => refuse(self.at, "no command", "write a command after the last operator"),
             };
         }
+        program::arguments(&command.argv, offset)?;
         Ok(command)
     }
 
@@ -305,176 +311,4 @@ fn outside<T>(offset: usize, byte: u8) -> Result<T, Refusal> {
         _ => ("a character that is not read here", "use single quotes to pass it on"),
     };
     refuse(offset, format!("{found}: {:?}", char::from(byte)), hint)
-}
-
-/// Words that a shell takes as its own syntax, or builtins that evaluate text, change the shell's state for what
-/// follows, or read files, in sh, bash, mksh or zsh.
-const SHELL_WORDS: &[&str] = &[
-    "!",
-    "-",
-    ".",
-    ":",
-    "[[",
-    "]]",
-    "alias",
-    "autoload",
-    "bg",
-    "bind",
-    "bindkey",
-    "break",
-    "builtin",
-    "bye",
-    "caller",
-    "case",
-    "cd",
-    "chdir",
-    "command",
-    "compgen",
-    "complete",
-    "compopt",
-    "continue",
-    "coproc",
-    "declare",
-    "dirs",
-    "disable",
-    "disown",
-    "do",
-    "done",
-    "echotc",
-    "echoti",
-    "elif",
-    "else",
-    "emulate",
-    "enable",
-    "end",
-    "esac",
-    "eval",
-    "exec",
-    "exit",
-    "export",
-    "fc",
-    "fg",
-    "fi",
-    "float",
-    "for",
-    "foreach",
-    "function",
-    "functions",
-    "getln",
-    "getopts",
-    "hash",
-    "history",
-    "if",
-    "in",
-    "integer",
-    "jobs",
-    "let",
-    "limit",
-    "local",
-    "log",
-    "logout",
-    "mapfile",
-    "nocorrect",
-    "noglob",
-    "popd",
-    "print",
-    "pushd",
-    "pushln",
-    "r",
-    "read",
-    "readarray",
-    "readonly",
-    "rehash",
-    "repeat",
-    "return",
-    "sched",
-    "select",
-    "set",
-    "setopt",
-    "shift",
-    "shopt",
-    "source",
-    "suspend",
-    "then",
-    "time",
-    "times",
-    "trap",
-    "ttyctl",
-    "type",
-    "typeset",
-    "ulimit",
-    "umask",
-    "unalias",
-    "unfunction",
-    "unhash",
-    "unlimit",
-    "unset",
-    "unsetopt",
-    "until",
-    "vared",
-    "wait",
-    "whence",
-    "where",
-    "while",
-    "zcompile",
-    "zformat",
-    "zle",
-    "zmodload",
-    "zparseopts",
-    "zpty",
-    "zregexparse",
-    "zsocket",
-    "zstat",
-    "zstyle",
-    "zsystem",
-    "ztcp",
-    "{",
-    "}",
-];
-
-/// Checks that a program word is a plain name or absolute path, and no word of the shell's own.
-fn program(word: &str, offset: usize) -> Result<(), Refusal> {
-    if word.is_empty() {
-        return refuse(offset, "an empty program name", "name a program");
-    }
-    if SHELL_WORDS.contains(&word) {
-        let hint = match word {
-            "cd" | "pushd" | "chdir" => {
-                "give the folder as cwd (--cwd) if the policy grants it, or use absolute paths"
-            }
-            "export" | "set" | "declare" | "typeset" => {
-                "give variables as env (--env) if the policy grants them"
-            }
-            "time" => "leave it out; the answer has duration_ms",
-            _ => "name a program; words and builtins of the shell are not run",
-        };
-        return refuse(offset, format!("{word:?}, which is the shell's own"), hint);
-    }
-    if let Some(equals) = word.find('=') {
-        return refuse(
-            offset + equals,
-            format!("an assignment before a command: {word:?}"),
-            "give variables as env (--env) if the policy grants them",
-        );
-    }
-    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.+-/@:".contains(&byte));
-    if !plain || word.starts_with('-') {
-        return refuse(
-            offset,
-            format!("{word:?} as a program"),
-            "name a program by its plain name or absolute path",
-        );
-    }
-    if word.contains('/') {
-        let whole = word.starts_with('/')
-            && word.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
-        if !whole {
-            return refuse(
-                offset,
-                format!("{word:?} as a program"),
-                "name a program by its plain name or by an absolute path without . and ..",
-            );
-        }
-    }
-    Ok(())
 }

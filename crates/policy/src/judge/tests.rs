@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sshepherd_model::{Host, LoginShell, Request};
 
-use super::{DenialReason, Verdict};
+use super::Verdict;
+use crate::DenialReason;
 use crate::rule::{Action, Grants, Position, Rule};
 use crate::{Dialect, Glob, LimitTable, NetworkPolicy, Policy};
 
@@ -199,4 +200,73 @@ fn a_rule_speaks_only_of_its_hosts() {
     assert_eq!(wire(&policy(vec![other.clone()]), "uptime"), Err(DenialReason::NoRule));
     other.tags = globs(&["web"]);
     assert!(wire(&policy(vec![other]), "uptime").is_ok());
+}
+
+#[test]
+fn filters_after_a_pipe_need_no_rule_but_obey_deny_rules() {
+    let open = policy(vec![allow(&["ps aux", "uptime"])]);
+    assert_eq!(wire(&open, "ps aux | grep 'nginx'").unwrap(), "ps aux | grep nginx");
+    assert_eq!(
+        wire(&open, "ps aux | sort -k 3 | head -5").unwrap(),
+        "ps aux | sort -k 3 | head -5"
+    );
+    assert_eq!(wire(&open, "uptime | sort -o /etc/x"), Err(DenialReason::Filter));
+    assert_eq!(wire(&open, "uptime | tee /etc/x"), Err(DenialReason::NoRule));
+    for first in ["grep x", "ps aux; grep x", "ps aux && head -5"] {
+        assert_eq!(wire(&open, first), Err(DenialReason::NoRule), "{first}");
+    }
+    let closed = policy(vec![allow(&["ps aux"]), deny(&["grep *"])]);
+    assert_eq!(wire(&closed, "ps aux | grep x"), Err(DenialReason::DenyRule));
+    assert_eq!(wire(&open, "ps aux | grep 'curl x'"), Err(DenialReason::DeniedText));
+    let off = Policy::new(
+        vec![allow(&["ps aux"])],
+        LimitTable::default(),
+        NetworkPolicy::default(),
+        Dialect { filters: false, harmless_redirections: true },
+    );
+    assert_eq!(wire(&off, "ps aux | grep x"), Err(DenialReason::NoRule));
+}
+
+#[test]
+fn quoted_text_is_no_command_for_deny_rules() {
+    let policy = policy(vec![allow(&["ps aux"]), deny(&["rm *", "halt"])]);
+    assert!(wire(&policy, "ps aux | grep -E 'x|rm y|halt'").is_ok());
+    assert_eq!(wire(&policy, "ps aux | halt"), Err(DenialReason::DenyRule));
+}
+
+#[test]
+fn an_explanation_names_what_decided_each_command() {
+    let policy = policy(vec![allow(&["uptime", "halt"]), deny(&["halt"])]);
+    let request = Request::new("uptime | wc -l; halt; id").unwrap();
+    let explained = policy.explain(&host(), &request);
+    let parts: Vec<(&str, bool, Option<&str>)> = explained
+        .commands
+        .iter()
+        .map(|part| {
+            (part.text.as_str(), part.allowed, part.rule.as_ref().map(|rule| rule.id.as_str()))
+        })
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            ("uptime", true, Some("uptime,halt")),
+            ("wc -l", true, None),
+            ("halt", false, Some("halt")),
+            ("id", false, None)
+        ]
+    );
+    assert_eq!(explained.commands[1].by.as_deref(), Some("filter:wc"));
+    let denial = explained.denial.unwrap();
+    assert_eq!(denial.command.as_deref(), Some("halt"));
+    assert_eq!(denial.rule.unwrap().line, 7);
+}
+
+#[test]
+fn a_denial_suggests_the_pattern_that_would_admit_it() {
+    let request = Request::new("ls '/srv/*.d'").unwrap();
+    let Verdict::Deny(denial) = Policy::default().judge(&host(), &request) else {
+        panic!("allowed")
+    };
+    assert!(denial.hint.contains(r#"commands: ["ls /srv/[*].d"]"#), "{}", denial.hint);
+    assert!(wire(&policy(vec![allow(&["ls /srv/[*].d"])]), "ls '/srv/*.d'").is_ok());
 }
