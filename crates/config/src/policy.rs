@@ -100,8 +100,12 @@ impl Reader<'_> {
     }
 
     fn network(&self, section: Section<'_>) -> NetworkPolicy {
+        let mut written = 0;
         let lists = ["allow_ips", "allow_cidrs", "block_ips", "block_cidrs"].map(|key| {
             section.texts(key).map(|texts| {
+                if key.starts_with("allow") {
+                    written += texts.len();
+                }
                 texts
                     .iter()
                     .filter_map(|text| self.net(text, key.ends_with("_ips")))
@@ -122,12 +126,10 @@ impl Reader<'_> {
         // The seed's own example files carry empty lists that mean "no list"; an allow list is in force once it names
         // something. One whose every entry is wrong has errors and is not used at all.
         let allow = joined(allow_ips, allow_cidrs).filter(|allow| {
-            if allow.is_empty() {
-                self.document.warn(
-                    Some(line),
-                    &path,
-                    "the allow lists are empty, so every address that is not blocked is allowed",
-                );
+            if written == 0 {
+                let message =
+                    "the allow lists are empty, so every address that is not blocked is allowed";
+                self.document.warn(Some(line), &path, message);
             }
             !allow.is_empty()
         });

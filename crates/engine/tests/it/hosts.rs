@@ -1,0 +1,161 @@
+//! Connections: one for many commands, many at once, lost, refused, judged by address.
+
+use std::time::Duration;
+
+use sshepherd_engine::policy::{LimitPatch, NetworkPolicy};
+use sshepherd_model::{AuthMethod, Outcome, Phase, Request, Secret};
+use sshepherd_testkit::Sshd;
+use tokio_util::sync::CancellationToken;
+
+use crate::site::{Plan, Site, alias, origin};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_6_commands_share_a_connection() {
+    let sshd = Sshd::start();
+    let site = Site::new(&sshd);
+    for _ in 0..5 {
+        assert_eq!(site.run("true").await.outcome, Outcome::Exited { status: 0 });
+    }
+    assert_eq!(sshd.connections(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_commands_at_once_on_a_stock_server() {
+    let sshd = Sshd::builder().daemon().start();
+    let site = Site::new(&sshd);
+    // Each ends only when all of them run: none may wait for another's place.
+    let meet = site.path("meet");
+    let command = format!(
+        "echo x >> {0}; while [ $(wc -l < {0}) -lt 64 ]; do sleep 0.1; done",
+        meet.display()
+    );
+    let runs = (0..64).map(|_| site.run(&command));
+    for finished in futures::future::join_all(runs).await {
+        assert_eq!(finished.outcome, Outcome::Exited { status: 0 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_6_a_fan_out_runs_side_by_side_and_answers_in_order() {
+    let sshd = Sshd::start();
+    let aliases = vec!["c", "a", "b"];
+    let site = Site::with(&sshd, Plan { aliases: aliases.clone(), ..Plan::default() });
+    let meet = site.path("meet");
+    let request = Request::new(&format!(
+        "echo x >> {0}; while [ $(wc -l < {0}) -lt 3 ]; do sleep 0.1; done",
+        meet.display()
+    ))
+    .unwrap();
+    let tag = "all".parse().unwrap();
+    let fan_out =
+        site.engine.fan_out(&tag, &request, &origin(), &CancellationToken::new(), |_, _| {}).await;
+    let order: Vec<&str> = fan_out.hosts.iter().map(|report| report.alias.as_str()).collect();
+    assert_eq!(order, aliases);
+    for report in &fan_out.hosts {
+        assert_eq!(report.result.as_ref().unwrap().outcome, Outcome::Exited { status: 0 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_server_is_reached_again_without_a_word() {
+    let mut sshd = Sshd::builder().daemon().start();
+    let site = Site::new(&sshd);
+    assert_eq!(site.run("true").await.outcome, Outcome::Exited { status: 0 });
+    sshd.kill_connections();
+    sshd.restart();
+    assert_eq!(site.run("true").await.outcome, Outcome::Exited { status: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_lost_in_mid_command_is_told_and_not_sent_again() {
+    let sshd = Sshd::builder().daemon().start();
+    let site = Site::new(&sshd);
+    let ledger = site.path("ledger");
+    let id = site.start(&format!("echo ran >> {}; echo up; sleep 20", ledger.display())).await;
+    assert_eq!(site.first_line(&id).await, "up");
+    sshd.kill_connections();
+    let finished = site.end(&id).await;
+    assert!(matches!(finished.outcome, Outcome::Lost { .. }), "{:?}", finished.outcome);
+    assert!(!finished.outcome.safe_to_resend());
+    assert_eq!(std::fs::read_to_string(ledger).unwrap(), "ran\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_8_the_judged_address_is_the_one_connected_to() {
+    let sshd = Sshd::start();
+    let only = |net: &str| NetworkPolicy::new(Some(vec![net.parse().unwrap()]), vec![]);
+    let plan = Plan { address: "localhost", network: only("127.0.0.1/32"), ..Plan::default() };
+    let finished = Site::with(&sshd, plan).run("true").await;
+    assert_eq!(finished.outcome, Outcome::Exited { status: 0 });
+    assert_eq!(finished.task.target_ip, Some("127.0.0.1".parse().unwrap()));
+
+    let blocked = NetworkPolicy::new(None, vec!["127.0.0.0/8".parse().unwrap()]);
+    let site = Site::with(&sshd, Plan { network: blocked, ..Plan::default() });
+    let finished = site.run("true").await;
+    let Outcome::NotStarted(failure) = finished.outcome else { panic!("{:?}", finished.outcome) };
+    assert_eq!(failure.phase, Phase::Network);
+    let preview = site.engine.plan(&alias(), &Request::new("true").unwrap()).await.unwrap();
+    assert!(!preview.allowed(), "a plan decides as a run does (seed defect 14)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_10_what_could_not_connect_has_no_exit_code() {
+    let sshd = Sshd::start();
+    // A port that was free a moment ago, and that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let finished =
+        Site::with(&sshd, Plan { port: Some(free), ..Plan::default() }).run("true").await;
+    let Outcome::NotStarted(failure) = &finished.outcome else { panic!("{:?}", finished.outcome) };
+    assert_eq!(failure.phase, Phase::Dial);
+    assert!(finished.outcome.safe_to_resend());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_15_a_wrong_passphrase_is_no_network_error() {
+    let mut sshd = Sshd::start();
+    let path = sshd.encrypted_user_key("right").path().to_path_buf();
+    let with = |phrase: &str| AuthMethod::Key {
+        path: path.clone(),
+        passphrase: Some(Secret::new(phrase.to_owned())),
+    };
+    let good = Site::with(&sshd, Plan { method: Some(with("right")), ..Plan::default() });
+    assert_eq!(good.run("true").await.outcome, Outcome::Exited { status: 0 });
+    let bad = Site::with(&sshd, Plan { method: Some(with("canary-4711")), ..Plan::default() });
+    let Outcome::NotStarted(failure) = bad.run("true").await.outcome else { panic!("started") };
+    assert_eq!(failure.phase, Phase::Auth);
+    assert!(failure.detail.contains("passphrase"), "{failure}");
+    assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_host_delays_nobody_and_its_task_can_be_cancelled_at_once() {
+    let sshd = Sshd::start();
+    let silent = sshepherd_testkit::silent_server();
+    let plan = Plan { port: Some(silent.address().port()), ..Plan::default() };
+    let stuck = Site::with(&sshd, plan);
+    let id = stuck.start("true").await;
+    let origin = origin();
+    let cancelled = stuck.engine.cancel(&id, &origin);
+    tokio::time::timeout(Duration::from_secs(5), cancelled).await.expect("stuck").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_9_progress_comes_by_a_timer() {
+    let sshd = Sshd::start();
+    let limits = LimitPatch {
+        max_seconds: Some(30),
+        task_progress_interval: Some(1),
+        ..LimitPatch::default()
+    };
+    let site = Site::with(&sshd, Plan { limits, ..Plan::default() });
+    let mut events = site.engine.events();
+    let finished = site.run("sleep 3.5").await;
+    assert_eq!(finished.outcome, Outcome::Exited { status: 0 });
+    let mut running = 0;
+    while let Ok(event) = events.try_recv() {
+        if let sshepherd_engine::TaskEventKind::Progress { phase: "running", .. } = event.kind {
+            running += 1;
+        }
+    }
+    assert!((2..=4).contains(&running), "{running} reports in 3.5 s");
+}

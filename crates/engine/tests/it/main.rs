@@ -1,0 +1,13 @@
+//! The engine against a real sshd: the seed's defects by number, and what a stop, a loss and a limit look like.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod audit;
+mod hosts;
+mod output;
+mod site;
+mod stop;

@@ -1,0 +1,157 @@
+//! An engine over one real sshd, under one or several aliases.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sshepherd_engine::audit::Sink;
+use sshepherd_engine::policy::{
+    Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
+};
+use sshepherd_engine::store::{Lookup, MemoryStore, StreamFilter};
+use sshepherd_engine::{Config, Engine, Finished, KnownHostsFiles, Origin, Services};
+use sshepherd_model::{
+    Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, TaskId,
+};
+use sshepherd_testkit::Sshd;
+use tempfile::TempDir;
+
+/// What a test may change about its site.
+pub(crate) struct Plan {
+    pub(crate) aliases: Vec<&'static str>,
+    pub(crate) address: &'static str,
+    pub(crate) limits: LimitPatch,
+    pub(crate) network: NetworkPolicy,
+    pub(crate) method: Option<AuthMethod>,
+    pub(crate) port: Option<u16>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            aliases: vec!["box"],
+            address: "127.0.0.1",
+            limits: LimitPatch { max_seconds: Some(30), ..LimitPatch::default() },
+            network: NetworkPolicy::default(),
+            method: None,
+            port: None,
+        }
+    }
+}
+
+pub(crate) struct Site {
+    pub(crate) engine: Engine,
+    pub(crate) folder: TempDir,
+}
+
+pub(crate) fn origin() -> Origin {
+    Origin { face: "test", client: None }
+}
+
+fn rule(commands: &[&str], shell_unrestricted: bool) -> Rule {
+    Rule {
+        id: if shell_unrestricted { "open".to_owned() } else { "plain".to_owned() },
+        why: None,
+        position: Position::default(),
+        action: Action::Allow,
+        aliases: Vec::new(),
+        tags: Vec::new(),
+        commands: commands.iter().map(|text| Glob::new(text).unwrap()).collect(),
+        shell_unrestricted,
+        grants: Grants { stdin: true, ..Grants::default() },
+    }
+}
+
+impl Site {
+    pub(crate) fn new(sshd: &Sshd) -> Self {
+        Self::with(sshd, Plan::default())
+    }
+
+    /// Every command is allowed: plain ones by a rule, the rest by an unrestricted shell.
+    pub(crate) fn with(sshd: &Sshd, plan: Plan) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let known_hosts = folder.path().join("known_hosts");
+        let port = plan.port.unwrap_or(sshd.port());
+        std::fs::write(&known_hosts, sshd.host_key_line(&format!("[{}]:{port}", plan.address)))
+            .unwrap();
+        let hosts = plan.aliases.iter().map(|alias| Host {
+            alias: alias.parse().unwrap(),
+            address: plan.address.to_owned(),
+            port,
+            credentials: "test".parse().unwrap(),
+            tags: vec!["all".parse().unwrap()],
+            description: String::new(),
+            login_shell: LoginShell::Posix,
+        });
+        let key = AuthMethod::Key { path: sshd.user_key_path().to_path_buf(), passphrase: None };
+        let credential = Credential {
+            name: "test".parse().unwrap(),
+            username: sshd.user().to_owned(),
+            methods: vec![plan.method.unwrap_or(key)],
+        };
+        let config = Config {
+            inventory: Inventory::new(hosts.collect(), vec![credential]),
+            policy: Policy::new(
+                vec![rule(&["echo *", "cat", "true", "uptime"], false), rule(&["*"], true)],
+                LimitTable { base: plan.limits, ..LimitTable::default() },
+                plan.network,
+                Dialect::default(),
+            ),
+            policy_hash: "test".to_owned(),
+            known_hosts: KnownHostsFiles::Explicit(known_hosts),
+            fan_out_parallel: 16,
+        };
+        let audit =
+            Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()));
+        let services = Services { store: Arc::new(MemoryStore::default()), audit: audit.unwrap() };
+        Self { engine: Engine::start(config, services), folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) async fn start(&self, command: &str) -> TaskId {
+        let request = Request::new(command).unwrap();
+        self.engine.submit(&alias(), &request, origin()).await.unwrap().task_id
+    }
+
+    pub(crate) async fn end(&self, id: &TaskId) -> Finished {
+        let waited = tokio::time::timeout(Duration::from_secs(60), self.engine.wait(id)).await;
+        match waited.expect("the task did not end").unwrap() {
+            Lookup::Found(finished) => finished,
+            Lookup::Expired | Lookup::Unknown => panic!("{id} is not there"),
+        }
+    }
+
+    pub(crate) async fn run(&self, command: &str) -> Finished {
+        let id = self.start(command).await;
+        self.end(&id).await
+    }
+
+    /// All of the kept output, both streams in order of arrival.
+    pub(crate) async fn text(&self, id: &TaskId) -> String {
+        let read = self.engine.page(id, 0, usize::MAX, StreamFilter::Both).await.unwrap();
+        let Lookup::Found(page) = read else { panic!("{id} is not there") };
+        let bytes: Vec<u8> = page.chunks.into_iter().flat_map(|chunk| chunk.bytes).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until the task has written a whole line and answers it.
+    pub(crate) async fn first_line(&self, id: &TaskId) -> String {
+        loop {
+            let text = self.text(id).await;
+            if let Some((line, _)) = text.split_once('\n') {
+                return line.to_owned();
+            }
+            let followed = self.engine.follow(id, text.len() as u64, 4096);
+            let page = tokio::time::timeout(Duration::from_secs(30), followed).await;
+            let Lookup::Found(page) = page.expect("no line").unwrap() else { panic!("gone") };
+            assert!(!page.end || !page.chunks.is_empty(), "ended without a line: {text:?}");
+        }
+    }
+}
+
+pub(crate) fn alias() -> Alias {
+    "box".parse().unwrap()
+}
