@@ -166,5 +166,11 @@ pub fn quote(word: &str) -> String {
     let plain = !word.is_empty()
         && !word.starts_with('=')
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_@%+:,./=-".contains(&byte));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if plain { word.to_owned() } else { quote_always(word) }
+}
+
+/// One word in quotes whatever it holds. A single quote becomes `'"'"'`, which the recogniser reads too, so that a canonical
+/// text is recognised as itself.
+pub(crate) fn quote_always(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\"'\"'"))
 }

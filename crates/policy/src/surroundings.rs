@@ -5,7 +5,7 @@ use sshepherd_model::request::MAX_STDIN_BYTES;
 
 use crate::glob::Glob;
 use crate::rule::Rule;
-use crate::script::quote;
+use crate::script::{quote, quote_always};
 
 /// Longest variable name and value, and most variables: far above what programs read by hand-set variables.
 const MAX_NAME: usize = 64;
@@ -144,14 +144,9 @@ pub(crate) fn wrap(request: &Request, script: &str) -> String {
         text.push_str(&format!("cd -- {} && ", quote(cwd)));
     }
     for (name, value) in &request.env {
-        text.push_str(&format!("export {name}={} && ", always_quoted(value)));
+        text.push_str(&format!("export {name}={} && ", quote_always(value)));
     }
     // The newline ends whatever a raw text may end with, a comment for instance.
     text.push_str(&format!("{{ {script}\n}}"));
     text
-}
-
-/// A value is always quoted: after `=` some shells expand `~` and more.
-fn always_quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "'\\''"))
 }

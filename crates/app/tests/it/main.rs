@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod cli;
 mod mcp;
 mod python;
 mod site;

@@ -62,6 +62,17 @@ impl Site {
         self.write("servers.yml", &text);
     }
 
+    /// Adds a host at a port that nobody listens on.
+    pub(crate) fn unreachable(&self, alias: &str) {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut text = fs::read_to_string(self.path("servers.yml")).unwrap();
+        text.push_str(&format!(
+            "  - alias: {alias}\n    host: 127.0.0.1\n    port: {}\n    credentials: test\n",
+            free.port()
+        ));
+        self.write("servers.yml", &text);
+    }
+
     /// Program and arguments that serve this folder over stdio.
     pub(crate) fn serve(&self) -> Vec<String> {
         let mut words = vec![env!("CARGO_BIN_EXE_sshepherd").to_owned(), "serve".to_owned()];

@@ -132,7 +132,7 @@ fn surroundings_need_a_grant_and_are_quoted() {
     rule.grants = Grants { cwd: globs(&["/srv/*"]), env: globs(&["BUILD*"]), stdin: false };
     assert_eq!(
         judge(&policy(vec![rule.clone()]), &request).unwrap(),
-        "cd -- '/srv/my app' && export BUILD='it'\\''s ~' && { make all || true\n}"
+        "cd -- '/srv/my app' && export BUILD='it'\"'\"'s ~' && { make all || true\n}"
     );
     for cwd in ["/srv/../etc", "srv", "/srv//x", "/srv/x/", "/etc"] {
         request.cwd = Some(cwd.to_owned());
@@ -269,4 +269,12 @@ fn a_denial_suggests_the_pattern_that_would_admit_it() {
     };
     assert!(denial.hint.contains(r#"commands: ["ls /srv/[*].d"]"#), "{}", denial.hint);
     assert!(wire(&policy(vec![allow(&["ls /srv/[*].d"])]), "ls '/srv/*.d'").is_ok());
+}
+
+#[test]
+fn a_canonical_text_is_recognised_as_itself() {
+    for text in ["echo \"it's\" '' =ls 'a b' \"'\"", "a 2>&1 | b -- '~' && c || d; e >/dev/null"] {
+        let canonical = crate::recognise(text).unwrap().canonical();
+        assert_eq!(crate::recognise(&canonical).unwrap().canonical(), canonical);
+    }
 }

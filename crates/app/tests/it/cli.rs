@@ -1,0 +1,173 @@
+//! The command line: output, exit codes and JSON, against a real sshd and without one.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::site::{ALIAS, Site, TAG};
+
+fn run(site: &Site, words: &[&str]) -> Output {
+    let serve = site.serve();
+    let (program, rest) = serve.split_first().unwrap();
+    // Everything after `serve` is folders.
+    Command::new(program)
+        .args(&rest[1..])
+        .args(words)
+        .stdin(Stdio::null())
+        .env_remove("SSHEPHERD_LOG")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+#[test]
+fn run_streams_both_outputs_and_gives_the_exit_codes() {
+    let site = Site::new();
+    let done = run(&site, &["run", ALIAS, "echo out; echo also"]);
+    assert_eq!((code(&done), text(&done.stdout)), (0, "out\nalso\n".to_owned()));
+    assert_eq!(code(&run(&site, &["run", ALIAS, "false"])), 1);
+    let usage = run(&site, &["run", "nobody", "true"]);
+    assert_eq!(code(&usage), 2);
+    assert!(text(&usage.stderr).contains("no host is called nobody"));
+    let denied = run(&site, &["run", ALIAS, "touch /tmp/never"]);
+    assert_eq!((code(&denied), text(&denied.stdout)), (3, String::new()));
+    let refused = run(&site, &["run", ALIAS, "echo $(id)"]);
+    assert_eq!(code(&refused), 3);
+    assert!(text(&refused.stderr).contains("at byte 5"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn several_words_are_taken_as_they_are() {
+    let site = Site::new();
+    let done = run(&site, &["run", ALIAS, "echo", "a  b", "it's;", "$HOME"]);
+    assert_eq!(text(&done.stdout), "a  b it's; $HOME\n");
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_gives_4() {
+    let site = Site::new();
+    site.unreachable("gone");
+    let gone = run(&site, &["--json", "run", "gone", "true"]);
+    assert_eq!(code(&gone), 4);
+    let answer = json(&gone);
+    assert_eq!(answer["status"], "could_not_connect");
+    assert_eq!(answer["exit_code"], Value::Null);
+    assert_eq!(answer["safe_to_resend"], true);
+    assert_eq!(code(&run(&site, &["check", "--connect"])), 4);
+}
+
+#[test]
+fn run_on_a_tag_answers_in_inventory_order() {
+    let site = Site::new();
+    let done = run(&site, &["run", "--tag", TAG, "echo hello"]);
+    assert_eq!(
+        (code(&done), text(&done.stdout)),
+        (0, "box.one: hello\nbox.two: hello\n".to_owned())
+    );
+    let answer = json(&run(&site, &["--json", "run", "--tag", TAG, "echo hello"]));
+    let aliases: Vec<&str> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["alias"].as_str().unwrap())
+        .collect();
+    assert_eq!(aliases, ["box.one", "box.two"]);
+}
+
+#[test]
+fn hosts_plan_explain_and_check_tell_people_and_programs() {
+    let site = Site::new();
+    assert!(text(&run(&site, &["hosts"]).stdout).starts_with("box.one  127.0.0.1:"));
+    let plan = run(&site, &["--json", "plan", ALIAS, "echo a | grep a"]);
+    assert_eq!(code(&plan), 0);
+    assert_eq!(json(&plan)["allowed"], true);
+    let explained = run(&site, &["--json", "policy", "explain", ALIAS, "echo a; id"]);
+    assert_eq!(code(&explained), 3);
+    let explained = json(&explained);
+    assert_eq!(explained["commands"][0]["argv"], serde_json::json!(["echo", "a"]));
+    assert_eq!(explained["commands"][1]["allowed"], false);
+    let check = run(&site, &["check", "--connect"]);
+    assert_eq!(code(&check), 0);
+    assert!(text(&check.stdout).contains("box.two: logged in"));
+    assert_eq!(code(&run(&site, &["policy", "lint"])), 0);
+}
+
+#[test]
+fn policy_test_judges_a_corpus_and_fails_on_a_mismatch() {
+    let site = Site::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    std::fs::write(path, "{\"command\": \"echo a\", \"expect\": \"allow\", \"why\": \"rule\"}\n")
+        .unwrap();
+    assert_eq!(code(&run(&site, &["policy", "test", "--cases", path])), 0);
+    std::fs::write(path, "{\"command\": \"echo a;id\", \"expect\": \"allow\", \"why\": \"no\"}\n")
+        .unwrap();
+    let wrong = run(&site, &["--json", "policy", "test", "--cases", path]);
+    assert_eq!((code(&wrong), json(&wrong)["right"].clone()), (1, Value::from(0)));
+    std::fs::write(path, "nonsense\n").unwrap();
+    assert_eq!(code(&run(&site, &["policy", "test", "--cases", path])), 2);
+}
+
+#[test]
+fn a_broken_configuration_is_told_whole_and_gives_2() {
+    let site = Site::new();
+    site.hosts(&["a", "a"]);
+    let broken = run(&site, &["check"]);
+    assert_eq!(code(&broken), 2);
+    assert!(
+        text(&broken.stdout).contains("servers.yml:7: error: hosts[1].alias"),
+        "{}",
+        text(&broken.stdout)
+    );
+    assert_eq!(code(&run(&site, &["run", "a", "true"])), 2);
+}
+
+#[test]
+fn init_writes_a_folder_that_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("new").display().to_string();
+    let program = env!("CARGO_BIN_EXE_sshepherd");
+    let init = Command::new(program).args(["--config", &config, "init"]).output().unwrap();
+    assert_eq!(code(&init), 0, "{}", text(&init.stderr));
+    assert!(text(&init.stderr).contains("next:"));
+    let check = Command::new(program).args(["--config", &config, "check"]).output().unwrap();
+    assert_eq!(code(&check), 0, "{}", text(&check.stdout));
+    let again = Command::new(program).args(["--config", &config, "init"]).output().unwrap();
+    assert_eq!(code(&again), 2);
+}
+
+#[test]
+fn the_demo_shows_everything_and_ends() {
+    let demo = Command::new(env!("CARGO_BIN_EXE_sshepherd")).arg("demo").output().unwrap();
+    let shown = text(&demo.stdout);
+    assert_eq!(code(&demo), 0, "{shown}{}", text(&demo.stderr));
+    for wanted in [
+        "denied: ",
+        "hint: ",
+        "db1: ",
+        "completed: exit status 0",
+        "cancelled: confirmed",
+        "claude mcp add",
+    ] {
+        assert!(shown.contains(wanted), "{wanted} is not in\n{shown}");
+    }
+}
+
+/// Few enough to read: every package is code that runs beside people's keys.
+#[test]
+fn at_most_280_packages_are_locked() {
+    let lock = include_str!("../../../../Cargo.lock");
+    let packages = lock.matches("[[package]]").count();
+    assert!(packages <= 280, "{packages} packages");
+}
