@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::request::trimmed;
+
 /// A value that breaks the rule of its field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -124,10 +126,10 @@ impl TaskId {
 pub struct CommandHash(String);
 
 impl CommandHash {
-    /// Hashes a command after trimming it.
+    /// Hashes a command, trimmed as a request is.
     #[must_use]
     pub fn of(command: &str) -> Self {
-        let digest = Sha256::digest(command.trim().as_bytes());
+        let digest = Sha256::digest(trimmed(command).as_bytes());
         Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 

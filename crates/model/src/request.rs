@@ -19,11 +19,18 @@ pub struct Request {
     pub stdin: Option<String>,
 }
 
+/// A command without the blanks around it. Only the four ASCII ones go: a no-break space or a vertical
+/// tab is part of a word and must reach the judgement.
+pub(crate) fn trimmed(command: &str) -> &str {
+    command.trim_matches([' ', '\t', '\n', '\r'])
+}
+
 impl Request {
-    /// Trims and checks a command: not empty, at most 10,000 characters, no control character but tab,
+    /// Trims (blank, tab, newline, carriage return) and checks a command: not empty, at most 10,000
+    /// characters, no control character but tab,
     /// newline and carriage return.
     pub fn new(command: &str) -> Result<Self, InvalidField> {
-        let command = command.trim();
+        let command = trimmed(command);
         if command.is_empty() {
             return Err(InvalidField::new("command", "must not be empty"));
         }
@@ -67,9 +74,20 @@ mod tests {
     fn a_command_is_trimmed_and_its_shape_checked() {
         assert_eq!(Request::new("  uptime \n").unwrap().command(), "uptime");
         let long = "x".repeat(10_001);
-        for bad in ["", " \t ", "up\0time", "up\u{7f}time", "a\u{1b}[2K", long.as_str()] {
+        for bad in [
+            "",
+            " \t ",
+            "up\0time",
+            "up\u{7f}time",
+            "a\u{1b}[2K",
+            "uptime\u{b}",
+            "\u{c}uptime",
+            long.as_str(),
+        ] {
             assert_eq!(Request::new(bad).unwrap_err().field, "command", "{bad:?}");
         }
         assert!(Request::new("a\tb\nc\rd").is_ok());
+        assert_eq!(Request::new("uptime\u{a0}").unwrap().command(), "uptime\u{a0}");
+        assert_ne!(CommandHash::of("uptime\u{a0}"), CommandHash::of("uptime"));
     }
 }
