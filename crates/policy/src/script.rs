@@ -82,6 +82,12 @@ impl SimpleCommand {
         self.piped
     }
 
+    /// How it follows the pipeline before it; `None` for the first command and for one after a pipe.
+    #[must_use]
+    pub fn joiner(&self) -> Option<Joiner> {
+        self.joiner
+    }
+
     /// The redirections, in order.
     #[must_use]
     pub fn redirections(&self) -> &[Redirection] {

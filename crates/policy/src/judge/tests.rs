@@ -106,7 +106,14 @@ fn what_is_sent_is_the_quoted_form_of_what_was_judged() {
 #[test]
 fn denied_texts_are_found_through_quotes_and_blanks() {
     let policy = policy(vec![allow(&["*"])]);
-    for command in ["rm -rf /x", "rm  -rf   /x", "rm '-rf' /x", "echo reboot", "'rm' -r\"f\" /"] {
+    for command in [
+        "rm -rf /x",
+        "rm  -rf   /x",
+        "rm '-rf' /x",
+        "echo reboot",
+        "'rm' -r\"f\" /",
+        "rm -'r'f '/a b'",
+    ] {
         assert_eq!(wire(&policy, command), Err(DenialReason::DeniedText), "{command}");
     }
 }

@@ -1,0 +1,11 @@
+//! The crate from outside: the language against real shells, the corpora, the rules, the network lists.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
+mod corpora;
+mod globs;
+mod language;
+mod limits;
+mod lints;
+mod shells;
+mod site;
+mod surroundings;
