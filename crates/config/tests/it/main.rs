@@ -3,6 +3,9 @@
 
 mod broken;
 mod folder;
+mod gaps;
+mod logins;
 mod safety;
 mod seed;
+mod shapes;
 mod starter;

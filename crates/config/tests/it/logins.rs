@@ -1,0 +1,154 @@
+//! Ways to log in and where their secrets come from, at the edges.
+
+use std::path::PathBuf;
+
+use sshepherd_config::secrets::{Missing, look_up};
+use sshepherd_model::AuthMethod;
+
+use crate::folder::Folder;
+
+fn entry(folder: &Folder, fields: &str) {
+    let text = format!("entries:\n  - {{name: ops, {fields}}}\n");
+    folder.write("credentials.yml", &text);
+}
+
+fn methods(folder: &Folder) -> Vec<AuthMethod> {
+    let loaded = folder.load().unwrap();
+    let host = loaded.inventory.hosts().first().unwrap().clone();
+    loaded.inventory.credential(&host).unwrap().methods.clone()
+}
+
+#[test]
+fn methods_are_tried_key_then_agent_then_password() {
+    let mut folder = Folder::sound();
+    folder.set("SSH_AUTH_SOCK", "/run/agent.sock");
+    folder.set("db_pw", "from the environment");
+    entry(&folder, "password_secret: db_pw, agent: true, key_path: id, username: ops");
+    match methods(&folder).as_slice() {
+        [
+            AuthMethod::Key { path, passphrase: None },
+            AuthMethod::Agent { socket },
+            AuthMethod::Password(_),
+        ] => {
+            assert_eq!(*path, folder.path("keys/id"));
+            assert_eq!(*socket, PathBuf::from("/run/agent.sock"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_agent_without_its_socket_is_an_error() {
+    let folder = Folder::sound();
+    entry(&folder, "username: ops, agent: true");
+    assert!(folder.problems().iter().any(|line| line.contains("SSH_AUTH_SOCK is not set")));
+}
+
+#[test]
+fn an_entry_without_any_method_is_an_error() {
+    let folder = Folder::sound();
+    entry(&folder, "username: ops");
+    let problems = folder.problems();
+    assert!(problems.iter().any(|line| line.contains("no way to log in")), "{problems:?}");
+}
+
+#[test]
+fn a_plain_password_works_and_is_warned_of() {
+    let folder = Folder::sound();
+    entry(&folder, "username: ops, password: canary");
+    let warnings = folder.warnings();
+    assert!(
+        warnings[0].starts_with("credentials.yml:2 Warning entries[0].password:"),
+        "{warnings:?}"
+    );
+    assert!(!warnings.join("\n").contains("canary"));
+}
+
+#[test]
+fn a_username_that_could_be_an_option_or_a_command_is_an_error() {
+    for bad in ["-oProxyCommand=x", "a b", "a;b", "$(id)", "a`b", "a\\nb", "a|b", ""] {
+        let folder = Folder::sound();
+        entry(&folder, &format!("username: \"{bad}\", key_path: id"));
+        let problems = folder.problems();
+        assert!(
+            problems.iter().any(|line| line.contains("entries[0].username:")),
+            "{bad:?}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn an_absolute_key_path_inside_the_keys_folder_is_taken() {
+    let folder = Folder::sound();
+    entry(&folder, &format!("username: ops, key_path: {}", folder.path("keys/id").display()));
+    assert!(matches!(methods(&folder).as_slice(), [AuthMethod::Key { .. }]));
+}
+
+#[test]
+fn a_key_below_a_linked_folder_is_refused() {
+    let folder = Folder::sound();
+    std::fs::create_dir(folder.path("elsewhere")).unwrap();
+    folder.write("elsewhere/id", "a key\n");
+    std::os::unix::fs::symlink(folder.path("elsewhere"), folder.path("keys/sub")).unwrap();
+    entry(&folder, "username: ops, key_path: sub/id");
+    assert!(folder.problems()[0].contains("symbolic link"));
+}
+
+#[test]
+fn seed_defect_15_every_ordinary_variable_is_passed_over() {
+    let mut folder = Folder::sound();
+    for name in ["PATH", "HOME", "USER", "SHELL", "PWD", "LANG", "TERM", "LC_ALL", "XDG_DATA_HOME"]
+    {
+        folder.set(name, "not a secret");
+        let found = look_up(name, &folder.path("secrets"), &folder.variables);
+        assert_eq!(found.unwrap_err(), Missing::NotFound { name: name.to_owned() });
+    }
+    folder.set("SSHEPHERD_SECRET_PATH", "meant");
+    let found = look_up("PATH", &folder.path("secrets"), &folder.variables).unwrap();
+    assert_eq!(found.expose(), "meant");
+}
+
+#[test]
+fn our_prefix_comes_before_the_seeds() {
+    let mut folder = Folder::sound();
+    folder.set("MCP_SSH_SECRET_pw", "theirs");
+    folder.set("SSHEPHERD_SECRET_pw", "ours");
+    let found = look_up("pw", &folder.path("secrets"), &folder.variables).unwrap();
+    assert_eq!(found.expose(), "ours");
+}
+
+#[test]
+fn a_secret_name_can_reach_no_other_file() {
+    let folder = Folder::sound();
+    let long = "a".repeat(101);
+    for bad in ["", "../keys/id", ".env", "a/b", "a b", "a=b", long.as_str()] {
+        let found = look_up(bad, &folder.path("secrets"), &folder.variables);
+        assert!(matches!(found, Err(Missing::BadName(_))), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_secret_file_that_is_a_link_or_writable_by_others_is_refused() {
+    let folder = Folder::sound();
+    folder.write("outside", "canary");
+    std::os::unix::fs::symlink(folder.path("outside"), folder.path("secrets/link")).unwrap();
+    folder.write("secrets/open", "canary");
+    folder.mode("secrets/open", 0o622);
+    for name in ["link", "open"] {
+        let found = look_up(name, &folder.path("secrets"), &folder.variables).unwrap_err();
+        assert!(matches!(found, Missing::Refused { .. }), "{name}: {found:?}");
+        assert!(!found.to_string().contains("canary"));
+    }
+}
+
+#[test]
+fn one_trailing_newline_of_a_secret_file_is_no_part_of_it() {
+    let folder = Folder::sound();
+    for (text, wanted) in
+        [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a ", " a ")]
+    {
+        folder.write("secrets/pw", text);
+        let found = look_up("pw", &folder.path("secrets"), &folder.variables).unwrap();
+        assert_eq!(found.expose(), wanted, "{text:?}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Types, ranges and defaults of single fields.
+
+use sshepherd_model::LoginShell;
+
+use crate::folder::Folder;
+
+fn told(problems: &[String], wanted: &str) {
+    assert!(problems.iter().any(|line| line.starts_with(wanted)), "{wanted}: {problems:?}");
+}
+
+#[test]
+fn every_limit_has_a_range_and_its_ends_are_inside() {
+    for (field, low, high) in [
+        ("max_seconds", 1_u64, 86_400_u64),
+        ("max_output_bytes", 1024, 1_073_741_824),
+        ("task_result_ttl", 1, 604_800),
+        ("task_progress_interval", 1, 3600),
+    ] {
+        let folder = Folder::sound();
+        for good in [low, high] {
+            folder.write("policy.yml", &format!("limits:\n  {field}: {good}\n"));
+            folder.load().unwrap();
+        }
+        for bad in [low.saturating_sub(1), high + 1] {
+            folder.write("policy.yml", &format!("limits:\n  {field}: {bad}\n"));
+            told(
+                &folder.problems(),
+                &format!("policy.yml:2 Error limits.{field}: must be between"),
+            );
+        }
+        folder.write("policy.yml", &format!("limits:\n  {field}: -1\n"));
+        told(&folder.problems(), &format!("policy.yml:2 Error limits.{field}:"));
+    }
+}
+
+#[test]
+fn our_settings_have_ranges_and_defaults() {
+    let folder = Folder::sound();
+    let settings = folder.load().unwrap().settings;
+    assert_eq!(settings.audit_path, None);
+    assert_eq!((settings.fan_out_parallel, settings.answer_max_bytes), (64, 8192));
+    folder.write(
+        "sshepherd.yml",
+        "audit: {path: audit.jsonl}\nfan_out: {parallel: 512}\nanswers: {max_bytes: 1048576}\n",
+    );
+    let settings = folder.load().unwrap().settings;
+    assert_eq!(settings.audit_path, Some(folder.path("audit.jsonl")));
+    assert_eq!((settings.fan_out_parallel, settings.answer_max_bytes), (512, 1_048_576));
+    folder.write("sshepherd.yml", "fan_out: {parallel: 513}\nanswers: {max_bytes: 2047}\n");
+    let problems = folder.problems();
+    told(&problems, "sshepherd.yml:1 Error fan_out.parallel:");
+    told(&problems, "sshepherd.yml:2 Error answers.max_bytes:");
+}
+
+#[test]
+fn a_host_has_the_seeds_defaults_and_our_login_shells() {
+    let folder = Folder::sound();
+    let loaded = folder.load().unwrap();
+    let host = &loaded.inventory.hosts()[0];
+    assert_eq!((host.port, host.description.as_str()), (22, ""));
+    for (text, wanted) in
+        [("posix", LoginShell::Posix), ("other", LoginShell::Other), ("none", LoginShell::None)]
+    {
+        let line =
+            format!("hosts:\n  - {{alias: a, host: a, credentials: ops, login_shell: {text}}}\n");
+        folder.write("servers.yml", &line);
+        assert_eq!(folder.load().unwrap().inventory.hosts()[0].login_shell, wanted);
+    }
+}
+
+#[test]
+fn an_address_is_a_name_or_an_ip_and_nothing_else() {
+    let folder = Folder::sound();
+    for (address, good) in [
+        ("web.example.com", true),
+        ("10.0.0.1", true),
+        ("fe80::1", true),
+        ("a", true),
+        ("-a", false),
+        ("user@host", false),
+        ("a b", false),
+        ("a;b", false),
+        ("$(id)", false),
+        ("a/b", false),
+        ("a..b", false),
+        ("", false),
+        ("host:22", false),
+        ("ssh://a", false),
+    ] {
+        let text = format!("hosts:\n  - {{alias: a, host: \"{address}\", credentials: ops}}\n");
+        folder.write("servers.yml", &text);
+        assert_eq!(folder.load().is_ok(), good, "{address:?}");
+    }
+}
+
+#[test]
+fn seed_switches_that_weaken_host_keys_are_warned_of() {
+    let folder = Folder::sound();
+    folder.write(
+        "policy.yml",
+        "limits:\n  host_key_auto_add: true\n  require_known_host: false\nnetwork:\n  require_known_host: false\n",
+    );
+    let warnings = folder.warnings();
+    told(&warnings, "policy.yml:2 Warning limits.host_key_auto_add:");
+    told(&warnings, "policy.yml:3 Warning limits.require_known_host:");
+    told(&warnings, "policy.yml:5 Warning network.require_known_host:");
+}
+
+#[test]
+fn rules_and_overrides_for_what_is_not_there_are_warned_of() {
+    let folder = Folder::sound();
+    folder.write(
+        "policy.yml",
+        "rules:\n  - action: allow\n    tags: [wbe]\n    commands: []\noverrides:\n  aliases:\n    web9: {max_seconds: 5}\n  tags:\n    dbs: {max_seconds: 5}\n",
+    );
+    let warnings = folder.warnings();
+    told(&warnings, "policy.yml:2 Warning rules[0].commands:");
+    told(&warnings, "policy.yml:3 Warning rules[0].tags[0]:");
+    told(&warnings, "policy.yml:7 Warning overrides.aliases.web9:");
+    told(&warnings, "policy.yml:9 Warning overrides.tags.dbs:");
+}
+
+#[test]
+fn our_rule_fields_are_read() {
+    let folder = Folder::sound();
+    folder.write(
+        "policy.yml",
+        "rules:\n  - {action: allow, commands: [\"*\"], id: shell, why: asked for, shell: unrestricted, cwd: [/srv/*], env: [LANG], stdin: true}\n  - {action: deny, commands: [halt]}\npipes: {filters: false}\nredirections: {harmless: false}\n",
+    );
+    let loaded = folder.load().unwrap();
+    let [first, second] = loaded.policy.rules() else { panic!("two rules") };
+    assert_eq!((first.id.as_str(), second.id.as_str()), ("shell", "rules[1]"));
+    assert!(first.shell_unrestricted && first.grants.stdin);
+    assert_eq!((first.grants.cwd.len(), first.grants.env.len()), (1, 1));
+    assert_eq!((second.position.line, second.grants.stdin), (3, false));
+    folder.write("policy.yml", "rules:\n  - {action: allow, commands: [a], shell: yes please}\n");
+    told(&folder.problems(), "policy.yml:2 Error rules[0].shell:");
+}
+
+#[test]
+fn the_policy_hash_is_of_the_files_bytes() {
+    let folder = Folder::sound();
+    folder.write("policy.yml", "rules: []\n");
+    // printf 'rules: []\n' | sha256sum
+    let first = folder.load().unwrap().policy_hash;
+    assert_eq!(first.len(), 64);
+    folder.write("policy.yml", "rules: [] \n");
+    assert_ne!(folder.load().unwrap().policy_hash, first);
+}
+
+#[test]
+fn a_file_over_10_mb_is_refused() {
+    let folder = Folder::sound();
+    folder.write("policy.yml", &"# padding\n".repeat(1_048_577));
+    told(&folder.problems(), "policy.yml Error : has 10485770 bytes");
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_an_error() {
+    let folder = Folder::sound();
+    folder.write("policy.yml", "rules:\n  - {action: deny, commands: [uptime]}\nrules:\n  - {action: allow, commands: [uptime]}\n");
+    let problems = folder.problems();
+    assert!(problems[0].contains("not YAML"), "{problems:?}");
+}
+
+#[test]
+fn a_blocked_network_in_mapped_form_blocks() {
+    let folder = Folder::sound();
+    folder.write("policy.yml", "network:\n  block_cidrs: [\"::ffff:10.0.0.0/104\"]\n");
+    let loaded = folder.load().unwrap();
+    assert!(loaded.policy.network().judge("10.1.2.3".parse().unwrap()).is_err());
+    assert!(loaded.policy.network().judge("11.1.2.3".parse().unwrap()).is_ok());
+}
