@@ -127,7 +127,7 @@ impl Site {
         for command in
             ["uptime; rm -rf /var/lib/app", "uptime $(cat /etc/shadow)", "systemctl stop nginx"]
         {
-            title("2. A denied command", &format!("run web1 '{command}'"));
+            out::line(&format!("$ run web1 '{command}'"));
             match self.engine.submit(&alias("web1")?, &Request::new(command)?, origin()).await {
                 Err(Refusal::Denied(denial)) => {
                     out::line(&format!("denied: {}", denial.message));
