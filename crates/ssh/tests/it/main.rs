@@ -1,0 +1,11 @@
+//! The transport against a real sshd on loopback, and against servers that misbehave.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod agree;
+mod commands;
+mod common;
+mod host_keys;
+mod links;
+mod login;
+mod phases;
+mod stops;
