@@ -162,6 +162,10 @@ fn key_file(given: &Path, keys: &Path) -> Result<PathBuf, String> {
     } else {
         given
     };
+    if let Ok(data) = fs::metadata(keys) {
+        files::owned(&data)
+            .map_err(|problem| format!("the keys folder {} {problem}", keys.display()))?;
+    }
     let mut path = keys.to_path_buf();
     for component in inside.components() {
         let Component::Normal(part) = component else {

@@ -183,10 +183,20 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn get(&self, key: &'static str) -> Option<&'a Node> {
+    /// A field that stands there, with or without a value.
+    fn given(&self, key: &'static str) -> Option<&'a Node> {
         self.asked.borrow_mut().push(key);
-        let found = self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)?;
-        (!matches!(found.kind, Kind::Null)).then_some(found)
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+    }
+
+    /// A field with a value; one that is left empty counts as not given.
+    fn get(&self, key: &'static str) -> Option<&'a Node> {
+        self.given(key).filter(|node| !matches!(node.kind, Kind::Null))
+    }
+
+    /// Whether a field has a value, whatever its type.
+    pub(crate) fn has_value(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, node)| name == key && !matches!(node.kind, Kind::Null))
     }
 
     pub(crate) fn line_of(&self, key: &str) -> usize {
@@ -224,7 +234,7 @@ impl<'a> Section<'a> {
 
     /// The items of a list with their paths; a single value is an error, never a list of one.
     pub(crate) fn list(&self, key: &'static str) -> Option<Vec<(&'a Node, String)>> {
-        let node = self.get(key)?;
+        let node = self.given(key)?;
         let field = self.path(key);
         let Kind::List(items) = &node.kind else {
             self.document.wrong(node, &field, "a list, as in [a, b]");

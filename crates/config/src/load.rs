@@ -63,6 +63,7 @@ struct File {
     document: Document,
     text: String,
     root: Option<Node>,
+    missing: bool,
 }
 
 /// Reads the four files of `folders`.
@@ -80,27 +81,23 @@ pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded,
     });
     let own = open(&folders.config, "sshepherd.yml", |_| {});
 
-    let hosts = match &servers.root {
-        Some(root) => servers::read(&servers.document, root),
-        None => Vec::new(),
-    };
+    let read = servers.root.as_ref().map(|root| servers::read(&servers.document, root));
+    let servers::Servers { hosts, mentioned } = read.unwrap_or_default();
     let used: BTreeSet<String> =
-        hosts.iter().map(|entry| entry.credentials.text.trim().to_owned()).collect();
+        mentioned.iter().map(|wanted| wanted.text.trim().to_owned()).collect();
     let entries = match &logins.root {
         Some(root) => credentials::read(&logins.document, root, &used, folders, environment),
         None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
     };
-    for entry in &hosts {
-        let wanted = &entry.credentials;
-        // A file that could not be read has its own error; its entries are not missing.
-        let readable = logins.root.is_some() || logins.text.is_empty();
-        if readable && !entries.names.contains(wanted.text.trim()) {
+    // A file that could not be used has its own error; its entries are not missing.
+    if logins.root.is_some() || logins.missing {
+        for wanted in mentioned.iter().filter(|wanted| !entries.names.contains(wanted.text.trim()))
+        {
             let message = format!("no entry of credentials.yml is called {}", wanted.text);
             servers.document.error(Some(wanted.line), &wanted.field, message);
         }
     }
-    let inventory =
-        Inventory::new(hosts.into_iter().map(|entry| entry.host).collect(), entries.usable);
+    let inventory = Inventory::new(hosts, entries.usable);
     let policy_hash = hex(&Sha256::digest(rules.text.as_bytes()));
     let read = rules
         .root
@@ -134,17 +131,18 @@ fn open(folder: &Path, name: &str, missing: impl FnOnce(&Document)) -> File {
     let text = match files::read(&path) {
         Ok(text) => text,
         Err(problem) => {
+            let missing_file = matches!(problem, Refused::Missing);
             match problem {
                 Refused::Missing => missing(&document),
                 Refused::Unsafe(_) | Refused::Unreadable(_) => {
                     document.error(None, "", problem.to_string());
                 }
             }
-            return File { document, text: String::new(), root: None };
+            return File { document, text: String::new(), root: None, missing: missing_file };
         }
     };
     let root = document.parse(&text);
-    File { document, text, root }
+    File { document, text, root, missing: false }
 }
 
 fn collect(files: [File; 4]) -> Vec<Problem> {

@@ -33,7 +33,15 @@ pub(crate) fn read(
     }
     let network = top.section("network").map(|section| reader.network(section)).unwrap_or_default();
     let rules = top.list("rules").unwrap_or_default();
-    let rules = rules.into_iter().filter_map(|(node, path)| reader.rule(node, &path)).collect();
+    let rules: Vec<Rule> =
+        rules.into_iter().filter_map(|(node, path)| reader.rule(node, &path)).collect();
+    for (place, rule) in rules.iter().enumerate() {
+        if let Some(first) = rules.iter().take(place).find(|other| other.id == rule.id) {
+            let message =
+                format!("{} is also the id of the rule at line {}", rule.id, first.position.line);
+            document.warn(Some(rule.position.line), "rules", message);
+        }
+    }
     if let Some(section) = top.section("overrides") {
         reader.overrides(section, &mut limits);
     }
@@ -57,6 +65,12 @@ fn known_hosts(document: &Document, text: &Text, folder: &Path) -> Option<PathBu
     };
     if !path.is_file() {
         let message = format!("{} does not exist or is no file", path.display());
+        document.error(Some(text.line), &text.field, message);
+        return None;
+    }
+    let data = std::fs::metadata(&path).ok()?;
+    if let Err(problem) = crate::files::owned(&data) {
+        let message = format!("{} {problem}", path.display());
         document.error(Some(text.line), &text.field, message);
         return None;
     }

@@ -67,7 +67,8 @@ pub fn look_up(
     let refused = |problem: String| Missing::Refused { name: name.to_owned(), problem };
     match files::read(&folder.join(".env")) {
         Ok(text) => {
-            if let Some(value) = text.lines().find_map(|line| assignment(line, name)) {
+            let value = text.lines().find_map(|line| assignment(line, name));
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
                 return Ok(Secret::new(value));
             }
         }
@@ -87,6 +88,9 @@ pub fn look_up(
             text.pop();
         }
     }
+    if text.is_empty() {
+        return Err(refused("is empty".to_owned()));
+    }
     Ok(Secret::new(text))
 }
 
@@ -105,8 +109,11 @@ fn assignment(line: &str, name: &str) -> Option<String> {
         return None;
     }
     let value = value.trim();
-    let unquoted = ['"', '\'']
+    // In quotes up to the closing one, whatever follows; bare as it is, for a password may hold a `#`.
+    let quoted = ['"', '\'']
         .iter()
-        .find_map(|quote| value.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote)));
-    Some(unquoted.unwrap_or(value).to_owned())
+        .find_map(|quote| value.strip_prefix(*quote)?.split_once(*quote))
+        .filter(|(_, rest)| rest.trim().is_empty() || rest.trim().starts_with('#'))
+        .map(|(inner, _)| inner);
+    Some(quoted.unwrap_or(value).to_owned())
 }

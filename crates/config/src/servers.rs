@@ -6,21 +6,25 @@ use sshepherd_model::{Host, LoginShell, Tag};
 
 use crate::document::{Document, Node, Section, Text};
 
-/// A host and where its credentials are named, for the check that needs both files.
-pub(crate) struct HostEntry {
-    pub(crate) host: Host,
-    pub(crate) credentials: Text,
+/// What the file says.
+#[derive(Default)]
+pub(crate) struct Servers {
+    /// The hosts without errors, in file order.
+    pub(crate) hosts: Vec<Host>,
+    /// Every credentials entry that any host names, for the check that needs both files.
+    pub(crate) mentioned: Vec<Text>,
 }
 
 /// Reads `hosts:`; entries with errors are left out, their errors are in the document.
-pub(crate) fn read(document: &Document, root: &Node) -> Vec<HostEntry> {
-    let Some(top) = Section::of(document, root, "") else { return Vec::new() };
+pub(crate) fn read(document: &Document, root: &Node) -> Servers {
+    let Some(top) = Section::of(document, root, "") else { return Servers::default() };
     let mut hosts = Vec::new();
+    let mut mentioned = Vec::new();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for (node, path) in top.list("hosts").unwrap_or_default() {
         let Some(section) = Section::of(document, node, &path) else { continue };
-        if let Some(entry) = host(document, section) {
-            let alias = entry.host.alias.to_string();
+        if let Some(host) = host(document, section, &mut mentioned) {
+            let alias = host.alias.to_string();
             if let Some(first) = lines.get(&alias) {
                 document.error(
                     Some(node.line),
@@ -30,21 +34,21 @@ pub(crate) fn read(document: &Document, root: &Node) -> Vec<HostEntry> {
                 continue;
             }
             lines.insert(alias, node.line);
-            hosts.push(entry);
+            hosts.push(host);
         }
     }
     top.finish();
     if hosts.is_empty() {
         document.warn(None, "hosts", "no host is configured");
     }
-    hosts
+    Servers { hosts, mentioned }
 }
 
-fn host(document: &Document, section: Section<'_>) -> Option<HostEntry> {
+fn host(document: &Document, section: Section<'_>, mentioned: &mut Vec<Text>) -> Option<Host> {
     let required = |key: &'static str| {
         let text = section.text(key);
-        if text.is_none() && section.line_of(key) == section.line {
-            document.error(Some(section.line), &section.path(key), "is required");
+        if text.is_none() && !section.has_value(key) {
+            document.error(Some(section.line_of(key)), &section.path(key), "is required");
         }
         text
     };
@@ -52,37 +56,35 @@ fn host(document: &Document, section: Section<'_>) -> Option<HostEntry> {
     let address = required("host");
     let credentials = required("credentials");
     let port = section.integer("port", 1..=65535);
-    let port_given_badly = port.is_none() && section.line_of("port") != section.line;
+    let port_given_badly = port.is_none() && section.has_value("port");
     let tags = tags(document, section.texts("tags").unwrap_or_default());
     let description = section.text("description").map(|text| text.text).unwrap_or_default();
     let login_shell = login_shell(document, &section);
     section.finish();
-    let alias = parsed(document, alias?)?;
-    let address = address?;
-    if !sound_address(&address.text) {
-        document.error(
-            Some(address.line),
-            &address.field,
-            format!("{:?} is no host name and no IP address", address.text),
-        );
-        return None;
-    }
+    // Each field is looked at before the first bad one ends the host, so that all problems are told.
+    let alias = alias.and_then(|text| parsed(document, text));
+    let address = address.filter(|address| {
+        let sound = sound_address(&address.text);
+        if !sound {
+            let message = format!("{:?} is no host name and no IP address", address.text);
+            document.error(Some(address.line), &address.field, message);
+        }
+        sound
+    });
+    let named = credentials.clone().and_then(|text| parsed(document, text));
+    mentioned.extend(credentials);
     if port_given_badly {
         return None;
     }
-    let credentials = credentials?;
-    let named = parsed(document, credentials.clone())?;
-    Some(HostEntry {
-        host: Host {
-            alias,
-            address: address.text,
-            port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(22),
-            credentials: named,
-            tags,
-            description,
-            login_shell: login_shell?,
-        },
-        credentials,
+    let (alias, address, named) = (alias?, address?, named?);
+    Some(Host {
+        alias,
+        address: address.text,
+        port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(22),
+        credentials: named,
+        tags,
+        description,
+        login_shell: login_shell?,
     })
 }
 

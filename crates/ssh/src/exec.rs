@@ -305,6 +305,8 @@ fn signal(name: &Sig) -> String {
     format!("{name:?}")
 }
 
+/// The marker comes with the first bytes of the shell; a stop that overtakes it waits this long.
+const MARKER_PATIENCE: Duration = Duration::from_secs(2);
 /// Time the stop script needs beside its grace: a link, a channel, a KILL and a look.
 const STOP_OVERHEAD: Duration = Duration::from_secs(6);
 /// The script says one short line; anything longer is not it.
@@ -314,10 +316,16 @@ impl Stopper {
     /// Ends the command's process group and everything that carries its cookie: TERM, `grace`, KILL.
     ///
     /// `Confirmed` only when they were seen gone. Works beside the reading of the command, which must go on.
-    pub async fn stop(self, grace: Duration) -> Stopped {
-        let script =
-            stop::command(self.target.login_shell, *self.pid.borrow(), &self.cookie, grace);
-        if let Some(script) = script {
+    pub async fn stop(mut self, grace: Duration) -> Stopped {
+        // Without the marker nobody knows which process it is, or whether a script would be run at all: a forced command
+        // would be run a second time.
+        let marked =
+            tokio::time::timeout(MARKER_PATIENCE, self.pid.wait_for(Option::is_some)).await;
+        let pid = marked.ok().and_then(Result::ok).and_then(|pid| *pid);
+        if let Some(pid) = pid
+            && let Some(script) =
+                stop::command(self.target.login_shell, Some(pid), &self.cookie, grace)
+        {
             let run = tokio::time::timeout(grace + STOP_OVERHEAD, self.script(script)).await;
             if matches!(run, Ok(Some(Stopped::Confirmed))) {
                 return Stopped::Confirmed;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use russh::ChannelOpenFailure;
 use sshepherd_model::{Alias, ConnectFailure, Phase};
@@ -70,6 +70,10 @@ struct HostLinks {
     /// Most channels that a link of this host has been seen to take.
     sessions: Mutex<usize>,
     handshakes: Semaphore,
+    /// Held while the first link is made: callers that come meanwhile wait for it.
+    first: tokio::sync::Mutex<()>,
+    /// The last failure to connect and when it came: who asked before that shares it.
+    failure: Mutex<Option<(Instant, ConnectFailure)>>,
     /// Rings when a channel or a link has gone.
     room: Notify,
     /// Fires when the pool lets these links go.
@@ -163,6 +167,8 @@ impl Pool {
                 links: Mutex::default(),
                 sessions: Mutex::new(FIRST_GUESS_SESSIONS),
                 handshakes: Semaphore::new(HANDSHAKES),
+                first: tokio::sync::Mutex::default(),
+                failure: Mutex::default(),
                 room: Notify::new(),
                 forgotten: CancellationToken::new(),
             })
@@ -176,6 +182,7 @@ impl Pool {
         host: &Arc<HostLinks>,
         target: &Arc<Target>,
     ) -> Result<Slot, ConnectFailure> {
+        let asked = Instant::now();
         loop {
             // Registered before looking, so that a place given back in between is not missed.
             let room = host.room.notified();
@@ -186,15 +193,28 @@ impl Pool {
                 room.await;
                 continue;
             }
+            let first = if host.links().is_empty() { Some(host.first.lock().await) } else { None };
             let Ok(_turn) = host.handshakes.acquire().await else {
                 return Err(channel_failure(target, "the pool is closed"));
             };
-            // Someone may have connected while we waited for our turn.
+            // Someone may have connected, or failed to, while we waited for our turn.
             if let Some(slot) = host.free() {
                 return Ok(slot);
             }
-            let link = Arc::new(self.connect(target).await?);
-            return Ok(self.adopt(host, link));
+            if let Some(failure) = host.failure_since(asked) {
+                return Err(failure);
+            }
+            let connected = self.connect(target).await;
+            let answer = match connected {
+                Ok(link) => Ok(self.adopt(host, Arc::new(link))),
+                Err(failure) => {
+                    host.failed(&failure);
+                    Err(failure)
+                }
+            };
+            // Only now: who waits must find the link, or the failure.
+            drop(first);
+            return answer;
         }
     }
 
@@ -277,6 +297,17 @@ impl HostLinks {
         // The lock on the list makes look and take one step.
         link.in_use.send_modify(|count| *count += 1);
         Some(Slot { link: Arc::clone(link), host: Arc::clone(self) })
+    }
+
+    fn failed(&self, failure: &ConnectFailure) {
+        let now = Some((Instant::now(), failure.clone()));
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// A failure that came after `asked`: connecting again at once would only end the same way.
+    fn failure_since(&self, asked: Instant) -> Option<ConnectFailure> {
+        let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(when, _)| *when > asked).map(|(_, failure)| failure.clone())
     }
 
     fn remove(&self, link: &Arc<Link>) {

@@ -27,7 +27,9 @@ async fn sixty_four_commands_at_once_on_a_stock_sshd() {
     let mut done = 0;
     while let Some(ran) = all.join_next().await {
         let (number, ran) = ran.unwrap();
-        assert_eq!(ran, Ran::said(&format!("{number}\n"), "", 0));
+        // Start-up files of the account may complain when 64 of them run at once.
+        assert_eq!(ran.out, format!("{number}\n").into_bytes());
+        assert_eq!(ran.end, Event::Exited { status: 0 });
         done += 1;
     }
     assert_eq!(done, 64);
