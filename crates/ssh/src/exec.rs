@@ -24,7 +24,8 @@ pub struct Exec {
     pub wire: String,
     /// Standard input; without it the input is closed at once.
     pub stdin: Option<Bytes>,
-    /// A mark for the environment of everything that the command starts: `[A-Za-z0-9:._-]`.
+    /// A mark for the environment of everything that the command starts: `[A-Za-z0-9:._-]`, unique, and no cookie the
+    /// beginning of another (task ids end in a nonce of fixed length).
     pub cookie: String,
 }
 
