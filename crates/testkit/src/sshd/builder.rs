@@ -132,6 +132,8 @@ impl SshdBuilder {
         text += "KbdInteractiveAuthentication no\nPubkeyAuthentication yes\nPermitRootLogin yes\n\
                  StrictModes no\nUsePAM no\nUseDNS no\nPidFile none\nPrintMotd no\nPrintLastLog no\n\
                  ListenAddress 127.0.0.1\nLogLevel VERBOSE\n";
+        // The account's own start-up files print and wait as they like; bash looks for them here instead.
+        text += &format!("SetEnv HOME={}\n", folder.display());
         text
     }
 }
