@@ -122,7 +122,8 @@ impl KnownHosts {
     /// Adds the lines of a text; lines that are no entries are logged and never match.
     pub fn add(&mut self, text: &str, file: &Path) {
         for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
+            // Blanks are space and tab alone, as OpenSSH reads them.
+            let line = line.trim_matches([' ', '\t']);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -181,8 +182,8 @@ impl KnownHosts {
             Verdict::Unknown => Err(unusable(
                 format!("the host key of {shown} is not known; it shows {kind} {print}"),
                 &format!(
-                    "compare the fingerprint with the host's owner, then store the key by hand: \
-                     ssh-keyscan -p {port} {name} >> ~/.ssh/known_hosts"
+                    "compare the fingerprint with the host's owner, then store the key by hand in your known_hosts file; \
+                     `ssh-keyscan -p {port} {name}` prints it"
                 ),
             )),
             Verdict::Changed { file, line } => Err(unusable(
@@ -220,7 +221,7 @@ fn lookup_name(name: &str, port: u16) -> String {
 }
 
 fn entry(line: &str, file: &Path, number: usize) -> Option<Entry> {
-    let mut fields = line.split_ascii_whitespace();
+    let mut fields = line.split([' ', '\t']).filter(|field| !field.is_empty());
     let mut names = fields.next()?;
     let marker = match names {
         "@revoked" => Mark::Revoked,

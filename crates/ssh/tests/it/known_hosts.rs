@@ -198,7 +198,6 @@ async fn seed_defect_14_a_host_on_another_port_needs_just_its_one_line() {
 
 /// OpenSSH separates fields by blanks and tabs only; a line with anything else between or before them is no entry.
 #[test]
-#[ignore = "known defect: form feeds, carriage returns and Unicode blanks are taken for separators or trimmed"]
 fn only_blanks_and_tabs_separate() {
     let keys = keys();
     let file = keys.folder.path().join("known_hosts");
