@@ -138,6 +138,9 @@ impl<'a> Reading<'a> {
         else {
             return Err(self.unknown(&shown));
         };
+        if attached.is_none() && *value == Value::Attached {
+            return Err(format!("{} {shown} wants its value after =", self.spec.name));
+        }
         // An optional value is never the next word.
         let text = match (attached, value.optional()) {
             (Some(text), _) => text,

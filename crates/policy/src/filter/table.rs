@@ -90,7 +90,7 @@ pub(super) const TABLES: &[Spec] = &[
             ("max-count", Value::Number),
             ("after-context", Value::Number),
             ("before-context", Value::Number),
-            ("context", Value::Number),
+            ("context", Value::Attached),
             ("color", Value::When),
             ("colour", Value::When),
         ],
@@ -187,7 +187,7 @@ pub(super) const TABLES: &[Spec] = &[
         valued: &[
             ('b', Value::NumberedLines),
             ('n', Value::NumberPlace),
-            ('w', Value::Number),
+            ('w', Value::Width),
             ('s', Value::Text),
             ('v', Value::Number),
             ('i', Value::Number),
@@ -196,7 +196,7 @@ pub(super) const TABLES: &[Spec] = &[
         long_valued: &[
             ("body-numbering", Value::NumberedLines),
             ("number-format", Value::NumberPlace),
-            ("number-width", Value::Number),
+            ("number-width", Value::Width),
             ("number-separator", Value::Text),
             ("starting-line-number", Value::Number),
             ("line-increment", Value::Number),

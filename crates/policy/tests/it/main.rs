@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 mod corpora;
+mod filters;
 mod globs;
 mod language;
 mod limits;
