@@ -12,8 +12,11 @@ pub mod error;
 pub mod hint;
 pub mod memory;
 pub mod output;
+mod reading;
 pub mod record;
+mod row;
 pub mod state;
+mod utf8;
 
 pub use boundary::{Answer, Store};
 pub use error::Error;

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use sshepherd_model::Stream;
 
+use crate::row::Span;
+
 /// Most bytes in a block: small enough that cutting at the front frees soon, large enough that the block itself costs
 /// nothing; a run fits the 15 bits of its length.
 pub(super) const BLOCK: usize = 8 << 10;
@@ -34,6 +36,11 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Where it stands, without the bytes.
+    pub(super) fn span(&self) -> Span {
+        Span { at: self.at, stream: self.stream, length: self.bytes.len() as u64 }
+    }
+
     /// Offset after the last byte.
     pub(super) fn end(&self) -> u64 {
         self.at + self.bytes.len() as u64

@@ -1,14 +1,11 @@
 //! The backend that lives in this process: complete, and bounded whatever its tasks write.
 //!
-//! Rooms: [`block`] (bytes with their stream, in small blocks), [`retained`] (one task's head and tail), [`reading`]
-//! (the answers of reads), [`utf8`] (borders of characters), [`shelf`] (all tasks, and who must make room), and here the
-//! handle that serves [`Store`].
+//! Rooms: [`block`] (bytes with their stream, in small blocks), [`retained`] (one task's head and tail), [`shelf`]
+//! (all tasks, and who must make room), and here the handle that serves [`Store`].
 
 mod block;
-mod reading;
 mod retained;
 mod shelf;
-mod utf8;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +16,7 @@ use tokio::sync::broadcast;
 use crate::boundary::{Answer, Store};
 use crate::hint::{Hint, Subscription};
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
+use crate::reading;
 use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Patch, Swept, Task};
 use shelf::Shelf;
 
@@ -128,7 +126,11 @@ impl Store for MemoryStore {
         max_bytes: usize,
     ) -> Answer<'a, Lookup<TailLines>> {
         Box::pin(async move {
-            Ok(self.lock().look_up(id).map(|kept| kept.output.tail_lines(lines, max_bytes)))
+            let shelf = self.lock();
+            Ok(shelf.look_up(id).map(|kept| {
+                let Ok(tail) = reading::tail_lines(&kept.output, lines, max_bytes);
+                tail
+            }))
         })
     }
 
@@ -139,7 +141,11 @@ impl Store for MemoryStore {
         filter: StreamFilter,
     ) -> Answer<'a, Lookup<HeadTail>> {
         Box::pin(async move {
-            Ok(self.lock().look_up(id).map(|kept| kept.output.head_tail(budget, filter)))
+            let shelf = self.lock();
+            Ok(shelf.look_up(id).map(|kept| {
+                let Ok(ends) = reading::head_tail(&kept.output, budget, filter);
+                ends
+            }))
         })
     }
 

@@ -3,12 +3,14 @@
 //! The head half of the limit is filled first and then stays; the tail half holds the last bytes that came. Between them
 //! is the gap. Without a gap the tail begins where the head ends.
 
+use std::convert::Infallible;
+
 use sshepherd_model::Stream;
 
 use crate::output::Totals;
+use crate::row::{Row, Span};
 
-use super::block::{Region, Run};
-use super::utf8;
+use super::block::Region;
 
 /// How long head and tail may be after an append.
 #[derive(Debug, Clone, Copy)]
@@ -108,15 +110,6 @@ impl Retained {
         self.tail.seal();
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        Totals {
-            stdout: self.stdout,
-            stderr: self.stderr,
-            lines: self.newlines + u64::from(self.open_line),
-            missing: self.tail.start() - self.head.end(),
-        }
-    }
-
     /// Bytes that came.
     pub(super) fn total(&self) -> u64 {
         self.tail.end()
@@ -125,54 +118,48 @@ impl Retained {
     pub(super) fn footprint(&self) -> usize {
         self.head.footprint() + self.tail.footprint()
     }
+}
+
+impl Row for Retained {
+    type Error = Infallible;
+
+    fn totals(&self) -> Totals {
+        Totals {
+            stdout: self.stdout,
+            stderr: self.stderr,
+            lines: self.newlines + u64::from(self.open_line),
+            missing: self.tail.start() - self.head.end(),
+        }
+    }
 
     fn gap(&self) -> Option<(u64, u64)> {
         let (from, to) = (self.head.end(), self.tail.start());
         (from < to).then_some((from, to))
     }
 
-    /// The gap, widened by up to three bytes on each side so that no character is cut at its edges.
-    pub(super) fn visible_gap(&self) -> Option<(u64, u64)> {
-        let (from, to) = self.gap()?;
-        let before = joined(self.head.runs_back(0), Side::Last);
-        let after = joined(self.tail.runs(0), Side::First);
-        Some((from - utf8::open_end(&before) as u64, to + utf8::open_start(&after) as u64))
+    fn ended(&self) -> bool {
+        self.ended
     }
 
-    /// What is kept from offset `from` on, in order. Only the gap can lie between two runs.
-    pub(super) fn runs(&self, from: u64) -> impl Iterator<Item = Run<'_>> {
-        self.head.runs(from).chain(self.tail.runs(from))
+    fn spans(&self, from: u64) -> Result<impl Iterator<Item = Result<Span, Infallible>>, Infallible> {
+        Ok(self.head.runs(from).chain(self.tail.runs(from)).map(|run| Ok(run.span())))
     }
 
-    /// What is kept down to offset `floor`, last first.
-    pub(super) fn runs_back(&self, floor: u64) -> impl Iterator<Item = Run<'_>> {
-        self.tail.runs_back(floor).chain(self.head.runs_back(floor))
+    fn spans_back(
+        &self,
+        floor: u64,
+    ) -> Result<impl Iterator<Item = Result<Span, Infallible>>, Infallible> {
+        let back = self.tail.runs_back(floor).chain(self.head.runs_back(floor));
+        Ok(back.map(|run| Ok(run.span())))
     }
-}
 
-/// Which end of the row the runs come from.
-#[derive(Clone, Copy)]
-enum Side {
-    First,
-    Last,
-}
-
-/// The few bytes nearest to the gap that came on one stream without a break, in order.
-fn joined<'a>(runs: impl Iterator<Item = Run<'a>>, side: Side) -> Vec<u8> {
-    let most = utf8::MOST_PARTIAL + 1;
-    let mut near: Vec<u8> = Vec::new();
-    let mut stream = None;
-    for run in runs {
-        if near.len() >= most || *stream.get_or_insert(run.stream) != run.stream {
-            break;
-        }
-        match side {
-            Side::First => near.extend(run.bytes.iter().take(most)),
-            Side::Last => {
-                let part = run.bytes.iter().rev().take(most).rev();
-                near.splice(0..0, part.copied());
+    fn load(&self, span: Span, into: &mut Vec<u8>) -> Result<(), Infallible> {
+        for region in [&self.head, &self.tail] {
+            for run in region.runs(span.at) {
+                let Some(run) = run.clip(span.at, span.end()) else { break };
+                into.extend_from_slice(run.bytes);
             }
         }
+        Ok(())
     }
-    near
 }

@@ -8,9 +8,11 @@ use tokio::sync::broadcast;
 use crate::error::Error;
 use crate::hint::{Hint, News};
 use crate::output::{Page, StreamFilter, Totals};
+use crate::reading;
 use crate::record::{
     Finish, ListCursor, ListPage, ListQuery, Lookup, MAX_LIST, NewTask, Patch, Swept, Task,
 };
+use crate::row::Row;
 use crate::state::{Event, State};
 
 use super::retained::Retained;
@@ -181,7 +183,10 @@ impl Shelf {
         {
             return Err(Error::BeyondEnd { id: id.clone(), from, total: kept.output.total() });
         }
-        Ok(found.map(|kept| kept.output.page(from, max_bytes, filter)))
+        Ok(found.map(|kept| {
+            let Ok(page) = reading::page(&kept.output, from, max_bytes, filter);
+            page
+        }))
     }
 
     pub(super) fn finish(&mut self, id: &TaskId, end: Finish) -> Result<Task, Error> {

@@ -1,7 +1,7 @@
 //! Where characters of UTF-8 begin and end, for cuts that must not fall inside one.
 
 /// Most bytes of a character that can stand before or after a cut inside it.
-pub(super) const MOST_PARTIAL: usize = 3;
+pub(crate) const MOST_PARTIAL: usize = 3;
 
 fn continues(byte: u8) -> bool {
     (0x80..0xC0).contains(&byte)
@@ -9,7 +9,7 @@ fn continues(byte: u8) -> bool {
 
 /// Bytes at the end of `bytes` that begin a character and do not finish it; 0 when the end is a border or the data is
 /// not UTF-8 there.
-pub(super) fn open_end(bytes: &[u8]) -> usize {
+pub(crate) fn open_end(bytes: &[u8]) -> usize {
     for (back, byte) in bytes.iter().rev().take(MOST_PARTIAL).enumerate() {
         let have = back + 1;
         let wants = match byte {
@@ -26,7 +26,7 @@ pub(super) fn open_end(bytes: &[u8]) -> usize {
 
 /// Bytes at the beginning of `bytes` that finish a character begun before; 0 when there are more of them than a character
 /// can have, because the data is not UTF-8 then.
-pub(super) fn open_start(bytes: &[u8]) -> usize {
+pub(crate) fn open_start(bytes: &[u8]) -> usize {
     let count = bytes.iter().take(MOST_PARTIAL + 1).take_while(|byte| continues(**byte)).count();
     if count > MOST_PARTIAL { 0 } else { count }
 }
