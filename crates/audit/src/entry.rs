@@ -157,9 +157,13 @@ impl Entry {
                 self.reason = Some(failure.to_string());
                 "not_started"
             }
-            Outcome::Lost { detail } => {
-                self.reason = Some(detail.clone());
-                "lost"
+            Outcome::Denied { reason } => {
+                self.reason = Some(reason.clone());
+                "denied"
+            }
+            Outcome::Interrupted(interruption) => {
+                self.reason = Some(interruption.detail.clone());
+                interruption.cause.as_str()
             }
         };
         self.outcome = Some(kind.to_owned());

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sshepherd_audit::{Decision, Entry, Event, Source};
 use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
 use sshepherd_policy::Denial;
-use sshepherd_store::{NewTask, TaskLimits, Totals};
+use sshepherd_store::{Care, NewTask, TaskLimits, Totals};
 
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
@@ -32,6 +32,9 @@ impl Engine {
             limits: TaskLimits::from(&plan.limits),
             raw_shell: plan.raw_shell,
             created_at: now_ms(),
+            errand: String::new(),
+            key: None,
+            care: Care::Result,
         };
         match self.store().create(task).await {
             Ok(_) => Ok(()),

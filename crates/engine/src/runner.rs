@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Stopped, TaskId};
 use sshepherd_ssh::{Event, Exec, Ready, Running, Target};
-use sshepherd_store::{Finish, Patch};
+use sshepherd_store::{Durability, Finish, Patch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -114,7 +114,8 @@ async fn send_and_watch(
 async fn mark_started(engine: &Engine, plan: &Plan, peer: IpAddr) -> Result<(), ConnectFailure> {
     engine.audit_start(plan, peer)?;
     let id = &plan.task_id;
-    for patch in [Patch::Connected { target_ip: peer }, Patch::Started { at: now_ms() }] {
+    let started = Patch::Started { at: now_ms(), durability: Durability::Attached };
+    for patch in [Patch::Connected { target_ip: peer }, started] {
         engine.store().patch(id, patch).await.map(drop).map_err(|error| ConnectFailure {
             phase: Phase::Exec,
             detail: format!("the task store failed: {error}"),
@@ -163,18 +164,14 @@ async fn take(engine: &Engine, id: &TaskId, event: Option<Event>) -> Option<Outc
             let kept = engine.store().append(id, stream, bytes).await;
             if let Err(error) = kept {
                 tracing::error!(task = %id, %error, "output could not be stored");
-                return Some(Outcome::Lost {
-                    detail: format!("output could not be stored: {error}"),
-                });
+                return Some(Outcome::lost(format!("output could not be stored: {error}")));
             }
             None
         }
         Some(Event::Exited { status }) => Some(Outcome::Exited { status }),
         Some(Event::Signalled { signal }) => Some(Outcome::Signalled { signal }),
-        Some(Event::Lost { detail }) => Some(Outcome::Lost { detail }),
-        None => {
-            Some(Outcome::Lost { detail: "the channel ended without an exit status".to_owned() })
-        }
+        Some(Event::Lost { detail }) => Some(Outcome::lost(detail)),
+        None => Some(Outcome::lost("the channel ended without an exit status".to_owned())),
     }
 }
 

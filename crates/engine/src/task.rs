@@ -101,6 +101,7 @@ impl Engine {
                         News::CancelRequested => {}
                     },
                     Heard::Hint(_) => {}
+                    Heard::Orphans => {}
                     Heard::Lagged(_) => break,
                     Heard::Closed => return Ok(Lookup::Found(page)),
                 }
@@ -171,7 +172,8 @@ impl Engine {
                     | Outcome::Signalled { .. }
                     | Outcome::TimedOut { .. }
                     | Outcome::NotStarted(_)
-                    | Outcome::Lost { .. } => CancelAnswer::AlreadyEnded(Box::new(finished)),
+                    | Outcome::Denied { .. }
+                    | Outcome::Interrupted(_) => CancelAnswer::AlreadyEnded(Box::new(finished)),
                 },
                 Lookup::Expired => CancelAnswer::Expired,
                 Lookup::Unknown => CancelAnswer::Unknown,

@@ -22,7 +22,7 @@ pub use host::{Host, LoginShell};
 pub use id::{Alias, CommandHash, CredentialName, InvalidField, Tag, TaskId};
 pub use inventory::Inventory;
 pub use limits::Limits;
-pub use outcome::{ConnectFailure, Outcome, Phase, Stopped};
+pub use outcome::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};
 pub use output::{Chunk, Stream};
 pub use problem::{Problem, Severity};
 pub use request::Request;

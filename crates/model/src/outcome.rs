@@ -66,6 +66,55 @@ pub enum Stopped {
     Unconfirmed,
 }
 
+/// Why the end of a command was not seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// The kind.
+    pub cause: Cause,
+    /// What was seen, in words for the caller; no secrets.
+    pub detail: String,
+}
+
+/// What is known of a command whose end was not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The connection or the server went away: it may have ended, and it may still run.
+    Lost,
+    /// The host started anew while it ran: it no longer runs.
+    HostRebooted,
+    /// Nothing is left of it on the host that tells how it ended.
+    Unknown,
+}
+
+impl Cause {
+    /// The name used in answers and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::HostRebooted => "host_rebooted",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Lost => {
+                "the command had been sent and may have run or still run: look on the host before sending it again"
+            }
+            Self::HostRebooted => {
+                "the host restarted while the command ran: look what it left behind before sending it again"
+            }
+            Self::Unknown => {
+                "the command was started and left no record of its end: look on the host before sending it again"
+            }
+        }
+    }
+}
+
 /// The fate of one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -92,24 +141,33 @@ pub enum Outcome {
     },
     /// It never started.
     NotStarted(ConnectFailure),
-    /// The connection was lost after the command had been sent: whether it ran to its end is unknown.
-    Lost {
-        /// What was seen.
-        detail: String,
+    /// The policy that is now in force no longer allows it; it was never sent. Comes only from a task that was accepted
+    /// by a server that ended before sending it.
+    Denied {
+        /// What forbids it.
+        reason: String,
     },
+    /// It was sent, and its end was not seen.
+    Interrupted(Interruption),
 }
 
 impl Outcome {
+    /// It was lost from sight; `detail` says what was seen.
+    #[must_use]
+    pub fn lost(detail: impl Into<String>) -> Self {
+        Self::Interrupted(Interruption { cause: Cause::Lost, detail: detail.into() })
+    }
+
     /// Whether sending the same command again cannot run it twice.
     #[must_use]
     pub fn safe_to_resend(&self) -> bool {
         match self {
-            Self::NotStarted(_) => true,
+            Self::NotStarted(_) | Self::Denied { .. } => true,
             Self::Exited { .. }
             | Self::Signalled { .. }
             | Self::TimedOut { .. }
             | Self::Cancelled { .. }
-            | Self::Lost { .. } => false,
+            | Self::Interrupted(_) => false,
         }
     }
 }

@@ -123,7 +123,7 @@ impl Ready {
     ) -> Result<Running, Outcome> {
         let (mut reader, writer) = self.channel.split();
         let writer = Arc::new(writer);
-        let lost = |detail: String| Outcome::Lost { detail };
+        let lost = |detail: String| Outcome::lost(detail);
         writer.exec(true, text).await.map_err(|error| {
             lost(format!("the connection ended while the command was sent: {error}"))
         })?;

@@ -3,9 +3,9 @@
 //! The trait is used as `dyn Store`, so that the backend is the owner's choice at start; hence the boxed futures. One
 //! small allocation a call is far below what an SSH packet costs.
 //!
-//! One owner writes a task (`append`, `finish`, and the patches `Connected` and `Started`); anyone reads it and may ask
-//! for its cancellation. Backends shared by several processes fence the owner with a claim that is made and renewed
-//! beside `create`; a writer that lost its claim is then refused by those four calls. One process needs no claim.
+//! One owner writes a task (`append`, `finish`, and every patch but `RequestCancel`); anyone reads it and may ask for its
+//! cancellation. The process that created a task owns it; when that process is gone, another one can `claim` it, and a
+//! late write of the old owner is refused with [`Error::Fenced`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use sshepherd_model::{Stream, TaskId};
 use crate::error::Error;
 use crate::hint::Subscription;
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
-use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Patch, Swept, Task};
+use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
 
 /// The future of an answer. Dropping it before it is ready leaves the call either done or not done, never half.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -28,7 +28,7 @@ pub trait Store: Send + Sync {
     /// Records a new pending task, so that its id can be asked about before it runs.
     ///
     /// Crash before: no trace, nothing was run. Crash after: a pending task, which was certainly not sent.
-    /// Errors: [`Error::Full`], [`Error::Exists`].
+    /// Errors: [`Error::Full`], [`Error::NoRoom`], [`Error::Exists`], [`Error::KeyTaken`].
     fn create(&self, task: NewTask) -> Answer<'_, Task>;
 
     /// The task as it stands. Changes nothing.
@@ -99,6 +99,12 @@ pub trait Store: Send + Sync {
     /// Removes the results whose time to live, counted from the end of their task, is over at `now`.
     /// A task that has not ended never expires. A crash on the way leaves some to the next sweep.
     fn sweep(&self, now: u64) -> Answer<'_, Swept>;
+
+    /// Takes over tasks that have not ended and whose owner is gone, and answers them as they stand. From then on this
+    /// process owns them. A pending one was certainly not sent; what a running one needs depends on its durability.
+    ///
+    /// Crash before: nothing changed. Crash after: they have this owner, who is gone too: the next one claims them again.
+    fn claim(&self, which: Orphans) -> Answer<'_, Vec<Task>>;
 
     /// Hints from now on, for all tasks. Subscribe first, then read, then listen: so nothing is missed.
     fn subscribe(&self) -> Subscription;

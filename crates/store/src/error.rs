@@ -1,7 +1,10 @@
 //! What can go wrong at the boundary.
 
+use std::path::PathBuf;
+
 use sshepherd_model::TaskId;
 
+use crate::record::Task;
 use crate::state::{Illegal, State};
 
 /// Why the store did not do what was asked. Nothing was changed.
@@ -14,6 +17,58 @@ pub enum Error {
     Full {
         /// Tasks at work.
         live: usize,
+    },
+    /// Another task carries the caller's own name for this piece of work: this one, as it stands.
+    #[error("task {} carries this key already", task.id)]
+    KeyTaken {
+        /// The task.
+        task: Box<Task>,
+    },
+    /// As many bytes of output are kept as the store takes.
+    #[error(
+        "{stored} bytes of output are kept, which is the most this store takes ({most}); results go when their time to live is over"
+    )]
+    NoRoom {
+        /// Bytes kept.
+        stored: u64,
+        /// Most bytes.
+        most: u64,
+    },
+    /// The state folder could not be used.
+    #[error("{what} {}", path.display())]
+    Folder {
+        /// What was tried.
+        what: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The state folder was written by a newer version.
+    #[error(
+        "{} has the layout {found} of a newer sshepherd; this one knows up to {known}. Use the newer one, or another folder with --state",
+        path.display()
+    )]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// Its layout.
+        found: i64,
+        /// The newest layout known here.
+        known: i64,
+    },
+    /// The database of the state folder failed.
+    #[error("the task database: {detail}")]
+    Database {
+        /// What it said.
+        detail: String,
+    },
+    /// This process no longer owns the task: another one has taken it over.
+    #[error("task {id} has been taken over by another server")]
+    Fenced {
+        /// The task.
+        id: TaskId,
     },
     /// A task with this id exists or existed.
     #[error("task {id} exists already")]

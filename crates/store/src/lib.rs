@@ -24,6 +24,7 @@ pub use hint::{Heard, Hint, News, Subscription};
 pub use memory::{Bounds, MemoryStore};
 pub use output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 pub use record::{
-    Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Patch, Swept, Task, TaskLimits,
+    Care, Durability, Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch,
+    Swept, Task, TaskLimits,
 };
 pub use state::{Event, Illegal, State};

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::{Alias, CommandHash, Limits, Outcome, TaskId};
 
+use crate::error::Error;
+use crate::hint::News;
 use crate::output::Totals;
-use crate::state::State;
+use crate::state::{Event, State};
 
 /// The limits a task was accepted under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,34 @@ pub struct NewTask {
     pub raw_shell: bool,
     /// When it was accepted.
     pub created_at: u64,
+    /// What whoever takes the task over needs to run it; the store does not look inside. Kept until the task has ended.
+    pub errand: String,
+    /// The caller's own name for this piece of work: a second task with the same name is refused with
+    /// [`Error::KeyTaken`](crate::Error::KeyTaken).
+    pub key: Option<String>,
+    /// How much must be safe before an answer.
+    pub care: Care,
+}
+
+/// How much of a task must be safe before its caller hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Care {
+    /// The caller waits for the end anyway: the id is made known with the result. Only the end is waited for, and it
+    /// outlives the death of the process, not of the machine.
+    Result,
+    /// The caller is told the id at once: every step is recorded before it is answered, and the end is on the disk.
+    EachStep,
+}
+
+/// How a command hangs on the connection that started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// It runs under the job wrapper: it and its output outlive connection and server.
+    Job,
+    /// It runs on the channel that started it.
+    Attached,
 }
 
 /// A task as it stands. It names no owner: any instance may read it.
@@ -82,9 +112,101 @@ pub struct Task {
     pub outcome: Option<Outcome>,
     /// How much output came and how much of it is missing.
     pub output: Totals,
+    /// How it was started; `None` while it is pending.
+    pub durability: Option<Durability>,
+    /// Where its job lives on the host, in the runner's own words; `None` until the host has said so.
+    pub place: Option<String>,
+    /// What running it takes, in the runner's own words; `None` once it has ended.
+    pub errand: Option<String>,
+    /// The caller's own name for it.
+    pub key: Option<String>,
+    /// How much must be safe before an answer.
+    pub care: Care,
 }
 
 impl Task {
+    /// A task that has just been accepted.
+    pub(crate) fn pending(new: NewTask) -> Self {
+        Self {
+            id: new.id,
+            alias: new.alias,
+            hash: new.hash,
+            command: new.command,
+            status: State::Pending,
+            limits: new.limits,
+            raw_shell: new.raw_shell,
+            created_at: new.created_at,
+            started_at: None,
+            ended_at: None,
+            cancel_requested_at: None,
+            target_ip: None,
+            outcome: None,
+            output: Totals::default(),
+            durability: None,
+            place: None,
+            errand: Some(new.errand),
+            key: new.key,
+            care: new.care,
+        }
+    }
+
+    /// Takes a step of its life.
+    pub(crate) fn step(&mut self, event: Event) -> Result<(), Error> {
+        let next = self.status.next(event);
+        self.status = next.map_err(|source| Error::Illegal { id: self.id.clone(), source })?;
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&mut self, end: Finish) -> Result<(), Error> {
+        self.step(Event::ending(&end.outcome))?;
+        self.outcome = Some(end.outcome);
+        self.ended_at = Some(end.at);
+        self.errand = None;
+        Ok(())
+    }
+
+    /// Changes it and says what there is to tell listeners; a patch that changes nothing has no news.
+    pub(crate) fn patch(&mut self, patch: Patch) -> Result<Option<News>, Error> {
+        match patch {
+            Patch::Connected { target_ip } => {
+                self.must_live()?;
+                self.target_ip = Some(target_ip);
+                Ok(None)
+            }
+            Patch::Started { at, durability } => {
+                self.step(Event::Start)?;
+                self.started_at = Some(at);
+                self.durability = Some(durability);
+                Ok(Some(News::State(State::Running)))
+            }
+            Patch::Placed { place } => {
+                self.must_live()?;
+                self.place = Some(place);
+                Ok(None)
+            }
+            Patch::Attached => {
+                self.must_live()?;
+                self.durability = Some(Durability::Attached);
+                Ok(None)
+            }
+            Patch::RequestCancel { at } => {
+                if self.cancel_requested_at.is_some() || self.status.is_final() {
+                    return Ok(None);
+                }
+                self.cancel_requested_at = Some(at);
+                Ok(Some(News::CancelRequested))
+            }
+        }
+    }
+
+    fn must_live(&self) -> Result<(), Error> {
+        if self.status.is_final() {
+            return Err(Error::Ended { id: self.id.clone(), state: self.status });
+        }
+        Ok(())
+    }
+
     /// Milliseconds from acceptance to the end, or to `now` while it is at work; 0 if the clock went back.
     #[must_use]
     pub fn elapsed_ms(&self, now: u64) -> u64 {
@@ -142,7 +264,16 @@ pub enum Patch {
     Started {
         /// When.
         at: u64,
+        /// How it is about to be sent.
+        durability: Durability,
     },
+    /// The host told where the job lives. Comes from the task's owner.
+    Placed {
+        /// In the runner's own words.
+        place: String,
+    },
+    /// The host cannot run it as a job and has not started it; it is about to be sent attached. Comes from the owner.
+    Attached,
     /// Someone, anywhere, wants the task stopped. The status changes only when the owner finishes the task.
     RequestCancel {
         /// When.
@@ -191,6 +322,15 @@ pub struct ListPage {
     pub tasks: Vec<Task>,
     /// Where the next page starts; `None` when this was the last.
     pub next: Option<ListCursor>,
+}
+
+/// Whose tasks to take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Orphans {
+    /// All of them.
+    All,
+    /// This one, if it is one.
+    One(TaskId),
 }
 
 /// What a sweep removed.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::Outcome;
 
-/// Where a task is in its life. The serialised names are the seed's statuses.
+/// Where a task is in its life. The serialised names are the seed's statuses, and `interrupted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -15,13 +15,15 @@ pub enum State {
     Running,
     /// It exited with status 0.
     Completed,
-    /// Another exit status, a signal, never started, or lost.
+    /// Another exit status, a signal, or never started.
     Failed,
     /// A caller stopped it.
     Cancelled,
     /// It ran over its time limit.
     #[serde(rename = "timeout")]
     TimedOut,
+    /// It was lost from sight while it ran: what became of it is not known, or is known not to have been its end.
+    Interrupted,
 }
 
 /// What can happen to a task.
@@ -31,12 +33,14 @@ pub enum Event {
     Start,
     /// It exited with status 0.
     Complete,
-    /// It ended any other way by itself, never started, or was lost.
+    /// It ended any other way by itself, or never started.
     Fail,
     /// It was stopped because a caller asked.
     Cancel,
     /// It was stopped because its time was up.
     TimeOut,
+    /// It was lost from sight.
+    Interrupt,
 }
 
 /// An event that cannot happen in a state.
@@ -51,31 +55,33 @@ pub struct Illegal {
 
 impl State {
     /// Every state, for lists and tests.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Running,
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
         Self::TimedOut,
+        Self::Interrupted,
     ];
 
     /// The state after `event`. Final states accept nothing: a cancelled task stays cancelled.
     pub fn next(self, event: Event) -> Result<Self, Illegal> {
-        use Event::{Cancel, Complete, Fail, Start, TimeOut};
-        use State::{Cancelled, Completed, Failed, Pending, Running, TimedOut};
+        use Event::{Cancel, Complete, Fail, Interrupt, Start, TimeOut};
+        use State::{Cancelled, Completed, Failed, Interrupted, Pending, Running, TimedOut};
         match (self, event) {
             (Pending, Start) => Ok(Running),
             (Running, Complete) => Ok(Completed),
             (Pending | Running, Fail) => Ok(Failed),
             (Pending | Running, Cancel) => Ok(Cancelled),
             (Pending | Running, TimeOut) => Ok(TimedOut),
-            // What was never sent cannot have exited; what was sent is not sent again.
-            (Pending, Complete)
+            (Running, Interrupt) => Ok(Interrupted),
+            // What was never sent cannot have exited or been lost; what was sent is not sent again.
+            (Pending, Complete | Interrupt)
             | (Running, Start)
             | (
-                Completed | Failed | Cancelled | TimedOut,
-                Start | Complete | Fail | Cancel | TimeOut,
+                Completed | Failed | Cancelled | TimedOut | Interrupted,
+                Start | Complete | Fail | Cancel | TimeOut | Interrupt,
             ) => Err(Illegal { state: self, event }),
         }
     }
@@ -85,7 +91,11 @@ impl State {
     pub fn is_final(self) -> bool {
         match self {
             Self::Pending | Self::Running => false,
-            Self::Completed | Self::Failed | Self::Cancelled | Self::TimedOut => true,
+            Self::Completed
+            | Self::Failed
+            | Self::Cancelled
+            | Self::TimedOut
+            | Self::Interrupted => true,
         }
     }
 
@@ -99,6 +109,7 @@ impl State {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::TimedOut => "timeout",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -118,7 +129,8 @@ impl Event {
             Outcome::Exited { .. }
             | Outcome::Signalled { .. }
             | Outcome::NotStarted(_)
-            | Outcome::Lost { .. } => Self::Fail,
+            | Outcome::Denied { .. } => Self::Fail,
+            Outcome::Interrupted(_) => Self::Interrupt,
             Outcome::Cancelled { .. } => Self::Cancel,
             Outcome::TimedOut { .. } => Self::TimeOut,
         }
@@ -133,6 +145,7 @@ impl fmt::Display for Event {
             Self::Fail => "fail",
             Self::Cancel => "be cancelled",
             Self::TimeOut => "time out",
+            Self::Interrupt => "be interrupted",
         })
     }
 }
@@ -141,8 +154,14 @@ impl fmt::Display for Event {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 5] =
-        [Event::Start, Event::Complete, Event::Fail, Event::Cancel, Event::TimeOut];
+    const EVENTS: [Event; 6] = [
+        Event::Start,
+        Event::Complete,
+        Event::Fail,
+        Event::Cancel,
+        Event::TimeOut,
+        Event::Interrupt,
+    ];
 
     /// Seed defect 2: a cancelled or timed-out task was later reported as failed.
     #[test]
@@ -172,6 +191,7 @@ mod tests {
                 (State::Running, Event::Fail, State::Failed),
                 (State::Running, Event::Cancel, State::Cancelled),
                 (State::Running, Event::TimeOut, State::TimedOut),
+                (State::Running, Event::Interrupt, State::Interrupted),
             ]
         );
     }

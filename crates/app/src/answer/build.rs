@@ -99,14 +99,17 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
             not_started(answer, failure);
             "not_started"
         }
-        Outcome::Lost { detail } => {
-            answer.detail = Some(detail.clone());
-            answer.hint = Some(
-                "the connection was lost after the command had been sent: look on the host whether it ran \
-                 before sending it again"
-                    .to_owned(),
-            );
-            "lost"
+        Outcome::Denied { reason } => {
+            answer.denied = Some(true);
+            answer.reason = Some("policy".to_owned());
+            answer.detail = Some(reason.clone());
+            answer.hint = Some("nothing was sent; ssh_plan shows what the policy says".to_owned());
+            "denied"
+        }
+        Outcome::Interrupted(interruption) => {
+            answer.detail = Some(interruption.detail.clone());
+            answer.hint = Some(interruption.cause.hint().to_owned());
+            interruption.cause.as_str()
         }
     };
     answer.outcome = Some(kind.to_owned());
@@ -158,7 +161,8 @@ pub(crate) fn stopped(finished: &Finished) -> CancelledAnswer {
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::NotStarted(_)
-        | Outcome::Lost { .. } => None,
+        | Outcome::Denied { .. }
+        | Outcome::Interrupted(_) => None,
     };
     let message = match stopped {
         Some(Stopped::Unconfirmed) => {

@@ -228,7 +228,8 @@ fn said(outcome: &Outcome) -> String {
         Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }
         | Outcome::NotStarted(_)
-        | Outcome::Lost { .. } => format!("{outcome:?}"),
+        | Outcome::Denied { .. }
+        | Outcome::Interrupted(_) => format!("{outcome:?}"),
     }
 }
 

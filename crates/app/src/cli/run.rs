@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use sshepherd_engine::store::{Lookup, StreamFilter};
 use sshepherd_engine::{Engine, FanOut, Finished, HostReport, Refusal};
-use sshepherd_model::{Alias, Outcome, Phase, Request, Stopped, Stream, Tag, TaskId};
+use sshepherd_model::{Alias, Interruption, Outcome, Phase, Request, Stopped, Stream, Tag, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Global, Run};
@@ -138,9 +138,12 @@ fn tell(alias: &Alias, finished: &Finished) {
         Outcome::NotStarted(failure) => {
             out::complain(&format!("{alias}: {failure}\n  {}", failure.hint));
         }
-        Outcome::Lost { detail } => out::complain(&format!(
-            "{alias}: {detail}\n  the command may have run; look on the host before sending it again"
-        )),
+        Outcome::Denied { reason } => {
+            out::complain(&format!("{alias}: denied by the policy now in force: {reason}"));
+        }
+        Outcome::Interrupted(Interruption { cause, detail }) => {
+            out::complain(&format!("{alias}: {detail}\n  {}", cause.hint()));
+        }
     }
     if finished.task.raw_shell {
         out::complain(&format!(
@@ -179,11 +182,12 @@ fn exit_of(outcome: &Outcome) -> Exit {
         Outcome::Exited { status: 0 } => Exit::Done,
         Outcome::NotStarted(failure) if failure.phase == Phase::Network => Exit::Denied,
         Outcome::NotStarted(_) => Exit::Unreachable,
+        Outcome::Denied { .. } => Exit::Denied,
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }
         | Outcome::Cancelled { .. }
-        | Outcome::Lost { .. } => Exit::Failed,
+        | Outcome::Interrupted(_) => Exit::Failed,
     }
 }
 

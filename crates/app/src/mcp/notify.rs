@@ -181,7 +181,10 @@ fn ending(outcome: &Outcome) -> (&'static str, LoggingLevel, Value) {
         Outcome::NotStarted(failure) => {
             ("failed", LoggingLevel::Warning, json!({"reason": failure.to_string()}))
         }
-        Outcome::Lost { detail } => ("failed", LoggingLevel::Warning, json!({"reason": detail})),
+        Outcome::Denied { reason } => ("failed", LoggingLevel::Warning, json!({"reason": reason})),
+        Outcome::Interrupted(interruption) => {
+            ("interrupted", LoggingLevel::Warning, json!({"reason": interruption.detail}))
+        }
     }
 }
 
@@ -271,7 +274,7 @@ mod tests {
             (Outcome::Exited { status: 2 }, "failed"),
             (Outcome::TimedOut { stopped }, "timeout"),
             (Outcome::Cancelled { stopped }, "cancelled"),
-            (Outcome::Lost { detail: String::new() }, "failed"),
+            (Outcome::lost(""), "interrupted"),
         ] {
             assert_eq!(ending(&outcome).0, name);
         }

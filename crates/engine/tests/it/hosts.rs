@@ -75,7 +75,7 @@ async fn a_connection_lost_in_mid_command_is_told_and_not_sent_again() {
     assert_eq!(site.first_line(&id).await, "up");
     sshd.kill_connections();
     let finished = site.end(&id).await;
-    assert!(matches!(finished.outcome, Outcome::Lost { .. }), "{:?}", finished.outcome);
+    assert!(matches!(finished.outcome, Outcome::Interrupted(_)), "{:?}", finished.outcome);
     assert!(!finished.outcome.safe_to_resend());
     assert_eq!(std::fs::read_to_string(ledger).unwrap(), "ran\n");
 }

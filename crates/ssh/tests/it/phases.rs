@@ -111,5 +111,5 @@ async fn a_refused_command_did_not_start_and_an_unanswered_one_may_have() {
     let (_fleet, _folder, target) = faulty(Fault::StopInExec).await;
     let ready = pool().open(Arc::new(target)).await.unwrap();
     let outcome = ready.exec(exec("hostname")).await.map(drop).unwrap_err();
-    assert!(matches!(outcome, Outcome::Lost { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}");
 }

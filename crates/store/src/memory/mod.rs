@@ -14,10 +14,10 @@ use sshepherd_model::{Stream, TaskId};
 use tokio::sync::broadcast;
 
 use crate::boundary::{Answer, Store};
-use crate::hint::{Hint, Subscription};
+use crate::hint::{Heard, Subscription};
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
-use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Patch, Swept, Task};
+use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
 use shelf::Shelf;
 
 /// What the store may hold.
@@ -63,7 +63,7 @@ pub const FLOOR_BYTES: u64 = 16 << 10;
 pub struct MemoryStore {
     /// Held for one operation on memory, never across an await.
     shelf: Mutex<Shelf>,
-    hints: broadcast::Sender<Hint>,
+    hints: broadcast::Sender<Heard>,
 }
 
 impl MemoryStore {
@@ -159,6 +159,11 @@ impl Store for MemoryStore {
 
     fn sweep(&self, now: u64) -> Answer<'_, Swept> {
         Box::pin(async move { Ok(self.lock().sweep(now)) })
+    }
+
+    fn claim(&self, _which: Orphans) -> Answer<'_, Vec<Task>> {
+        // One process: its tasks have no other owner.
+        Box::pin(async move { Ok(Vec::new()) })
     }
 
     fn subscribe(&self) -> Subscription {

@@ -141,7 +141,10 @@ impl Row for Retained {
         self.ended
     }
 
-    fn spans(&self, from: u64) -> Result<impl Iterator<Item = Result<Span, Infallible>>, Infallible> {
+    fn spans(
+        &self,
+        from: u64,
+    ) -> Result<impl Iterator<Item = Result<Span, Infallible>>, Infallible> {
         Ok(self.head.runs(from).chain(self.tail.runs(from)).map(|run| Ok(run.span())))
     }
 

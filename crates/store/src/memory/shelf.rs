@@ -6,14 +6,14 @@ use sshepherd_model::{Stream, TaskId};
 use tokio::sync::broadcast;
 
 use crate::error::Error;
-use crate::hint::{Hint, News};
+use crate::hint::{Heard, Hint, News};
 use crate::output::{Page, StreamFilter, Totals};
 use crate::reading;
 use crate::record::{
     Finish, ListCursor, ListPage, ListQuery, Lookup, MAX_LIST, NewTask, Patch, Swept, Task,
 };
 use crate::row::Row;
-use crate::state::{Event, State};
+use crate::state::State;
 
 use super::retained::Retained;
 use super::{Bounds, FLOOR_BYTES};
@@ -30,15 +30,8 @@ pub(super) struct Kept {
 
 impl Kept {
     fn footprint(&self) -> usize {
-        RECORD_BYTES + self.task.command.len() + self.output.footprint()
-    }
-
-    /// Takes a step of the task's life.
-    fn step(&mut self, event: Event) -> Result<(), Error> {
-        let next = self.task.status.next(event);
-        self.task.status =
-            next.map_err(|source| Error::Illegal { id: self.task.id.clone(), source })?;
-        Ok(())
+        let errand = self.task.errand.as_ref().map_or(0, String::len);
+        RECORD_BYTES + self.task.command.len() + errand + self.output.footprint()
     }
 }
 
@@ -73,11 +66,11 @@ pub(super) struct Shelf {
     live_bytes: usize,
     finished_bytes: usize,
     expired: Expired,
-    hints: broadcast::Sender<Hint>,
+    hints: broadcast::Sender<Heard>,
 }
 
 impl Shelf {
-    pub(super) fn new(bounds: Bounds, hints: broadcast::Sender<Hint>) -> Self {
+    pub(super) fn new(bounds: Bounds, hints: broadcast::Sender<Heard>) -> Self {
         let expired =
             Expired { most: bounds.expired_ids, order: VecDeque::new(), ids: HashSet::new() };
         Self {
@@ -106,6 +99,10 @@ impl Shelf {
         if self.expired.ids.contains(id) { Lookup::Expired } else { Lookup::Unknown }
     }
 
+    fn keyed(&self, key: &str) -> Option<&Task> {
+        self.tasks.values().map(|kept| &kept.task).find(|task| task.key.as_deref() == Some(key))
+    }
+
     pub(super) fn create(&mut self, new: NewTask) -> Result<Task, Error> {
         if self.tasks.contains_key(&new.id) || self.expired.ids.contains(&new.id) {
             return Err(Error::Exists { id: new.id });
@@ -114,23 +111,11 @@ impl Shelf {
         if live >= self.bounds.live_tasks {
             return Err(Error::Full { live });
         }
+        if let Some(taken) = new.key.as_ref().and_then(|key| self.keyed(key)) {
+            return Err(Error::KeyTaken { task: Box::new(taken.clone()) });
+        }
         let output = Retained::new(new.limits.max_output_bytes.min(self.bounds.task_bytes));
-        let task = Task {
-            id: new.id,
-            alias: new.alias,
-            hash: new.hash,
-            command: new.command,
-            status: State::Pending,
-            limits: new.limits,
-            raw_shell: new.raw_shell,
-            created_at: new.created_at,
-            started_at: None,
-            ended_at: None,
-            cancel_requested_at: None,
-            target_ip: None,
-            outcome: None,
-            output: output.totals(),
-        };
+        let task = Task::pending(new);
         let kept = Kept { task: task.clone(), output };
         self.live_bytes += kept.footprint();
         self.tasks.insert(task.id.clone(), kept);
@@ -193,10 +178,9 @@ impl Shelf {
         let Some(kept) = self.tasks.get_mut(id) else {
             return Err(Error::Gone { id: id.clone() });
         };
-        kept.step(Event::ending(&end.outcome))?;
-        kept.task.outcome = Some(end.outcome);
-        kept.task.ended_at = Some(end.at);
-        self.live_bytes -= kept.footprint();
+        let before = kept.footprint();
+        kept.task.end(end)?;
+        self.live_bytes -= before;
         kept.output.seal();
         self.finished_bytes += kept.footprint();
         let task = kept.task.clone();
@@ -210,29 +194,7 @@ impl Shelf {
         let Some(kept) = self.tasks.get_mut(id) else {
             return Ok(self.absent(id));
         };
-        let news = match patch {
-            Patch::Connected { target_ip } => {
-                if kept.task.status.is_final() {
-                    return Err(Error::Ended { id: id.clone(), state: kept.task.status });
-                }
-                kept.task.target_ip = Some(target_ip);
-                None
-            }
-            Patch::Started { at } => {
-                kept.step(Event::Start)?;
-                kept.task.started_at = Some(at);
-                Some(News::State(State::Running))
-            }
-            Patch::RequestCancel { at } => {
-                let first = kept.task.cancel_requested_at.is_none();
-                if first && !kept.task.status.is_final() {
-                    kept.task.cancel_requested_at = Some(at);
-                    Some(News::CancelRequested)
-                } else {
-                    None
-                }
-            }
-        };
+        let news = kept.task.patch(patch)?;
         let task = kept.task.clone();
         if let Some(news) = news {
             self.hint(id, news);
@@ -301,7 +263,7 @@ impl Shelf {
     fn hint(&self, id: &TaskId, news: News) {
         if self.hints.receiver_count() > 0 {
             // Listeners that left in between are no error.
-            let _ = self.hints.send(Hint { id: id.clone(), news });
+            let _ = self.hints.send(Heard::Hint(Hint { id: id.clone(), news }));
         }
     }
 }

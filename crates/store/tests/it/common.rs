@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sshepherd_model::{Alias, Chunk, CommandHash, Outcome, Stream, TaskId};
 use sshepherd_store::{
-    Finish, Lookup, NewTask, Page, Patch, Store, StreamFilter, Task, TaskLimits, Totals,
+    Care, Durability, Finish, Lookup, NewTask, Page, Patch, Store, StreamFilter, Task, TaskLimits,
+    Totals,
 };
 
 /// A task of the host `web` with the default limits of the seed.
@@ -24,6 +25,9 @@ pub(crate) fn new_task(nonce: u128) -> NewTask {
         },
         raw_shell: false,
         created_at: 1000,
+        errand: "{}".to_owned(),
+        key: None,
+        care: Care::EachStep,
     }
 }
 
@@ -32,7 +36,7 @@ pub(crate) async fn running(store: &impl Store, nonce: u128, most: u64) -> TaskI
     let mut new = new_task(nonce);
     new.limits.max_output_bytes = most;
     let task = store.create(new).await.unwrap();
-    found(store.patch(&task.id, Patch::Started { at: 1010 }).await.unwrap());
+    found(store.patch(&task.id, started(1010)).await.unwrap());
     task.id
 }
 
@@ -65,4 +69,9 @@ pub(crate) fn chunk(stream: Stream, text: &str) -> Chunk {
 /// The bytes of all chunks, one after the other.
 pub(crate) fn flat(chunks: &[Chunk]) -> Vec<u8> {
     chunks.iter().flat_map(|chunk| chunk.bytes.clone()).collect()
+}
+
+/// The command was sent as a job.
+pub(crate) fn started(at: u64) -> Patch {
+    Patch::Started { at, durability: Durability::Job }
 }

@@ -5,7 +5,7 @@ use sshepherd_store::{
     Error, Finish, Heard, Hint, ListQuery, Lookup, News, Patch, State, Store, StreamFilter, Swept,
 };
 
-use crate::common::{chunk, err, exit, flat, found, new_task, out, page, running};
+use crate::common::{chunk, err, exit, flat, found, new_task, out, page, running, started};
 
 /// Runs the whole suite; `make` gives an empty store each time.
 pub(crate) async fn conformance<S: Store>(make: impl Fn() -> S) {
@@ -34,7 +34,7 @@ async fn a_life(store: &impl Store) {
     assert!(matches!(store.create(new).await, Err(Error::Exists { .. })));
     let target_ip = "192.0.2.7".parse().unwrap();
     let _ = store.patch(&id, Patch::Connected { target_ip }).await.unwrap();
-    let task = found(store.patch(&id, Patch::Started { at: 1100 }).await.unwrap());
+    let task = found(store.patch(&id, started(1100)).await.unwrap());
     assert_eq!((task.status, task.started_at), (State::Running, Some(1100)));
     out(store, &id, "ab\nc").await;
     let totals = err(store, &id, "de\n").await;
@@ -59,7 +59,8 @@ async fn endings(store: &impl Store) {
         (Outcome::Exited { status: 3 }, State::Failed),
         (Outcome::Signalled { signal: "SEGV".into() }, State::Failed),
         (Outcome::NotStarted(failure), State::Failed),
-        (Outcome::Lost { detail: "cut".into() }, State::Failed),
+        (Outcome::Denied { reason: "rule".into() }, State::Failed),
+        (Outcome::lost("cut"), State::Interrupted),
         (Outcome::Cancelled { stopped }, State::Cancelled),
         (Outcome::TimedOut { stopped }, State::TimedOut),
     ];
@@ -80,8 +81,8 @@ async fn illegal_steps(store: &impl Store) {
     assert!(matches!(early, Err(Error::NotRunning { state: State::Pending, .. })));
     let end = Finish { outcome: Outcome::Exited { status: 0 }, at: 5 };
     assert!(matches!(store.finish(&id, end.clone()).await, Err(Error::Illegal { .. })));
-    let _ = store.patch(&id, Patch::Started { at: 1 }).await.unwrap();
-    let twice = store.patch(&id, Patch::Started { at: 2 }).await;
+    let _ = store.patch(&id, started(1)).await.unwrap();
+    let twice = store.patch(&id, started(2)).await;
     assert!(matches!(twice, Err(Error::Illegal { .. })));
     assert_eq!(found(store.get(&id).await.unwrap()).started_at, Some(1));
     exit(store, &id, 0).await;
@@ -93,7 +94,7 @@ async fn illegal_steps(store: &impl Store) {
     let nobody = new_task(99).id;
     assert!(matches!(store.append(&nobody, Stream::Stdout, text).await, Err(Error::Gone { .. })));
     assert!(matches!(store.finish(&nobody, end).await, Err(Error::Gone { .. })));
-    assert_eq!(store.patch(&nobody, Patch::Started { at: 1 }).await.unwrap(), Lookup::Unknown);
+    assert_eq!(store.patch(&nobody, started(1)).await.unwrap(), Lookup::Unknown);
 }
 
 async fn cancel_requests(store: &impl Store) {
@@ -272,7 +273,7 @@ async fn lists(store: &impl Store) {
         }
     }
     assert_eq!(seen, all.tasks);
-    let _ = store.patch(&seen[0].id, Patch::Started { at: 1 }).await.unwrap();
+    let _ = store.patch(&seen[0].id, started(1)).await.unwrap();
     let only = ListQuery { states: vec![State::Running], ..ListQuery::default() };
     assert_eq!(store.list(only).await.unwrap().tasks.len(), 1);
     let other = ListQuery { alias: Some("db".parse().unwrap()), ..ListQuery::default() };
