@@ -2,12 +2,15 @@
 //!
 //! Rooms: [`state`] (the task's life as one total match), [`record`] (what is kept of a task), [`output`] (what reads
 //! of output answer), [`hint`] (live news that something changed), [`boundary`] (the trait every backend serves),
-//! [`memory`] (the backend that lives in this process and is bounded), [`error`].
+//! [`memory`] (the backend that lives in this process and is bounded), [`disk`] (the backend in a folder that several
+//! servers share), [`crash`] (places where tests end the process), [`error`].
 //!
 //! This crate knows no clock (the caller gives every time, in milliseconds since the epoch), no SSH, no policy and no
 //! face. Whoever runs a task owns it; the record itself names no owner.
 
 pub mod boundary;
+pub mod crash;
+pub mod disk;
 pub mod error;
 pub mod hint;
 pub mod memory;
@@ -19,6 +22,7 @@ pub mod state;
 mod utf8;
 
 pub use boundary::{Answer, Store};
+pub use disk::{DiskBounds, DiskStore};
 pub use error::Error;
 pub use hint::{Heard, Hint, News, Subscription};
 pub use memory::{Bounds, MemoryStore};

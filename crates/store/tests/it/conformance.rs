@@ -2,26 +2,29 @@
 
 use sshepherd_model::{ConnectFailure, Outcome, Phase, Stopped, Stream};
 use sshepherd_store::{
-    Error, Finish, Heard, Hint, ListQuery, Lookup, News, Patch, State, Store, StreamFilter, Swept,
+    Durability, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans, Patch, State, Store,
+    StreamFilter, Swept,
 };
 
 use crate::common::{chunk, err, exit, flat, found, new_task, out, page, running, started};
 
 /// Runs the whole suite; `make` gives an empty store each time.
-pub(crate) async fn conformance<S: Store>(make: impl Fn() -> S) {
-    a_life(&make()).await;
-    endings(&make()).await;
-    illegal_steps(&make()).await;
-    cancel_requests(&make()).await;
-    live_output(&make()).await;
-    over_the_limit(&make()).await;
-    filters(&make()).await;
-    characters(&make()).await;
-    tails(&make()).await;
-    heads_and_tails(&make()).await;
-    lists(&make()).await;
-    expiry(&make()).await;
-    hints(&make()).await;
+pub(crate) async fn conformance<S: Store>(make: impl AsyncFn() -> S) {
+    a_life(&make().await).await;
+    endings(&make().await).await;
+    illegal_steps(&make().await).await;
+    cancel_requests(&make().await).await;
+    live_output(&make().await).await;
+    over_the_limit(&make().await).await;
+    filters(&make().await).await;
+    characters(&make().await).await;
+    tails(&make().await).await;
+    heads_and_tails(&make().await).await;
+    lists(&make().await).await;
+    expiry(&make().await).await;
+    hints(&make().await).await;
+    names(&make().await).await;
+    the_runner_s_words(&make().await).await;
 }
 
 async fn a_life(store: &impl Store) {
@@ -47,6 +50,44 @@ async fn a_life(store: &impl Store) {
     );
     assert_eq!((task.output, task.elapsed_ms(9999)), (totals, 1000));
     assert_eq!(found(store.get(&id).await.unwrap()), task);
+}
+
+/// A caller's own name for a task is taken as long as its result is kept.
+async fn names(store: &impl Store) {
+    let named = |nonce| {
+        let mut new = new_task(nonce);
+        new.key = Some("deploy-7".to_owned());
+        new
+    };
+    let first = store.create(named(1)).await.unwrap();
+    assert_eq!(first.key.as_deref(), Some("deploy-7"));
+    let Err(Error::KeyTaken { task }) = store.create(named(2)).await else { panic!("taken twice") };
+    assert_eq!(task.id, first.id);
+    assert_eq!(store.get(&new_task(2).id).await.unwrap(), Lookup::Unknown);
+    let _ = store.patch(&first.id, started(1)).await.unwrap();
+    exit(store, &first.id, 0).await;
+    assert!(matches!(store.create(named(3)).await, Err(Error::KeyTaken { .. })));
+    store.sweep(u64::MAX).await.unwrap();
+    store.create(named(4)).await.unwrap();
+}
+
+/// Errand, place and durability are kept for whoever takes the task over; the errand no longer than needed.
+async fn the_runner_s_words(store: &impl Store) {
+    let id = store.create(new_task(1)).await.unwrap().id;
+    let task = found(store.get(&id).await.unwrap());
+    assert_eq!((task.errand.as_deref(), task.place, task.durability), (Some("{}"), None, None));
+    let _ = store.patch(&id, started(5)).await.unwrap();
+    let _ = store.patch(&id, Patch::Placed { place: "/jobs/1".into() }).await.unwrap();
+    let task = found(store.get(&id).await.unwrap());
+    assert_eq!(task.durability, Some(Durability::Job));
+    assert_eq!(task.place.as_deref(), Some("/jobs/1"));
+    let _ = store.patch(&id, Patch::Attached).await.unwrap();
+    let task = found(store.get(&id).await.unwrap());
+    assert_eq!(task.durability, Some(Durability::Attached));
+    assert_eq!(exit(store, &id, 0).await.errand, None);
+    assert_eq!(store.claim(Orphans::All).await.unwrap(), []);
+    let late = store.patch(&id, Patch::Attached).await;
+    assert!(matches!(late, Err(Error::Ended { .. })));
 }
 
 /// Seed defects 2 and 10: each fate keeps its own status and its own outcome.

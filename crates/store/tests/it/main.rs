@@ -7,10 +7,22 @@ mod conformance;
 mod model;
 mod retention;
 
-use sshepherd_store::MemoryStore;
+use sshepherd_store::{DiskBounds, DiskStore, MemoryStore};
 
 /// The next backend adds one test like this.
 #[tokio::test]
 async fn the_memory_store_conforms() {
-    conformance::conformance(MemoryStore::default).await;
+    conformance::conformance(async || MemoryStore::default()).await;
+}
+
+#[tokio::test]
+async fn the_disk_store_conforms() {
+    let folders = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    let make = async || {
+        count.set(count.get() + 1);
+        let folder = folders.path().join(count.get().to_string());
+        DiskStore::open(&folder, DiskBounds::default()).await.unwrap()
+    };
+    conformance::conformance(make).await;
 }

@@ -1,0 +1,224 @@
+//! The database of a state folder: one thread that writes, in groups, and one that reads.
+//!
+//! SQLite is synchronous; a thread that owns its connection keeps it away from the runtime. Everything that waits when
+//! the writer comes back goes into one transaction: many callers share one flush.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+
+/// The layout that this version writes. Raise it with a step in [`migrate`].
+pub(super) const LAYOUT: i64 = 1;
+
+/// `sshp` in ASCII: tells a task database from any other file.
+const APPLICATION: i64 = 0x7373_6870;
+
+/// Calls that may wait for the writer before callers have to wait; one call waits for each running task at most.
+const QUEUE: usize = 1024;
+
+/// Most calls in one transaction: bounds how long the first of them waits for the last.
+const GROUP: usize = 256;
+
+/// How long another process may hold the database; its transactions take milliseconds.
+const BUSY: Duration = Duration::from_secs(20);
+
+const SCHEMA: &str = "
+CREATE TABLE task (
+    id TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    alias TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT,
+    epoch INTEGER NOT NULL,
+    name TEXT UNIQUE,
+    cancel_requested_at INTEGER,
+    expires_at INTEGER,
+    kept INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX task_by_age ON task (created_at DESC, id DESC);
+CREATE INDEX task_by_owner ON task (owner) WHERE owner IS NOT NULL;
+CREATE INDEX task_by_expiry ON task (expires_at) WHERE expires_at IS NOT NULL;
+";
+
+/// How safe a transaction is when it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Safe {
+    /// From the death of the process.
+    Process,
+    /// From the death of the machine too.
+    Machine,
+}
+
+type Answering = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Work = Box<dyn FnOnce(Result<&Connection, &str>) -> Answering + Send>;
+
+struct Call {
+    safe: Safe,
+    work: Work,
+}
+
+/// A thread that owns a connection. Dropping the last handle ends it after what is queued.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    calls: mpsc::Sender<Call>,
+}
+
+impl Desk {
+    /// Does `work` and answers when its transaction is committed.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        safe: Safe,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let answer = self.submit(safe, work).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Hands `work` in, in order, without waiting for its transaction.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        safe: Safe,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            let done = match connection {
+                Ok(connection) => work(connection).map_err(|error| failed(&error)),
+                Err(detail) => Err(Error::Database { detail: detail.to_owned() }),
+            };
+            Box::new(move |committed| {
+                let answer = match (done, committed) {
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Err(error), _) => Err(error),
+                    (Ok(_), Err(detail)) => Err(Error::Database { detail }),
+                };
+                // A caller that no longer listens has been cancelled; what it asked for is done.
+                let _ = sender.send(answer);
+            })
+        });
+        self.calls.send(Call { safe, work }).await.map_err(|_| stopped())?;
+        Ok(receiver)
+    }
+}
+
+fn stopped() -> Error {
+    Error::Database { detail: "its thread has ended".to_owned() }
+}
+
+fn failed(error: &rusqlite::Error) -> Error {
+    Error::Database { detail: error.to_string() }
+}
+
+/// Opens the database at `path`, makes or migrates its layout, and starts the two threads: writer, reader.
+pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
+    let writer = connect(path).map_err(|error| failed(&error))?;
+    migrate(folder, &writer)?;
+    let reader = connect(path).map_err(|error| failed(&error))?;
+    Ok((start("sshepherd-write", writer, group)?, start("sshepherd-read", reader, one)?))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(connection)
+}
+
+fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
+    let done = (|| {
+        let transaction =
+            rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found == 0 {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            transaction.pragma_update(None, "user_version", LAYOUT)?;
+        }
+        transaction.commit()?;
+        Ok(found)
+    })();
+    match done {
+        Ok(found) if found > LAYOUT => {
+            Err(Error::Newer { path: folder.to_path_buf(), found, known: LAYOUT })
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn start(
+    name: &'static str,
+    connection: Connection,
+    serve: fn(&Connection, Vec<Call>),
+) -> Result<Desk, Error> {
+    let (calls, mut queue) = mpsc::channel::<Call>(QUEUE);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        while let Some(first) = queue.blocking_recv() {
+            let mut calls = vec![first];
+            while calls.len() < GROUP
+                && let Ok(call) = queue.try_recv()
+            {
+                calls.push(call);
+            }
+            serve(&connection, calls);
+        }
+    });
+    match thread {
+        Ok(_) => Ok(Desk { calls }),
+        Err(error) => Err(Error::Database { detail: format!("no thread for it: {error}") }),
+    }
+}
+
+/// Each call by itself; a read needs no transaction.
+fn one(connection: &Connection, calls: Vec<Call>) {
+    for call in calls {
+        (call.work)(Ok(connection))(Ok(()));
+    }
+}
+
+/// All calls in one transaction, then all answers.
+fn group(connection: &Connection, calls: Vec<Call>) {
+    let safe = calls.iter().map(|call| call.safe).max().unwrap_or(Safe::Process);
+    let mut open = begin(connection, safe).map_err(|error| error.to_string());
+    let mut answers = Vec::with_capacity(calls.len());
+    for call in calls {
+        answers.push((call.work)(open.as_ref().map(|()| connection).map_err(String::as_str)));
+        // SQLite ends a transaction by itself when the disk is full; what follows must not run outside one.
+        if open.is_ok() && connection.is_autocommit() {
+            open = Err("the transaction was rolled back; is the disk full?".to_owned());
+        }
+    }
+    let committed = open.and_then(|()| commit(connection).map_err(|error| error.to_string()));
+    if committed.is_err() && !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+fn begin(connection: &Connection, safe: Safe) -> rusqlite::Result<()> {
+    let level = match safe {
+        Safe::Process => "NORMAL",
+        Safe::Machine => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", level)?;
+    connection.execute_batch("BEGIN IMMEDIATE")
+}
+
+fn commit(connection: &Connection) -> rusqlite::Result<()> {
+    crate::crash::point("database.before-commit");
+    connection.execute_batch("COMMIT")?;
+    crate::crash::point("database.after-commit");
+    Ok(())
+}

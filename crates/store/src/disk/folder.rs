@@ -1,0 +1,157 @@
+//! The state folder: who may see it, what lies where, and which servers that share it are alive.
+//!
+//! ```text
+//! tasks.db            the task table
+//! logs/ID/            one task's output
+//! instances/X.lock    held by server X for its life; free means that X is dead
+//! instances/X.sock    where X hears hints from the others
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder, for its owner's eyes only.
+    pub(super) fn open(root: PathBuf) -> Result<Self, Error> {
+        let folder = Self { root };
+        for path in [folder.root.clone(), folder.logs(), folder.instances()] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .and_then(|()| private(&path))
+                .map_err(|source| Error::Folder {
+                    what: "cannot use the state folder",
+                    path,
+                    source,
+                })?;
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.root.join("tasks.db")
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Where one task's output lies. Ids hold no slash and are not `.` or `..`: they carry colons.
+    pub(super) fn log(&self, id: &str) -> PathBuf {
+        self.logs().join(id)
+    }
+
+    fn instances(&self) -> PathBuf {
+        self.root.join("instances")
+    }
+
+    fn lock(&self, instance: &str) -> PathBuf {
+        self.instances().join(format!("{instance}.lock"))
+    }
+
+    pub(super) fn socket(&self, instance: &str) -> PathBuf {
+        self.instances().join(format!("{instance}.sock"))
+    }
+
+    /// The servers that have a lock file here, dead or alive.
+    pub(super) fn known(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.instances())? {
+            let name = entry?.file_name();
+            names.extend(
+                name.to_str().and_then(|name| name.strip_suffix(".lock")).map(String::from),
+            );
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Whether this server is dead: nobody holds its lock.
+    pub(super) fn is_dead(&self, instance: &str) -> bool {
+        match File::open(self.lock(instance)) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => true,
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+            },
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Removes what a dead server left beside its tasks.
+    pub(super) fn bury(&self, instance: &str) {
+        // The socket first: a lock file without one is found again by the next server.
+        let _ = fs::remove_file(self.socket(instance));
+        let _ = fs::remove_file(self.lock(instance));
+    }
+}
+
+/// What only others may do with it is taken away; what is not ours to change is refused.
+fn private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// This server's place in the folder, held while it lives.
+#[derive(Debug)]
+pub(super) struct Instance {
+    folder: Folder,
+    id: String,
+    _lock: File,
+}
+
+impl Instance {
+    /// Takes a new place.
+    pub(super) fn enter(folder: &Folder) -> Result<Self, Error> {
+        let failed = |path: PathBuf| {
+            move |source| Error::Folder {
+                what: "cannot take a place in the state folder",
+                path,
+                source,
+            }
+        };
+        let mut bytes = [0_u8; 8];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| failed(folder.instances())(io::Error::other(error.to_string())))?;
+        let id = format!("{:016x}", u64::from_le_bytes(bytes));
+        // Locked under another name first: a lock file that anyone sees is held from the beginning.
+        let draft = folder.instances().join(format!("{id}.new"));
+        let path = folder.lock(&id);
+        let lock = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)
+            .and_then(|file| file.lock().map(|()| file))
+            .and_then(|file| fs::rename(&draft, &path).map(|()| file))
+            .map_err(failed(path))?;
+        Ok(Self { folder: folder.clone(), id, _lock: lock })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.folder.bury(&self.id);
+    }
+}

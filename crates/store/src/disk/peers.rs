@@ -1,0 +1,135 @@
+//! The other servers on the same state folder: hints go over a socket each way, and its end tells that one is gone.
+//!
+//! Hints only: whoever misses some reads the store again. Each line is one JSON value; the first says who speaks.
+
+use std::sync::{Arc, Weak};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+
+use crate::hint::{Heard, Hint, News};
+
+use super::shared::Shared;
+
+/// Longest line; an id has at most 200 characters.
+const LINE: u64 = 4096;
+
+/// What one server says to another.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    /// Who speaks.
+    Hello(String),
+    /// News of a task.
+    Hint(Hint),
+    /// Some hints were left out.
+    Missed,
+}
+
+/// Listens for others and calls on those that are there. Ends when the task is aborted.
+pub(super) async fn serve(shared: Weak<Shared>, listener: UnixListener, others: Vec<UnixStream>) {
+    let mut talks = JoinSet::new();
+    for stream in others {
+        talks.spawn(talk(Weak::clone(&shared), stream));
+    }
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    talks.spawn(talk(Weak::clone(&shared), stream));
+                }
+                Err(_) => return,
+            },
+            Some(_) = talks.join_next() => {}
+        }
+    }
+}
+
+async fn talk(shared: Weak<Shared>, stream: UnixStream) {
+    let (reader, writer) = stream.into_split();
+    let Some((hello, hints)) = shared
+        .upgrade()
+        .map(|shared| (Word::Hello(shared.instance().to_owned()), shared.own_hints()))
+    else {
+        return;
+    };
+    let mut other = None;
+    tokio::select! {
+        () = tell(writer, hello, hints) => {}
+        () = hear(&shared, reader, &mut other) => {}
+    }
+    if let (Some(other), Some(shared)) = (other, shared.upgrade()) {
+        shared.is_gone(&other);
+    }
+}
+
+/// Says what happens here. Growth of one task is said once for all that waits.
+async fn tell(mut writer: OwnedWriteHalf, hello: Word, mut hints: broadcast::Receiver<Hint>) {
+    let mut words = vec![hello];
+    loop {
+        let mut text = Vec::new();
+        for word in words.drain(..) {
+            if serde_json::to_writer(&mut text, &word).is_ok() {
+                text.push(b'\n');
+            }
+        }
+        if writer.write_all(&text).await.is_err() {
+            return;
+        }
+        match hints.recv().await {
+            Ok(hint) => words.push(Word::Hint(hint)),
+            Err(broadcast::error::RecvError::Lagged(_)) => words.push(Word::Missed),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+        while let Ok(hint) = hints.try_recv() {
+            if let (News::Grew { .. }, Some(Word::Hint(last))) = (hint.news, words.last_mut())
+                && last.id == hint.id
+                && matches!(last.news, News::Grew { .. })
+            {
+                *last = hint;
+            } else {
+                words.push(Word::Hint(hint));
+            }
+        }
+    }
+}
+
+/// Hears what happens there.
+async fn hear(shared: &Weak<Shared>, reader: OwnedReadHalf, other: &mut Option<String>) {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let Ok(word) = serde_json::from_slice::<Word>(&line) else { return };
+        let Some(shared) = shared.upgrade() else { return };
+        match word {
+            Word::Hello(id) => *other = Some(id),
+            Word::Hint(hint) => Shared::heard(&shared, hint).await,
+            Word::Missed => shared.publish(Heard::Lagged(1)),
+        }
+    }
+}
+
+/// Opens this server's socket and calls on the others. `None` when the path is too long for a socket or the system
+/// refuses: then what other servers do is noticed with the next sweep.
+pub(super) async fn open(shared: &Arc<Shared>) -> Option<(UnixListener, Vec<UnixStream>)> {
+    let folder = shared.folder();
+    let listener = UnixListener::bind(folder.socket(shared.instance())).ok()?;
+    let mut others = Vec::new();
+    for other in folder.known().unwrap_or_default() {
+        if other != shared.instance()
+            && let Ok(stream) = UnixStream::connect(folder.socket(&other)).await
+        {
+            others.push(stream);
+        }
+    }
+    Some((listener, others))
+}

@@ -1,0 +1,194 @@
+//! What one server holds of a state folder: its place, the tasks that it owns, and who hears its news.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sshepherd_model::TaskId;
+use tokio::sync::broadcast;
+
+use crate::hint::{Heard, Hint, News, Subscription};
+use crate::record::Task;
+
+use super::DiskBounds;
+use super::database::{Desk, Safe};
+use super::folder::{Folder, Instance};
+use super::log::Log;
+use super::rows;
+
+/// A task that this server writes.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) task: Task,
+    pub(super) log: Log,
+    pub(super) epoch: i64,
+}
+
+/// Held by the store's handle; what runs beside it holds it weakly.
+#[derive(Debug)]
+pub(super) struct Shared {
+    folder: Folder,
+    instance: Instance,
+    pub(super) writer: Desk,
+    pub(super) reader: Desk,
+    pub(super) bounds: DiskBounds,
+    own: Mutex<HashMap<TaskId, Arc<Mutex<Own>>>>,
+    /// Bytes of output on the disk, as of the last sweep, plus what came since.
+    stored: AtomicU64,
+    /// For those who listen in this process.
+    hints: broadcast::Sender<Heard>,
+    /// The part of them that the other servers are told.
+    outward: broadcast::Sender<Hint>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        folder: Folder,
+        instance: Instance,
+        (writer, reader): (Desk, Desk),
+        bounds: DiskBounds,
+    ) -> Self {
+        let (hints, _) = broadcast::channel(bounds.hint_backlog.max(1));
+        let (outward, _) = broadcast::channel(bounds.hint_backlog.max(1));
+        Self {
+            folder,
+            instance,
+            writer,
+            reader,
+            bounds,
+            own: Mutex::default(),
+            stored: AtomicU64::new(0),
+            hints,
+            outward,
+        }
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        self.instance.id()
+    }
+
+    pub(super) fn subscribe(&self) -> Subscription {
+        Subscription::new(self.hints.subscribe())
+    }
+
+    pub(super) fn own_hints(&self) -> broadcast::Receiver<Hint> {
+        self.outward.subscribe()
+    }
+
+    /// Tells those who listen here. Nobody listening is no error.
+    pub(super) fn publish(&self, heard: Heard) {
+        let _ = self.hints.send(heard);
+    }
+
+    /// Tells everyone.
+    pub(super) fn hint(&self, id: &TaskId, news: News) {
+        let hint = Hint { id: id.clone(), news };
+        if self.outward.receiver_count() > 0 {
+            let _ = self.outward.send(hint.clone());
+        }
+        self.publish(Heard::Hint(hint));
+    }
+
+    /// News from another server.
+    pub(super) async fn heard(this: &Arc<Self>, hint: Hint) {
+        if hint.news == News::CancelRequested {
+            this.learn_cancel(&hint.id).await;
+        }
+        this.publish(Heard::Hint(hint));
+    }
+
+    /// Takes over from the table that someone wants a task of ours stopped; `true` when that was news.
+    async fn learn_cancel(&self, id: &TaskId) -> bool {
+        let Some(own) = self.own(id) else { return false };
+        let asked = id.clone();
+        let known = self.reader.call(Safe::Process, move |table| rows::get(table, &asked)).await;
+        let at = match known {
+            Ok(rows::Known::Here(stored)) => stored.task.cancel_requested_at,
+            Ok(rows::Known::Expired | rows::Known::Never) | Err(_) => None,
+        };
+        let mut own = locked(&own);
+        let news = at.is_some() && own.task.cancel_requested_at.is_none();
+        if news {
+            own.task.cancel_requested_at = at;
+        }
+        news
+    }
+
+    /// Looks whether anyone wants a task of ours stopped whose hint was lost.
+    pub(super) async fn look_for_cancels(&self) {
+        let me = self.instance().to_owned();
+        let owned = self.reader.call(Safe::Process, move |table| rows::owned(table, &me)).await;
+        for stored in owned.unwrap_or_default() {
+            if stored.task.cancel_requested_at.is_some() && self.learn_cancel(&stored.task.id).await
+            {
+                self.hint(&stored.task.id, News::CancelRequested);
+            }
+        }
+    }
+
+    /// The connection to another server ended.
+    pub(super) fn is_gone(&self, other: &str) {
+        if self.folder.is_dead(other) {
+            self.publish(Heard::Orphans);
+        }
+    }
+
+    pub(super) fn own(&self, id: &TaskId) -> Option<Arc<Mutex<Own>>> {
+        self.table().get(id).cloned()
+    }
+
+    pub(super) fn owned(&self) -> usize {
+        self.table().len()
+    }
+
+    /// `false` when this server owns a task with this id already.
+    pub(super) fn enter(&self, own: Own) -> bool {
+        let id = own.task.id.clone();
+        match self.table().entry(id) {
+            std::collections::hash_map::Entry::Occupied(_) => false,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(Arc::new(Mutex::new(own)));
+                true
+            }
+        }
+    }
+
+    pub(super) fn leave(&self, id: &TaskId) {
+        self.table().remove(id);
+    }
+
+    pub(super) fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stored_more(&self, bytes: u64) {
+        self.stored.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts anew: what finished tasks keep, and what ours have so far.
+    pub(super) fn count_stored(&self, finished: u64) {
+        let tasks: Vec<_> = self.table().values().cloned().collect();
+        let running: u64 = tasks
+            .iter()
+            .map(|own| {
+                let own = locked(own);
+                own.log.sums().bytes().min(own.task.limits.max_output_bytes)
+            })
+            .sum();
+        self.stored.store(finished.saturating_add(running), Ordering::Relaxed);
+    }
+
+    /// A poisoned map is still whole: nothing done under the lock can panic half-way.
+    fn table(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Mutex<Own>>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A poisoned task is still whole, for the same reason.
+pub(super) fn locked(own: &Mutex<Own>) -> MutexGuard<'_, Own> {
+    own.lock().unwrap_or_else(PoisonError::into_inner)
+}
