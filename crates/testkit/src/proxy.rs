@@ -57,7 +57,7 @@ impl Wire {
 #[derive(Debug, Default)]
 struct Counts {
     accepted: AtomicUsize,
-    open: AtomicUsize,
+    open: watch::Sender<usize>,
 }
 
 /// The proxy, with a thread and an event loop of its own, so that it works in any test. Ends on drop.
@@ -76,19 +76,24 @@ impl FaultProxy {
     /// When no event loop or loopback port can be had.
     #[must_use]
     pub fn start(target: SocketAddr) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .expect("an event loop can be made");
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .expect("a loopback port is free");
+        let listener =
+            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
         let address = listener.local_addr().expect("a listener has an address");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let (wire, seen) = watch::channel(Wire::default());
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
-        let thread =
-            std::thread::spawn(move || runtime.block_on(accept(listener, target, seen, shared)));
+        // All of it in the thread: the caller may be inside an event loop of its own.
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+                .expect("an event loop can be made");
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).expect("an event loop takes it");
+                accept(listener, target, seen, shared).await;
+            });
+        });
         Self { address, wire, counts, thread: Some(thread) }
     }
 
@@ -113,7 +118,13 @@ impl FaultProxy {
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.counts.open.load(Ordering::SeqCst)
+        *self.counts.open.borrow()
+    }
+
+    /// Returns when no connection is open.
+    pub async fn all_closed(&self) {
+        // The sender lives as long as this value.
+        let _ = self.counts.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
     /// Holds bytes back from now on; connections stay open.
@@ -197,7 +208,7 @@ async fn forward(
         return;
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    counts.open.fetch_add(1, Ordering::SeqCst);
+    counts.open.send_modify(|open| *open += 1);
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
     let up = pump(client_read, server_write, Way::ToServer, wire.clone());
@@ -210,7 +221,7 @@ async fn forward(
         let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
     drop((client, server));
-    counts.open.fetch_sub(1, Ordering::SeqCst);
+    counts.open.send_modify(|open| *open -= 1);
 }
 
 /// Moves bytes one way until the end of input, waiting before each write while the wire holds this way.
