@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use russh::MethodSet;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
+use russh::{MethodKind, MethodSet};
 use sshepherd_model::{AuthMethod, ConnectFailure, Phase, Secret};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::target::Target;
@@ -21,6 +22,7 @@ fn failure(detail: String, hint: &str) -> ConnectFailure {
 enum Answer {
     In,
     No { remaining: Option<MethodSet> },
+    NotOffered { methods: MethodSet },
 }
 
 impl From<AuthResult> for Answer {
@@ -34,10 +36,11 @@ impl From<AuthResult> for Answer {
     }
 }
 
-/// Tries the target's methods in order until one is accepted.
+/// Tries the target's methods in order until one is accepted. `closed` is cancelled when the connection has ended.
 pub(crate) async fn log_in(
     handle: &mut Handle<Client>,
     target: &Target,
+    closed: &CancellationToken,
 ) -> Result<(), ConnectFailure> {
     let mut tried = Vec::new();
     let mut accepted: Option<MethodSet> = None;
@@ -49,17 +52,20 @@ pub(crate) async fn log_in(
             AuthMethod::Agent { socket } => {
                 ("ssh-agent".to_owned(), agent(handle, target, socket).await)
             }
-            AuthMethod::Password(password) => (
-                "password".to_owned(),
-                handle
-                    .authenticate_password(&target.username, password.expose())
-                    .await
-                    .map(Answer::from)
-                    .map_err(|error| broken(target, &error)),
-            ),
+            AuthMethod::Password(secret) => {
+                ("password".to_owned(), password(handle, target, secret, accepted.take()).await)
+            }
         };
         match answer? {
             Answer::In => return Ok(()),
+            // The library reports a lost connection as a refusal.
+            Answer::No { .. } if closed.is_cancelled() => {
+                return Err(broken(target, &russh::Error::Disconnect));
+            }
+            Answer::NotOffered { methods } => {
+                tried.push(format!("{name} (not sent, for the server does not offer it)"));
+                accepted = Some(methods);
+            }
             Answer::No { remaining } => {
                 tried.push(name);
                 accepted = remaining.or(accepted);
@@ -79,6 +85,33 @@ pub(crate) async fn log_in(
         ),
         "check the username and the key or password in credentials.yml, and authorized_keys on the host",
     ))
+}
+
+/// Sends the password only to a server that offers to take one. What it offers is known from an earlier refusal, or is
+/// asked for with the method `none`, which sshd does not count as an attempt.
+async fn password(
+    handle: &mut Handle<Client>,
+    target: &Target,
+    secret: &Secret,
+    offered: Option<MethodSet>,
+) -> Result<Answer, ConnectFailure> {
+    let trouble = |error: russh::Error| broken(target, &error);
+    let offered = match offered {
+        Some(methods) => methods,
+        None => match handle.authenticate_none(&target.username).await.map_err(trouble)? {
+            AuthResult::Success => return Ok(Answer::In),
+            AuthResult::Failure { remaining_methods, .. } => remaining_methods,
+        },
+    };
+    if !offered.contains(&MethodKind::Password) {
+        return Ok(if offered.is_empty() {
+            Answer::No { remaining: None }
+        } else {
+            Answer::NotOffered { methods: offered }
+        });
+    }
+    let result = handle.authenticate_password(&target.username, secret.expose()).await;
+    result.map(Answer::from).map_err(trouble)
 }
 
 /// The connection ended while logging in.
@@ -199,7 +232,7 @@ async fn agent(
             .map_err(|error| trouble(&error))?;
         match Answer::from(result) {
             Answer::In => return Ok(Answer::In),
-            no @ Answer::No { .. } => last = no,
+            no @ (Answer::No { .. } | Answer::NotOffered { .. }) => last = no,
         }
     }
     Ok(last)

@@ -12,12 +12,26 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::target::Target;
+use crate::wire::Progress;
 
-/// A keepalive every so often, and as many unanswered ones end the connection: a dead peer is seen within a minute.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
-const KEEPALIVES_MISSED: usize = 3;
+/// How a dead peer is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// A question is sent when nothing came for this long.
+    pub every: Duration,
+    /// As many unanswered ones in a row end the connection at the next.
+    pub missed: usize,
+}
 
-/// Messages of one channel that may wait for their reader; each is at most one SSH packet of 32 KiB.
+impl Default for Keepalive {
+    /// A dead peer is seen within about a minute: 15 s, and 3 may be missed.
+    fn default() -> Self {
+        Self { every: Duration::from_secs(15), missed: 3 }
+    }
+}
+
+/// Messages of one channel that may wait for their reader; each is at most one SSH packet of 32 KiB. When they are used
+/// up the library stops reading the whole connection (see [`crate::exec::Running`]).
 const CHANNEL_BACKLOG: usize = 256;
 
 /// AEAD ciphers by measured speed, then CTR for old servers.
@@ -42,7 +56,7 @@ const HOST_KEYS: [Algorithm; 6] = [
 
 /// The SSH settings for `target`. Algorithms of keys that are stored for the host come first: a host with several keys
 /// must show the one we know.
-pub(crate) fn config(target: &Target) -> Config {
+pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
     let stored = target.known_hosts.algorithms_for(&target.host_key_name, target.port);
     let known = |offered: &Algorithm| {
         stored.iter().any(|stored| match (offered, stored) {
@@ -59,8 +73,8 @@ pub(crate) fn config(target: &Target) -> Config {
             compression: Cow::Borrowed(&[russh::compression::NONE]),
             ..Preferred::DEFAULT
         },
-        keepalive_interval: Some(KEEPALIVE_EVERY),
-        keepalive_max: KEEPALIVES_MISSED,
+        keepalive_interval: Some(keepalive.every),
+        keepalive_max: keepalive.missed,
         channel_buffer_size: CHANNEL_BACKLOG,
         nodelay: true,
         ..Config::default()
@@ -74,7 +88,7 @@ pub(crate) type Verdict = Arc<Mutex<Option<ConnectFailure>>>;
 pub(crate) struct Client {
     pub(crate) target: Arc<Target>,
     pub(crate) verdict: Verdict,
-    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) progress: watch::Sender<Progress>,
     /// Cancelled when the connection has ended.
     pub(crate) closed: CancellationToken,
 }
@@ -129,7 +143,7 @@ impl Handler for Client {
         _names: &russh::Names,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.phase.send_replace(Phase::Auth);
+        self.progress.send_modify(|progress| progress.phase = Phase::Auth);
         Ok(())
     }
 

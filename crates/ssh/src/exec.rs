@@ -56,18 +56,25 @@ pub enum Event {
     },
 }
 
-/// An open channel on which nothing has been sent yet.
+/// An open channel on which nothing has been sent yet. Dropped, it is closed.
 pub struct Ready {
     pool: Pool,
     target: Arc<Target>,
     slot: Slot,
-    channel: Channel<Msg>,
+    reader: ChannelReadHalf,
+    writer: Arc<ChannelWriteHalf<Msg>>,
 }
 
 /// A command that was sent.
 ///
-/// Its owner must read it to the end, also while it is being stopped: a channel that nobody reads in time stalls the
-/// other channels of its connection.
+/// Its owner must read it to the end, also while it is being stopped. Dropped before, its channel is closed, which ends no
+/// command.
+///
+/// There is no back-pressure for one channel alone. The SSH library (russh 0.65) grants the server a new window whenever
+/// half of one (1 MiB of 2 MiB) has arrived, read or not, and hands messages on through a queue of 256 for each channel;
+/// when one is full it waits, and with it everything on that connection: other commands, new channels, keepalives.
+/// So a reader that falls behind by more than 256 messages (8 MiB at most, a few hundred short lines at least) slows
+/// all commands on that connection down to its own pace; other connections, also to the same host, are not touched.
 pub struct Running {
     reader: ChannelReadHalf,
     early: VecDeque<ChannelMsg>,
@@ -94,14 +101,27 @@ pub struct Stopper {
 }
 
 impl Ready {
-    pub(crate) fn new(pool: Pool, target: Arc<Target>, slot: Slot, channel: Channel<Msg>) -> Self {
-        Self { pool, target, slot, channel }
+    pub(crate) fn new(
+        pool: Pool,
+        target: Arc<Target>,
+        mut slot: Slot,
+        channel: Channel<Msg>,
+    ) -> Self {
+        let (reader, writer) = channel.split();
+        let writer = Arc::new(writer);
+        slot.open = Some(Arc::clone(&writer));
+        Self { pool, target, slot, reader, writer }
     }
 
     /// The address of the host.
     #[must_use]
     pub fn peer(&self) -> IpAddr {
         self.slot.link.peer()
+    }
+
+    /// Whose channel it is.
+    pub(crate) fn owner(&self) -> (Pool, Arc<Target>) {
+        (self.pool.clone(), Arc::clone(&self.target))
     }
 
     /// Sends the command with the prefix that makes it stoppable.
@@ -121,13 +141,18 @@ impl Ready {
         stdin: Option<Bytes>,
         cookie: String,
     ) -> Result<Running, Outcome> {
-        let (mut reader, writer) = self.channel.split();
-        let writer = Arc::new(writer);
+        let input = stdin.map_or(Input::Closed, Input::Then);
+        Ok(self.ask(text, input).await?.running(marker, cookie))
+    }
+
+    /// Sends a text and waits until the server has confirmed it.
+    pub(crate) async fn ask(self, text: String, input: Input) -> Result<Sent, Outcome> {
+        let Self { pool, target, slot, mut reader, writer } = self;
         let lost = |detail: String| Outcome::lost(detail);
         writer.exec(true, text).await.map_err(|error| {
             lost(format!("the connection ended while the command was sent: {error}"))
         })?;
-        let stdin = give(Arc::clone(&writer), stdin).await;
+        let stdin = give(Arc::clone(&writer), input).await;
         let mut early = VecDeque::new();
         let accepted = async {
             while let Some(message) = reader.wait().await {
@@ -135,31 +160,67 @@ impl Ready {
                     return Ok(());
                 }
                 if matches!(message, ChannelMsg::Failure) {
-                    return Err(Outcome::NotStarted(refused(&self.target)));
+                    return Err(Outcome::NotStarted(refused(&target)));
+                }
+                if early.len() == MAX_EARLY {
+                    return Err(lost("the server sent too much before it confirmed".to_owned()));
                 }
                 early.push_back(message);
             }
             Err(lost("the connection ended before the server confirmed the command".to_owned()))
         };
-        match tokio::time::timeout(self.target.deadlines.exec, accepted).await {
+        match tokio::time::timeout(target.deadlines.exec, accepted).await {
             Ok(result) => result?,
             Err(_) => {
                 return Err(lost("the server did not confirm that it runs the command".to_owned()));
             }
         }
+        Ok(Sent { pool, target, slot, reader, writer, early, stdin })
+    }
+}
+
+/// Messages that may come before the confirmation, each at most one SSH packet of 32 KiB: sshd confirms before it reads
+/// the command's first output, others may send a few.
+const MAX_EARLY: usize = 64;
+
+/// What becomes of the channel's input.
+pub(crate) enum Input {
+    /// Its end is sent at once.
+    Closed,
+    /// These bytes, then its end.
+    Then(Bytes),
+    /// These bytes; it stays open, so that the far side sees by its end that the channel has gone.
+    Held(Option<Bytes>),
+}
+
+/// A text that the server runs.
+pub(crate) struct Sent {
+    pub(crate) pool: Pool,
+    pub(crate) target: Arc<Target>,
+    pub(crate) slot: Slot,
+    pub(crate) reader: ChannelReadHalf,
+    pub(crate) writer: Arc<ChannelWriteHalf<Msg>>,
+    /// What came before the confirmation.
+    pub(crate) early: VecDeque<ChannelMsg>,
+    pub(crate) stdin: Option<AbortOnDropHandle<()>>,
+}
+
+impl Sent {
+    /// A command of which nothing has been read yet.
+    pub(crate) fn running(self, marker: Option<Marker>, cookie: String) -> Running {
         let (pid, pid_seen) = watch::channel(None);
         let (end, end_seen) = watch::channel(false);
         let stopper = Stopper {
             pool: self.pool,
             target: self.target,
-            writer,
+            writer: self.writer,
             cookie,
             pid: pid_seen,
             end: end_seen,
         };
-        Ok(Running {
-            reader,
-            early,
+        Running {
+            reader: self.reader,
+            early: self.early,
             marker,
             pid,
             end,
@@ -167,29 +228,30 @@ impl Ready {
             held: VecDeque::new(),
             done: false,
             stopper,
-            _stdin: stdin,
+            _stdin: self.stdin,
             slot: self.slot,
-        })
+        }
     }
 }
 
-/// Writes standard input beside the reading, for the command may write before it reads; then closes it.
-async fn give(
-    writer: Arc<ChannelWriteHalf<Msg>>,
-    stdin: Option<Bytes>,
-) -> Option<AbortOnDropHandle<()>> {
-    match stdin {
-        None => {
+/// Writes standard input beside the reading, for the command may write before it reads; then closes it. The task belongs to
+/// the `Running`, whose drop ends it, and ends by itself when the connection does.
+async fn give(writer: Arc<ChannelWriteHalf<Msg>>, input: Input) -> Option<AbortOnDropHandle<()>> {
+    let (bytes, close) = match input {
+        Input::Closed => {
             // A command that has already ended needs no end of input.
             let _ = writer.eof().await;
-            None
+            return None;
         }
-        Some(bytes) => Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            if writer.data_bytes(bytes).await.is_ok() {
-                let _ = writer.eof().await;
-            }
-        }))),
-    }
+        Input::Held(None) => return None,
+        Input::Then(bytes) => (bytes, true),
+        Input::Held(Some(bytes)) => (bytes, false),
+    };
+    Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        if writer.data_bytes(bytes).await.is_ok() && close {
+            let _ = writer.eof().await;
+        }
+    })))
 }
 
 fn refused(target: &Target) -> ConnectFailure {
@@ -201,7 +263,7 @@ fn refused(target: &Target) -> ConnectFailure {
 }
 
 /// 64 random bits in hex: a marker that output cannot imitate by chance or foresight.
-fn nonce() -> Result<String, ConnectFailure> {
+pub(crate) fn nonce() -> Result<String, ConnectFailure> {
     let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).map_err(|error| ConnectFailure {
         phase: Phase::Exec,
@@ -285,6 +347,8 @@ impl Running {
 
     fn finish(&mut self) {
         self.done = true;
+        // Closed by the other side.
+        self.slot.open = None;
         if let Some(marker) = self.marker.take() {
             self.output(Stream::Stderr, Bytes::from(marker.finish()));
         }
@@ -309,7 +373,7 @@ fn signal(name: &Sig) -> String {
 /// The marker comes with the first bytes of the shell; a stop that overtakes it waits this long.
 const MARKER_PATIENCE: Duration = Duration::from_secs(2);
 /// Time the stop script needs beside its grace: a link, a channel, a KILL and a look.
-const STOP_OVERHEAD: Duration = Duration::from_secs(6);
+pub(crate) const STOP_OVERHEAD: Duration = Duration::from_secs(6);
 /// The script says one short line; anything longer is not it.
 const MAX_STOP_OUTPUT: usize = 64 * 1024;
 

@@ -3,6 +3,8 @@
 //! Our own matcher over OpenSSH's file format, because the library's accepts revoked keys and knows neither wildcards
 //! nor negation.
 
+use std::fs::{File, Metadata};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,6 +12,9 @@ use russh::keys::ssh_key::HashAlg;
 use russh::keys::{Algorithm, PublicKey, parse_public_key_base64};
 use sha1::Sha1;
 use sshepherd_model::{ConnectFailure, Phase};
+
+/// Largest file that is read: some hundred thousand entries, far more than one file has.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The stored keys of some files.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +79,8 @@ fn unusable(detail: String, hint: &str) -> ConnectFailure {
 }
 
 impl KnownHosts {
-    /// Reads one file, which must exist.
+    /// Reads one file, which must exist, be a regular file of at most 64 MiB (a link to one is fine), and be writable by
+    /// its owner alone.
     pub fn load_file(path: &Path) -> Result<Self, ConnectFailure> {
         let mut known = Self::default();
         known.add_file(path)?;
@@ -107,14 +113,31 @@ impl KnownHosts {
         let hint = "check known_hosts_path in policy.yml and the file's permissions";
         let failed =
             |error: std::io::Error| unusable(format!("{shown} cannot be read: {error}"), hint);
-        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+        let regular = |metadata: &Metadata| {
+            let odd = || unusable(format!("{shown} is not a regular file"), hint);
+            metadata.is_file().then_some(()).ok_or_else(odd)
+        };
+        // Looked at before the open, which would wait for the other end of a pipe, and again after it: what counts is the
+        // file that is read.
+        regular(&std::fs::metadata(path).map_err(failed)?)?;
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        regular(&metadata)?;
+        let mode = metadata.permissions().mode();
         if mode & 0o022 != 0 {
             return Err(unusable(
                 format!("{shown} can be written by others (mode {:03o})", mode & 0o777),
                 "run chmod go-w on it",
             ));
         }
-        let bytes = std::fs::read(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if u64::try_from(read).map_or(true, |read| read > MAX_FILE_BYTES) {
+            return Err(unusable(
+                format!("{shown} is larger than {MAX_FILE_BYTES} bytes"),
+                "keep only the hosts that are used",
+            ));
+        }
         self.add(&String::from_utf8_lossy(&bytes), path);
         Ok(())
     }
@@ -193,7 +216,8 @@ impl KnownHosts {
                 ),
                 &format!(
                     "someone may be between you and the host; if its key was changed on purpose, compare the \
-                     fingerprint and replace the entry (ssh-keygen -R '{shown}')"
+                     fingerprint and replace the entry (ssh-keygen -R '{shown}' -f {})",
+                    quoted(&file)
                 ),
             )),
             Verdict::Revoked { file, line } => Err(unusable(
@@ -212,6 +236,11 @@ impl KnownHosts {
             )),
         }
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 /// The name that an entry must match: the bare name for port 22, `[name]:port` for any other.

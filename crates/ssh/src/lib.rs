@@ -2,7 +2,8 @@
 //!
 //! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP), `hostkey` (known_hosts), `client` (what the
 //! server may ask of us: nothing), `auth`, `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
-//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it).
+//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it),
+//! [`job`] (a command that outlives its connection).
 //!
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
 
@@ -18,7 +19,8 @@ pub mod stop;
 pub mod target;
 mod wire;
 
+pub use client::Keepalive;
 pub use exec::{Event, Exec, Ready, Running, Stopper};
-pub use hostkey::KnownHosts;
+pub use hostkey::{KnownHosts, Verdict};
 pub use pool::{Pool, PoolSettings};
 pub use target::{AdmitPeer, Deadlines, Target};

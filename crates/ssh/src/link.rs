@@ -10,9 +10,9 @@ use sshepherd_model::{ConnectFailure, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{self, Client, Verdict};
+use crate::client::{self, Client, Keepalive, Verdict};
 use crate::target::{Deadlines, Target};
-use crate::wire::Wire;
+use crate::wire::{Progress, Wire};
 use crate::{auth, dial};
 
 /// A connection. `in_use` counts its channels.
@@ -24,29 +24,49 @@ pub(crate) struct Link {
     pub(crate) in_use: watch::Sender<usize>,
 }
 
+/// Why there is no connection.
+pub(crate) enum NoLink {
+    /// The server hung up before its version line, as a busy sshd does: it may take the next one.
+    HungUp(ConnectFailure),
+    /// Trying again at once would end the same way.
+    Failed(ConnectFailure),
+}
+
+impl From<ConnectFailure> for NoLink {
+    fn from(failure: ConnectFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Link {
     /// Dials, exchanges keys and logs in; each step under its own deadline, and a failure says which.
-    pub(crate) async fn connect(target: &Arc<Target>) -> Result<Self, ConnectFailure> {
+    pub(crate) async fn connect(
+        target: &Arc<Target>,
+        keepalive: Keepalive,
+    ) -> Result<Self, NoLink> {
         let (tcp, peer) = dial::dial(target).await?;
         let cut = CancellationToken::new();
         let closed = CancellationToken::new();
         // Whatever goes wrong below, the session's own task must not outlive this attempt.
         let guard = cut.clone().drop_guard();
         let verdict = Verdict::default();
-        let (phase, watching) = watch::channel(Phase::Banner);
+        let (progress, watching) = watch::channel(Progress::new());
         let callbacks = Client {
             target: Arc::clone(target),
             verdict: Arc::clone(&verdict),
-            phase: phase.clone(),
+            progress: progress.clone(),
             closed: closed.clone(),
         };
-        let wire = Wire::new(tcp, cut.clone(), phase);
-        let handshake =
-            russh::client::connect_stream(Arc::new(client::config(target)), wire, callbacks);
+        let wire = Wire::new(tcp, &cut, progress);
+        let handshake = russh::client::connect_stream(
+            Arc::new(client::config(target, keepalive)),
+            wire,
+            callbacks,
+        );
         let mut handle = timed(handshake, watching, &target.deadlines)
             .await
-            .map_err(|(phase, error)| failed(target, &verdict, phase, error))?;
-        tokio::time::timeout(target.deadlines.auth, auth::log_in(&mut handle, target))
+            .map_err(|(progress, error)| failed(target, &verdict, &progress, error))?;
+        tokio::time::timeout(target.deadlines.auth, auth::log_in(&mut handle, target, &closed))
             .await
             .map_err(|_| ConnectFailure {
                 phase: Phase::Auth,
@@ -109,20 +129,21 @@ const GOODBYE: Duration = Duration::from_millis(250);
 /// Runs a handshake under the deadline of whichever phase it is in.
 async fn timed<T>(
     handshake: impl Future<Output = Result<T, russh::Error>>,
-    mut phase: watch::Receiver<Phase>,
+    mut progress: watch::Receiver<Progress>,
     deadlines: &Deadlines,
-) -> Result<T, (Phase, Option<russh::Error>)> {
+) -> Result<T, (Progress, Option<russh::Error>)> {
     tokio::pin!(handshake);
     loop {
-        let now = *phase.borrow_and_update();
+        let now = progress.borrow_and_update().phase;
         let limit = if now == Phase::Banner { deadlines.banner } else { deadlines.key_exchange };
         tokio::select! {
             done = &mut handshake => {
-                let now = *phase.borrow();
-                return done.map_err(|error| (now, Some(error)));
+                return done.map_err(|error| (progress.borrow().clone(), Some(error)));
             }
-            Ok(()) = phase.changed() => {}
-            () = tokio::time::sleep(limit) => return Err((now, None)),
+            Ok(()) = progress.changed() => {}
+            () = tokio::time::sleep(limit) => {
+                return Err((progress.borrow().clone(), None));
+            }
         }
     }
 }
@@ -131,21 +152,49 @@ async fn timed<T>(
 fn failed(
     target: &Target,
     verdict: &Verdict,
-    phase: Phase,
+    progress: &Progress,
     error: Option<russh::Error>,
-) -> ConnectFailure {
+) -> NoLink {
     if let Some(failure) = verdict.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        return failure;
+        return NoLink::Failed(failure);
     }
-    let phase = if phase == Phase::Auth { Phase::KeyExchange } else { phase };
-    let detail = match error {
-        Some(error) => format!("{}: {error}", target.alias),
-        None => format!("{} said nothing for too long", target.alias),
+    let alias = &target.alias;
+    if progress.phase != Phase::Banner {
+        return NoLink::Failed(ConnectFailure {
+            phase: Phase::KeyExchange,
+            detail: error.map_or_else(|| silent(target), |error| format!("{alias}: {error}")),
+            hint:
+                "client and server may share no algorithm, or the path between them drops packets"
+                    .to_owned(),
+        });
+    }
+    let said = progress.said.trim();
+    let failure = |detail: String| {
+        ConnectFailure {
+        phase: Phase::Banner,
+        detail,
+        hint: "the port may not be sshd's, or the server refuses new connections (MaxStartups, a full machine)"
+            .to_owned(),
+    }
     };
-    let hint = if phase == Phase::Banner {
-        "the port may not be sshd's, or the server refuses new connections (MaxStartups, a full machine)"
-    } else {
-        "client and server may share no algorithm, or the path between them drops packets"
-    };
-    ConnectFailure { phase, detail, hint: hint.to_owned() }
+    match error {
+        None => NoLink::Failed(failure(silent(target))),
+        Some(error @ (russh::Error::Disconnect | russh::Error::IO(_))) if said.is_empty() => {
+            NoLink::HungUp(failure(format!("{alias} hung up before its version line: {error}")))
+        }
+        Some(_) if REFUSALS.contains(&said) => {
+            NoLink::HungUp(failure(format!("{alias} takes no more connections now: {said}")))
+        }
+        Some(error) if said.is_empty() => NoLink::Failed(failure(format!("{alias}: {error}"))),
+        Some(error) => {
+            NoLink::Failed(failure(format!("{alias} is no SSH server: {error}; it said: {said}")))
+        }
+    }
+}
+
+/// What sshd says before it hangs up on a connection that it may take later (9.8 and newer; older ones say nothing).
+const REFUSALS: [&str; 2] = ["Exceeded MaxStartups", "Not allowed at this time"];
+
+fn silent(target: &Target) -> String {
+    format!("{} said nothing for too long", target.alias)
 }

@@ -4,18 +4,22 @@
 //! server takes (`MaxSessions`, 10 on a stock sshd), which is learnt from its refusals; more commands get more links.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use russh::ChannelOpenFailure;
-use sshepherd_model::{Alias, ConnectFailure, Phase};
-use tokio::sync::{Notify, Semaphore};
+use russh::client::Msg;
+use russh::{ChannelOpenFailure, ChannelWriteHalf};
+use sshepherd_model::{Alias, AuthMethod, ConnectFailure, Phase, Secret};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client::Keepalive;
 use crate::exec::Ready;
-use crate::link::Link;
+use crate::link::{Link, NoLink};
 use crate::target::Target;
 
 /// How a pool behaves.
@@ -23,11 +27,13 @@ use crate::target::Target;
 pub struct PoolSettings {
     /// A link without commands is closed after this long.
     pub idle: Duration,
+    /// How a dead peer is noticed.
+    pub keepalive: Keepalive,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(300) }
+        Self { idle: Duration::from_secs(300), keepalive: Keepalive::default() }
     }
 }
 
@@ -39,9 +45,10 @@ const MAX_LINKS: usize = 32;
 const HANDSHAKES: usize = 4;
 /// Times a link that dies before anything was sent is replaced for one command.
 const REPLACEMENTS: usize = 3;
-/// Times a refused connection is tried again, and the first wait, doubled each time: `MaxStartups` refuses at random.
-const KNOCKS: u32 = 3;
+/// The first and the longest wait before a server that hung up before its version line is tried again; doubled each time.
+/// `MaxStartups` refuses at random while others log in, which takes each some tenths of a second.
 const KNOCK_AGAIN: Duration = Duration::from_millis(150);
+const KNOCK_AT_LONGEST: Duration = Duration::from_secs(1);
 
 /// The handle; clones share the links.
 #[derive(Clone)]
@@ -51,23 +58,57 @@ pub struct Pool {
 
 struct Inner {
     settings: PoolSettings,
+    hashing: RandomState,
     hosts: Mutex<HashMap<Key, Arc<HostLinks>>>,
     tracker: TaskTracker,
     closing: CancellationToken,
 }
 
-/// What makes two targets the same connection. Credentials change only with the configuration, which empties the pool.
+/// What makes two targets the same connection: where to, under which host key, and as whom.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     alias: Alias,
+    /// Sorted: a name service may turn them round at each look-up.
     addresses: Vec<SocketAddr>,
+    host_key_name: String,
     username: String,
+    logins: Vec<Login>,
+}
+
+/// One way to log in. Secrets only as a hash under a key of this pool, which tells two apart and nothing else.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Login {
+    Key { path: PathBuf, passphrase: Option<u64> },
+    Agent { socket: PathBuf },
+    Password(u64),
+}
+
+impl Key {
+    fn new(target: &Target, hashing: &RandomState) -> Self {
+        let mut addresses = target.addresses.clone();
+        addresses.sort_unstable();
+        let hash = |secret: &Secret| hashing.hash_one(secret.expose());
+        let login = |method: &AuthMethod| match method {
+            AuthMethod::Key { path, passphrase } => {
+                Login::Key { path: path.clone(), passphrase: passphrase.as_ref().map(hash) }
+            }
+            AuthMethod::Agent { socket } => Login::Agent { socket: socket.clone() },
+            AuthMethod::Password(password) => Login::Password(hash(password)),
+        };
+        Self {
+            alias: target.alias.clone(),
+            addresses,
+            host_key_name: target.host_key_name.clone(),
+            username: target.username.clone(),
+            logins: target.methods.iter().map(login).collect(),
+        }
+    }
 }
 
 /// The links of one host.
 struct HostLinks {
     links: Mutex<Vec<Arc<Link>>>,
-    /// Most channels that a link of this host has been seen to take.
+    /// Most channels that a link of this host has been seen to take; forgotten when the last link is gone.
     sessions: Mutex<usize>,
     handshakes: Semaphore,
     /// Held while the first link is made: callers that come meanwhile wait for it.
@@ -78,18 +119,38 @@ struct HostLinks {
     room: Notify,
     /// Fires when the pool lets these links go.
     forgotten: CancellationToken,
+    /// The pool's.
+    tracker: TaskTracker,
 }
 
-/// A place on a link; gives it back when dropped.
+/// A place on a link; gives it back when dropped, after closing the channel that is still open on it.
 pub(crate) struct Slot {
     pub(crate) link: Arc<Link>,
+    pub(crate) open: Option<Arc<ChannelWriteHalf<Msg>>>,
     host: Arc<HostLinks>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.link.in_use.send_modify(|count| *count = count.saturating_sub(1));
-        self.host.room.notify_waiters();
+        let (link, host) = (Arc::clone(&self.link), Arc::clone(&self.host));
+        let give_back = move || {
+            link.in_use.send_modify(|count| *count = count.saturating_sub(1));
+            host.room.notify_waiters();
+        };
+        // Outside an event loop there is no connection left to tidy.
+        match (self.open.take(), tokio::runtime::Handle::try_current()) {
+            (Some(channel), Ok(runtime)) if !self.link.is_closed() => {
+                self.host.tracker.spawn_on(
+                    async move {
+                        // Ends with the connection at the latest.
+                        let _ = channel.close().await;
+                        give_back();
+                    },
+                    &runtime,
+                );
+            }
+            (Some(_) | None, Ok(_) | Err(_)) => give_back(),
+        }
     }
 }
 
@@ -100,6 +161,7 @@ impl Pool {
         Self {
             inner: Arc::new(Inner {
                 settings,
+                hashing: RandomState::new(),
                 hosts: Mutex::default(),
                 tracker: TaskTracker::new(),
                 closing: CancellationToken::new(),
@@ -114,14 +176,15 @@ impl Pool {
         let mut replaced = 0;
         loop {
             let slot = self.slot(&host, &target).await?;
-            let opening = slot.link.channel();
+            let link = Arc::clone(&slot.link);
+            let opening = self.channel(slot, Arc::clone(&target));
             match tokio::time::timeout(target.deadlines.channel, opening).await {
-                Ok(Ok(channel)) => return Ok(Ready::new(self.clone(), target, slot, channel)),
-                Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
+                Ok(Ok(ready)) => return Ok(ready),
+                Ok(Err((slot, russh::Error::ChannelOpenFailure(reason)))) => {
                     host.learn(&slot, &target, &reason)?;
                 }
-                Ok(Err(error)) => {
-                    host.remove(&slot.link);
+                Ok(Err((_slot, error))) => {
+                    host.remove(&link);
                     replaced += 1;
                     if replaced > REPLACEMENTS {
                         return Err(channel_failure(&target, &error.to_string()));
@@ -129,11 +192,40 @@ impl Pool {
                 }
                 Err(_) => {
                     // Whatever else waits on this link is stuck as well.
-                    slot.link.cut();
-                    host.remove(&slot.link);
+                    link.cut();
+                    host.remove(&link);
                     return Err(channel_failure(&target, "no answer"));
                 }
             }
+        }
+    }
+
+    /// Runs a short task that a shutdown waits for; without a runtime it is dropped.
+    pub(crate) fn tidy(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.inner.tracker.spawn_on(task, &runtime);
+        }
+    }
+
+    /// Opens a channel, in a task of its own: if nobody waits any more when the server has opened it, it is closed again.
+    async fn channel(
+        &self,
+        slot: Slot,
+        target: Arc<Target>,
+    ) -> Result<Ready, (Slot, russh::Error)> {
+        let (give, take) = oneshot::channel();
+        let pool = self.clone();
+        self.inner.tracker.spawn(async move {
+            let opened = match slot.link.channel().await {
+                Ok(channel) => Ok(Ready::new(pool, target, slot, channel)),
+                Err(error) => Err((slot, error)),
+            };
+            let _ = give.send(opened);
+        });
+        // The task always answers; it ends without only together with the event loop.
+        match take.await {
+            Ok(opened) => opened,
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -157,11 +249,7 @@ impl Pool {
     }
 
     fn host(&self, target: &Target) -> Arc<HostLinks> {
-        let key = Key {
-            alias: target.alias.clone(),
-            addresses: target.addresses.clone(),
-            username: target.username.clone(),
-        };
+        let key = Key::new(target, &self.inner.hashing);
         let fresh = || {
             Arc::new(HostLinks {
                 links: Mutex::default(),
@@ -171,6 +259,7 @@ impl Pool {
                 failure: Mutex::default(),
                 room: Notify::new(),
                 forgotten: CancellationToken::new(),
+                tracker: self.inner.tracker.clone(),
             })
         };
         Arc::clone(self.hosts().entry(key).or_insert_with(fresh))
@@ -218,23 +307,22 @@ impl Pool {
         }
     }
 
-    /// Connects, knocking again where a busy sshd hangs up before its banner.
+    /// Connects, knocking again where a busy sshd hangs up before its version line, for as long as that line may take.
     async fn connect(&self, target: &Arc<Target>) -> Result<Link, ConnectFailure> {
+        let until = Instant::now() + target.deadlines.banner;
         let mut wait = KNOCK_AGAIN;
-        let mut knocks = 0;
         loop {
-            let failure = match Link::connect(target).await {
+            let failure = match Link::connect(target, self.inner.settings.keepalive).await {
                 Ok(link) => return Ok(link),
-                Err(failure) => failure,
+                Err(NoLink::Failed(failure)) => return Err(failure),
+                Err(NoLink::HungUp(failure)) => failure,
             };
-            knocks += 1;
-            let hung_up =
-                failure.phase == Phase::Banner && !failure.detail.contains("said nothing");
-            if !hung_up || knocks > KNOCKS {
+            let pause = wait.mul_f64(jitter());
+            if Instant::now() + pause >= until {
                 return Err(failure);
             }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
+            tokio::time::sleep(pause).await;
+            wait = (wait * 2).min(KNOCK_AT_LONGEST);
         }
     }
 
@@ -243,7 +331,7 @@ impl Pool {
         link.in_use.send_replace(1);
         host.links().push(Arc::clone(&link));
         host.room.notify_waiters();
-        let slot = Slot { link: Arc::clone(&link), host: Arc::clone(host) };
+        let slot = Slot { link: Arc::clone(&link), open: None, host: Arc::clone(host) };
         let keeper = keep(self.inner.clone(), Arc::clone(host), link);
         self.inner.tracker.spawn(keeper);
         slot
@@ -296,7 +384,7 @@ impl HostLinks {
         let link = links.iter().find(|link| !link.is_closed() && *link.in_use.borrow() < most)?;
         // The lock on the list makes look and take one step.
         link.in_use.send_modify(|count| *count += 1);
-        Some(Slot { link: Arc::clone(link), host: Arc::clone(self) })
+        Some(Slot { link: Arc::clone(link), open: None, host: Arc::clone(self) })
     }
 
     fn failed(&self, failure: &ConnectFailure) {
@@ -311,7 +399,13 @@ impl HostLinks {
     }
 
     fn remove(&self, link: &Arc<Link>) {
-        self.links().retain(|other| !Arc::ptr_eq(other, link));
+        let mut links = self.links();
+        links.retain(|other| !Arc::ptr_eq(other, link));
+        if links.is_empty() {
+            // The server may have been configured anew meanwhile.
+            *self.sessions() = FIRST_GUESS_SESSIONS;
+        }
+        drop(links);
         self.room.notify_waiters();
     }
 
@@ -335,6 +429,14 @@ impl HostLinks {
         *most = (*most).min(others);
         Ok(())
     }
+}
+
+/// Between a half and one, so that callers who were refused together do not come back together.
+fn jitter() -> f64 {
+    let mut byte = [0; 1];
+    // Without random numbers they come back together: slower, not wrong.
+    let _ = getrandom::fill(&mut byte);
+    0.5 + f64::from(u8::from_ne_bytes(byte)) / 510.0
 }
 
 fn channel_failure(target: &Target, what: &str) -> ConnectFailure {

@@ -2,8 +2,12 @@
 //!
 //! It runs as the same user on a second channel, because sshd refuses signal requests on root log-ins, and because a
 //! signal does not reach a child in its own session. It says that all is gone only after it has seen nothing left twice;
-//! zombies do not count, for they run no more. It must be sent only while the command's own channel is open: a process
-//! id cannot be used again as long as its group lives.
+//! zombies do not count, for they run no more.
+//!
+//! Why the group's number is the command's: the kernel gives no number to a new process while a group or a session still
+//! carries it, so as long as anything of the command's group lives the number is its own. A number that was freed comes
+//! back after all others were used (Linux counts up, 32,768 at least); a script is sent on a live connection whose
+//! command is being read, so that takes that many new processes within a round trip.
 
 use std::time::Duration;
 
@@ -16,7 +20,7 @@ const GONE: &[u8] = b"sshepherd-stop gone";
 /// POSIX sh, reviewed; only the three assignments before it vary. `P` is the process group (empty if unknown), `C` the
 /// cookie's assignment, `N` the tenths of a second between TERM and KILL. Linux is read through /proc alone, since small
 /// images have no `ps`; other systems through `ps`, which knows groups but no environments.
-const SCRIPT: &str = r#"
+pub(crate) const SCRIPT: &str = r#"
 marked() {
   [ -r /proc/self/environ ] && grep -l -s -a -F -e "$C" /proc/[0-9]*/environ | tr -cd '0-9\n'
 }

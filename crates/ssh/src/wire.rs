@@ -1,4 +1,4 @@
-//! The TCP stream under a connection: reports the first byte, acknowledges quickly, and can be cut from outside.
+//! The TCP stream under a connection: sees the version line, acknowledges quickly, and can be cut from outside.
 
 use std::io;
 use std::pin::Pin;
@@ -14,17 +14,78 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// first exec take about this many reads (sshd 9.2: 85 → 39 ms for a cold connect and exec).
 const QUICK_READS: u32 = 24;
 
-/// A TCP stream that fails once its token is cancelled, so that a stalled handshake leaves no task behind.
+/// Bytes kept of what comes before the version line: a busy sshd says why it hangs up in one short line.
+const MAX_SAID: usize = 200;
+
+/// How a version line begins (RFC 4253, 4.2).
+const VERSION: &[u8] = b"SSH-";
+
+/// How far a handshake has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    /// `Banner` until the version line, then `KeyExchange`, then `Auth`.
+    pub(crate) phase: Phase,
+    /// What came before the version line: printable ASCII, lines parted by one blank, at most 200 bytes.
+    pub(crate) said: String,
+    /// Bytes of the present line that agree with `SSH-`; `None` when the line is another.
+    matched: Option<usize>,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self { phase: Phase::Banner, said: String::new(), matched: Some(0) }
+    }
+
+    /// Reads what comes before the version line and looks for it.
+    fn read(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.matched = match self.matched {
+                _ if *byte == b'\n' => Some(0),
+                Some(at) if VERSION.get(at) == Some(byte) => Some(at + 1),
+                Some(_) | None => None,
+            };
+            if self.matched == Some(VERSION.len()) {
+                self.phase = Phase::KeyExchange;
+                return;
+            }
+            if self.said.len() < MAX_SAID {
+                match byte {
+                    b'\n' => self.said.push(' '),
+                    b' '..=b'~' => self.said.push(char::from(*byte)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Each side polls a future of its own: a future wakes only who polled it last.
+type Cut = Pin<Box<WaitForCancellationFutureOwned>>;
+
+fn is_cut(cut: &mut Cut, cx: &mut Context<'_>) -> io::Result<()> {
+    match cut.as_mut().poll(cx) {
+        Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+        Poll::Pending => Ok(()),
+    }
+}
+
+/// A TCP stream that fails, both ways, once its token is cancelled, so that a stall leaves no task behind.
 pub(crate) struct Wire {
     tcp: TcpStream,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    phase: watch::Sender<Phase>,
+    read_cut: Cut,
+    write_cut: Cut,
+    progress: watch::Sender<Progress>,
     quick_reads: u32,
 }
 
 impl Wire {
-    pub(crate) fn new(tcp: TcpStream, cut: CancellationToken, phase: watch::Sender<Phase>) -> Self {
-        Self { tcp, cut: Box::pin(cut.cancelled_owned()), phase, quick_reads: QUICK_READS }
+    pub(crate) fn new(
+        tcp: TcpStream,
+        cut: &CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Self {
+        let watch = || Box::pin(cut.clone().cancelled_owned());
+        Self { tcp, read_cut: watch(), write_cut: watch(), progress, quick_reads: QUICK_READS }
     }
 
     fn acknowledge_quickly(&mut self) {
@@ -44,19 +105,18 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        is_cut(&mut self.read_cut, cx)?;
         let before = buf.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        if matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() > before {
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if matches!(read, Poll::Ready(Ok(()))) && !new.is_empty() {
             self.acknowledge_quickly();
-            self.phase.send_if_modified(|phase| {
-                let first = *phase == Phase::Banner;
-                if first {
-                    *phase = Phase::KeyExchange;
+            self.progress.send_if_modified(|progress| {
+                if progress.phase == Phase::Banner {
+                    progress.read(new);
                 }
-                first
+                // Only once: later reads see another phase.
+                progress.phase == Phase::KeyExchange && progress.matched.take().is_some()
             });
         }
         read
@@ -69,14 +129,78 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        is_cut(&mut self.write_cut, cx)?;
         Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        is_cut(&mut self.write_cut, cx)?;
         Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn only_a_version_line_ends_the_banner() {
+        for (said, phase, kept) in [
+            ("SSH-2.0-x\r\n", Phase::KeyExchange, ""),
+            ("Exceeded MaxStartups\r\n", Phase::Banner, "Exceeded MaxStartups "),
+            ("hello\r\nSSH-2.0-x\r\n", Phase::KeyExchange, "hello SSH"),
+            ("xSSH-2.0-x\r\n", Phase::Banner, "xSSH-2.0-x "),
+            ("SS\nSSH-", Phase::KeyExchange, "SS SSH"),
+        ] {
+            for piece in [1, 100] {
+                let mut progress = Progress::new();
+                for bytes in said.as_bytes().chunks(piece) {
+                    if progress.phase == Phase::Banner {
+                        progress.read(bytes);
+                    }
+                }
+                assert_eq!(progress.phase, phase, "{said:?}");
+                assert!(
+                    phase != Phase::Banner || progress.said == kept,
+                    "{said:?}: {:?}",
+                    progress.said
+                );
+            }
+        }
+    }
+
+    /// A reader and a writer wait in tasks of their own; one cut must wake both.
+    #[tokio::test]
+    async fn a_cut_ends_a_reader_and_a_writer_that_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_silent, _) = listener.accept().await.unwrap();
+        let cut = CancellationToken::new();
+        let (progress, _) = watch::channel(Progress::new());
+        let (mut reader, mut writer) = tokio::io::split(Wire::new(tcp, &cut, progress));
+        let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err().kind() });
+        let (filled, mut full) = watch::channel(0_u32);
+        let writing = tokio::spawn(async move {
+            let block = vec![0; 1 << 20];
+            loop {
+                match writer.write(&block).await {
+                    Ok(_) => filled.send_modify(|count| *count += 1),
+                    Err(error) => return error.kind(),
+                }
+            }
+        });
+        // The peer reads nothing: soon no write succeeds any more.
+        while tokio::time::timeout(Duration::from_millis(200), full.changed()).await.is_ok() {}
+        cut.cancel();
+        let both = async { (reading.await.unwrap(), writing.await.unwrap()) };
+        let ended = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert_eq!(ended, (io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionAborted));
     }
 }

@@ -20,10 +20,8 @@ pub(crate) fn cookie() -> String {
     format!("test:{}:{:032x}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
-/// A proxy has an event loop of its own, which must not be started on one of ours.
 pub(crate) fn proxy(server: &Sshd) -> FaultProxy {
-    let address = server.address();
-    std::thread::spawn(move || FaultProxy::start(address)).join().unwrap()
+    FaultProxy::start(server.address())
 }
 
 pub(crate) fn pool() -> Pool {

@@ -92,18 +92,13 @@ async fn a_connection_that_dies_under_a_command_is_lost_and_the_command_is_not_s
 #[tokio::test]
 async fn idle_links_are_closed_and_used_ones_are_kept() {
     let server = Sshd::start();
-    let pool = Pool::new(PoolSettings { idle: Duration::from_millis(50) });
+    let pool =
+        Pool::new(PoolSettings { idle: Duration::from_millis(50), ..PoolSettings::default() });
     let proxy = proxy(&server);
     let target = Arc::new(target_through(&server, proxy.address()));
     assert_eq!(run(&pool, &target, "sleep 0.3; echo 1").await, Ran::said("1\n", "", 0));
     assert_eq!(proxy.connections(), 1);
-    tokio::time::timeout(LIMIT, async {
-        while proxy.open() > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
+    tokio::time::timeout(LIMIT, proxy.all_closed()).await.unwrap();
     assert_eq!(run(&pool, &target, "echo 2").await, Ran::said("2\n", "", 0));
     assert_eq!(proxy.connections(), 2);
 }

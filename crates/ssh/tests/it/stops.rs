@@ -148,20 +148,13 @@ async fn a_stop_does_not_run_a_forced_command_again() {
 async fn a_stop_at_once_does_not_claim_a_death_that_was_not_seen() {
     let server = Sshd::start();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pid");
-    let wire = format!("echo $$ > {}; while :; do :; done", file.display());
+    let pipe = folder.path().join("pid");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let wire = format!("echo $$ > {}; while :; do :; done", pipe.display());
     let mut running = start(&pool(), &Arc::new(target(&server)), exec(&wire)).await;
     // It runs, and nothing of what it wrote has been read yet.
-    let pid: u32 = tokio::time::timeout(LIMIT, async {
-        loop {
-            match std::fs::read_to_string(&file).unwrap_or_default().trim().parse() {
-                Ok(pid) => return pid,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    })
-    .await
-    .unwrap();
+    let said = tokio::time::timeout(LIMIT, tokio::fs::read_to_string(&pipe)).await.unwrap();
+    let pid: u32 = said.unwrap().trim().parse().unwrap();
     // As its owner must, it is read while it is stopped.
     let stopper = running.stopper();
     let (stopped, _) = tokio::join!(stopper.stop(GRACE), finish(&mut running));
