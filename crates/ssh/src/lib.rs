@@ -12,6 +12,7 @@ mod client;
 mod dial;
 pub mod exec;
 mod hostkey;
+pub mod job;
 pub mod launch;
 mod link;
 pub mod pool;

@@ -5,6 +5,7 @@ mod agree;
 mod commands;
 mod common;
 mod host_keys;
+mod job;
 mod known_hosts;
 mod launch;
 mod links;

@@ -1,0 +1,124 @@
+//! What is done to a job beside following it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sshepherd_model::{ConnectFailure, LoginShell, Phase, Stopped, Stream};
+
+use super::channel::{ask, mark};
+use super::{JobPlace, script, start};
+use crate::exec::{Event, Input, STOP_OVERHEAD};
+use crate::pool::Pool;
+use crate::stop;
+use crate::target::Target;
+
+/// Whether a removed job leaves its name behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tombstone {
+    /// An empty folder stays for a day at least, since a start that was never answered may still be on its way.
+    Keep,
+    /// Nothing stays: every start was answered.
+    Leave,
+}
+
+/// What a removal came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// Nothing is left of it, but for the tombstone.
+    Gone,
+    /// It still runs: nothing was touched.
+    Running,
+    /// The path is no job's folder of this account: nothing was touched.
+    Refused,
+}
+
+/// What became of a start whose answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It made this job.
+    Started(JobPlace),
+    /// It ran nothing, and never will.
+    Never,
+    /// The host can make no folder: it cannot be told.
+    Unsure {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Ends a job: TERM, `grace`, KILL, to its process group and all that carries its cookie. `Confirmed` only when they
+/// were seen gone. Its supervisor records the end, which the follower reads.
+pub async fn stop(
+    pool: &Pool,
+    target: Arc<Target>,
+    place: &JobPlace,
+    cookie: &str,
+    grace: Duration,
+) -> Stopped {
+    let text = script::stop(place, cookie, grace);
+    let run = async {
+        let ready = pool.open(target).await.ok()?;
+        let mut running = ready.ask(text, Input::Closed).await.ok()?.running(None, String::new());
+        let mut said = Vec::new();
+        while let Some(event) = running.next().await {
+            if let Event::Output { stream: Stream::Stdout, bytes } = event
+                && said.len() < MAX_SAID
+            {
+                said.extend_from_slice(&bytes);
+            }
+        }
+        Some(stop::parse(&said))
+    };
+    let run = tokio::time::timeout(grace + STOP_OVERHEAD, run).await;
+    run.ok().flatten().unwrap_or(Stopped::Unconfirmed)
+}
+
+/// The script says one short line; anything longer is not it.
+const MAX_SAID: usize = 64 * 1024;
+
+/// Removes the folder of a job that has ended, and old tombstones beside it.
+pub async fn remove(
+    pool: &Pool,
+    target: Arc<Target>,
+    place: &JobPlace,
+    tombstone: Tombstone,
+) -> Result<Removed, ConnectFailure> {
+    let keep = match tombstone {
+        Tombstone::Keep => "keep",
+        Tombstone::Leave => "-",
+    };
+    let nonce = mark()?;
+    let (_, words) =
+        ask(pool, &target, script::remove(&nonce, &place.folder, keep), &nonce).await?;
+    match words.as_str() {
+        "removed" => Ok(Removed::Gone),
+        "running" => Ok(Removed::Running),
+        "refused" => Ok(Removed::Refused),
+        other => Err(not_understood(&target, other)),
+    }
+}
+
+/// Tells whether a start whose answer was lost has run, and if not, sees to it that it never will.
+pub async fn settle(pool: &Pool, target: Arc<Target>, id: &str) -> Result<Settled, ConnectFailure> {
+    if target.login_shell == LoginShell::None {
+        return Ok(Settled::Unsure { reason: "the host has no shell".to_owned() });
+    }
+    let nonce = mark()?;
+    let (_, words) = ask(pool, &target, script::settle(&nonce, id), &nonce).await?;
+    match words.split_once(' ') {
+        Some(("exists", rest)) if let Some(place) = start::place(rest) => {
+            Ok(Settled::Started(place))
+        }
+        Some(("refused", "buried")) => Ok(Settled::Never),
+        Some(("refused", reason)) => Ok(Settled::Unsure { reason: reason.to_owned() }),
+        _ => Err(not_understood(&target, &words)),
+    }
+}
+
+fn not_understood(target: &Target, words: &str) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("{}: the answer is not understood: {words:?}", target.alias),
+        hint: "look into the job folder on the host".to_owned(),
+    }
+}

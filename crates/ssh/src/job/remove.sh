@@ -1,0 +1,22 @@
+# Removes the folder of a job that has ended.
+# $1 nonce; $2 folder; $3 `keep` to leave it empty, so that a start that is still on its way finds it taken.
+# On standard error: `sshepherd-NONCE removed`, `… running` or `… refused`.
+exec 4>&2 2>/dev/null
+n=$1 d=$2
+echo "sshepherd-$n start"
+say() { echo "sshepherd-$n $*" >&4; }
+i=${d##*/} b=${d%/*}
+case $i in ''|.|..|*[!A-Za-z0-9:._-]*) say refused; exit 1 ;; esac
+case $b in /*/.sshepherd/jobs|"/tmp/sshepherd-$(id -u)") ;; *) say refused; exit 1 ;; esac
+[ -d "$d" ] || { say removed; exit 0; }
+[ ! -h "$d" ] && [ -O "$d" ] && cd "$d" || { say refused; exit 1; }
+look
+[ -z "$u" ] || { say running; exit 1; }
+rm -f alive go o e in out err end pid pid.new limit cut rc.*
+if [ "$3" = keep ]; then
+find "$b/." ! -name . -prune -type d -mtime +0 -exec rmdir {} \;
+else
+cd / && rmdir "$d" || { say refused; exit 1; }
+fi
+say removed
+exit 0

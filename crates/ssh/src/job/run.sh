@@ -1,0 +1,15 @@
+# Becomes the command, after it has written who it is.
+# $1 folder; $2 umask; $3 cookie; $4 shell, `-` for the log-in shell; $5 line.
+d=$1 m=$2 c=$3 h=$4 l=$5 s=- b=-
+umask 077
+{
+[ ! -r /proc/$$/stat ] || { read -r x </proc/$$/stat; set -- ${x##*) }; s=${20}; }
+[ ! -r /proc/sys/kernel/random/boot_id ] || read -r b </proc/sys/kernel/random/boot_id
+echo "$$ $s $b" >"$d/pid.new" && mv "$d/pid.new" "$d/pid" || exit 126
+echo "$$ $s $b" >&8
+} 2>/dev/null
+[ "$h" != - ] || h=${SHELL:-/bin/sh}
+umask "$m"
+SSHEPHERD_TASK=$c
+export SSHEPHERD_TASK
+exec "$h" -c "$l" 8>&-

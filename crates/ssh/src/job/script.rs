@@ -1,0 +1,106 @@
+//! The fixed texts that run on the host, and how arguments are put behind them.
+
+use std::time::Duration;
+
+use sshepherd_model::LoginShell;
+
+use crate::stop;
+
+const START: &str = include_str!("start.sh");
+const SUPERVISE: &str = include_str!("supervise.sh");
+const RUN: &str = include_str!("run.sh");
+const FOLLOW: &str = include_str!("follow.sh");
+const STREAM: &str = include_str!("stream.sh");
+const ENDED: &str = include_str!("ended.sh");
+const COLLECT: &str = include_str!("collect.sh");
+const REMOVE: &str = include_str!("remove.sh");
+const STOP: &str = include_str!("stop.sh");
+
+/// Starts the job of `spec` and streams it.
+pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> String {
+    let bytes = spec.stdin.as_ref().map_or_else(|| "-".to_owned(), |stdin| stdin.len().to_string());
+    let seconds = spec.max_time.as_secs() + u64::from(spec.max_time.subsec_nanos() > 0);
+    let program = match shell {
+        LoginShell::Posix => "-",
+        LoginShell::Other | LoginShell::None => "sh",
+    };
+    let (supervise, run) = (bare(&[SUPERVISE]), bare(&[RUN]));
+    let arguments = [
+        nonce,
+        &spec.id,
+        &bytes,
+        &supervise,
+        &spec.cookie,
+        &seconds.max(1).to_string(),
+        &tenths(spec.grace),
+        program,
+        &spec.wire,
+        &run,
+        stop::SCRIPT,
+    ];
+    command(&bare(&[START, STREAM]), &arguments)
+}
+
+/// Takes the id, so that no start of it that is still on its way runs anything.
+pub(super) fn settle(nonce: &str, id: &str) -> String {
+    command(&bare(&[START]), &[nonce, id, "!"])
+}
+
+/// Streams a job. `first` is the first byte wanted of each stream, counted from 1.
+pub(super) fn follow(nonce: &str, folder: &str, first: (u64, u64)) -> String {
+    let (out, err) = (first.0.to_string(), first.1.to_string());
+    command(&bare(&[FOLLOW, STREAM]), &[nonce, folder, &out, &err])
+}
+
+/// Tells the end of a job and the rest of its output.
+pub(super) fn collect(nonce: &str, folder: &str, first: (u64, u64)) -> String {
+    let (out, err) = (first.0.to_string(), first.1.to_string());
+    command(&bare(&[ENDED, COLLECT]), &[nonce, folder, &out, &err])
+}
+
+/// Removes a job's folder, or empties it.
+pub(super) fn remove(nonce: &str, folder: &str, keep: &str) -> String {
+    command(&bare(&[ENDED, REMOVE]), &[nonce, folder, keep])
+}
+
+/// Ends a job's process group and all that carries its cookie.
+pub(super) fn stop(place: &super::JobPlace, cookie: &str, grace: Duration) -> String {
+    let text = bare(&[STOP]) + stop::SCRIPT;
+    let tenths = tenths(grace);
+    command(&text, &[&place.folder, &place.pid, &place.start, &place.boot, cookie, &tenths])
+}
+
+fn tenths(time: Duration) -> String {
+    (time.as_millis() / 100).max(1).to_string()
+}
+
+/// The texts without their comments, which every start would send.
+fn bare(texts: &[&str]) -> String {
+    let lines = texts.iter().flat_map(|text| text.lines());
+    lines.filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// `text` run by a POSIX shell with these arguments, whatever the log-in shell is.
+fn command(text: &str, arguments: &[&str]) -> String {
+    let mut command = format!("exec sh -c {} sshepherd", quoted(text));
+    for argument in arguments {
+        command.push(' ');
+        command.push_str(&quoted(argument));
+    }
+    command
+}
+
+/// One word. Backslashes stand outside the quotes, for fish reads them inside.
+fn quoted(word: &str) -> String {
+    let mut text = String::with_capacity(word.len() + 2);
+    text.push('\'');
+    for character in word.chars() {
+        match character {
+            '\'' => text.push_str("'\\''"),
+            '\\' => text.push_str("'\\\\'"),
+            other => text.push(other),
+        }
+    }
+    text.push('\'');
+    text
+}

@@ -1,0 +1,68 @@
+//! The start of a job, at most once.
+
+use sshepherd_model::{LoginShell, Outcome};
+
+use super::channel::{Greeting, greet, mark};
+use super::{JobPlace, JobRunning, JobSpec, Offsets, script};
+use crate::exec::{Exec, Ready, Running};
+
+/// What a start came to.
+pub enum Launched {
+    /// The job runs, and is being followed.
+    Job(JobRunning),
+    /// The id was taken: an earlier start, whose answer was lost, made the job or is making it. Nothing was run now.
+    Exists(JobPlace),
+    /// The host has a shell and no place for a job. Nothing was run, so the command may be run attached.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The host runs something else than what it is told (a forced command, an appliance), or has no shell: it runs as
+    /// any command does, without a job.
+    Attached(Running),
+}
+
+impl Ready {
+    /// Starts a job. Its output comes on the same channel.
+    ///
+    /// The error is the outcome: `NotStarted` when nothing was run, `Interrupted` when the answer was lost: the same
+    /// start may then be sent again, since an id runs once, or [`super::settle`] tells.
+    pub async fn start_job(self, spec: JobSpec) -> Result<Launched, Outcome> {
+        let (pool, target) = self.owner();
+        if target.login_shell == LoginShell::None {
+            let exec = Exec { wire: spec.wire, stdin: spec.stdin, cookie: spec.cookie };
+            return self.exec(exec).await.map(Launched::Attached);
+        }
+        let nonce = mark().map_err(Outcome::NotStarted)?;
+        let text = script::start(target.login_shell, &nonce, &spec);
+        let (channel, words) = match greet(self, text, &nonce, spec.stdin).await? {
+            Greeting::Answered(channel, words) => (channel, words),
+            Greeting::Foreign(sent) => {
+                return Ok(Launched::Attached(sent.running(None, spec.cookie)));
+            }
+            Greeting::Lost(detail) => return Err(Outcome::lost(detail)),
+        };
+        match words.split_once(' ') {
+            Some(("job", rest)) if let Some(place) = place(rest) => {
+                let start = Offsets::default();
+                Ok(Launched::Job(JobRunning::streaming(pool, target, place, start, channel)))
+            }
+            Some(("exists", rest)) if let Some(place) = place(rest) => Ok(Launched::Exists(place)),
+            Some(("refused", reason)) => Ok(Launched::Refused { reason: reason.to_owned() }),
+            _ => Err(Outcome::lost(format!("the host's answer is not understood: {words:?}"))),
+        }
+    }
+}
+
+/// `PID START BOOT FOLDER`.
+pub(super) fn place(fields: &str) -> Option<JobPlace> {
+    let mut fields = fields.splitn(4, ' ');
+    let (pid, start, boot) = (fields.next()?, fields.next()?, fields.next()?);
+    let folder = fields.next().filter(|folder| folder.starts_with('/'))?;
+    Some(JobPlace {
+        folder: folder.to_owned(),
+        pid: pid.to_owned(),
+        start: start.to_owned(),
+        boot: boot.to_owned(),
+    })
+}

@@ -1,0 +1,65 @@
+# Starts a job at most once, then goes on as stream.sh.
+# $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will;
+# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, and the texts of run.sh and the stop;
+# the text of supervise.sh comes first among them.
+# On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER` or
+# `… refused REASON`. The line on standard output says that the script runs at all.
+exec 4>&2 2>/dev/null
+n=$1 i=$2 b=$3
+shift 3
+echo "sshepherd-$n start"
+m=$(umask)
+umask 077
+say() { printf 'sshepherd-%s %s\n' "$n" "$*" >&4; }
+# A start that was answered already, or that runs beside this one.
+old() {
+[ -d "$1/$i" ] || return
+p='- - -'
+[ ! -f "$1/$i/pid" ] || read -r p <"$1/$i/pid"
+say exists "$p" "$1/$i"
+exit 0
+}
+t=/tmp/sshepherd-$(id -u) h=
+case $HOME in *'
+'*) ;; /*) h=$HOME/.sshepherd/jobs ;; esac
+[ -z "$h" ] || { [ -d "$h" ] || mkdir -p "$h"; [ -d "$h" ] || h=; }
+[ -d "$t" ] || mkdir "$t"
+[ -d "$t" ] && [ ! -h "$t" ] && [ -O "$t" ] || t=
+d=
+# Both are looked at before one is made: a place that was full a moment ago may have room now.
+for f in "$h" "$t"; do [ -z "$f" ] || old "$f"; done
+for f in "$h" "$t"; do
+[ -n "$f" ] || continue
+if mkdir "$f/$i"; then
+d=$f/$i
+[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" && : >"$d/out" && : >"$d/err" && : >"$d/end"; } ||
+{ rm -rf "$d"; d=; continue; }
+break
+fi
+old "$f"
+done
+[ -n "$d" ] || { say refused 'no folder for a job can be made'; exit 1; }
+for f in "$h" "$t"; do
+[ -z "$f" ] || [ "$f/$i" = "$d" ] || [ ! -d "$f/$i" ] || { rm -rf "$d"; old "$f"; }
+done
+[ "$b" != ! ] || { say refused 'buried'; exit 0; }
+none() { rm -rf "$d"; say refused "$1"; exit 1; }
+s=$(command -v setsid) || { set -m; case $- in *m*) trap '' HUP ;; *) none 'no setsid' ;; esac; }
+# Held from here to the end of the job, by one process after the other.
+exec 9<>"$d/alive" 8<>"$d/go" 7<"$d/go"
+f=/dev/null
+if [ "$b" != - ]; then
+f=$d/in
+head -c "$b" >"$f"
+[ "$(wc -c <"$f")" -eq "$b" ] || none 'the input came short'
+fi
+v=$1
+shift
+# Some shells pass on only what is named.
+$s sh -c "$v" sshepherd "$d" "$m" "$f" "$@" </dev/null >/dev/null 4>&- 7<&- 8>&8 9>&9 &
+exec 9>&- 8>&-
+read -r p <&7
+exec 7<&-
+[ -f "$d/pid" ] || none 'the command could not be started'
+say job "$p" "$d"
+o=1 e=1

@@ -1,0 +1,40 @@
+# Stays with one command to its end, whoever else goes. Fd 9 is the FIFO whose closing tells the end, fd 8 the one
+# that the command's process id is reported on.
+# $1 folder; $2 umask and $3 input of the command; $4 cookie; $5 seconds; $6 tenths of grace; $7 shell; $8 line;
+# $9 the text of run.sh; ${10} the text of the stop.
+d=$1 f=$3 c=$4 l=$5 g=$6 r=$9 k=${10}
+s=$(command -v setsid) || set -m
+# Handlers, not ignored: what is ignored here would be ignored by the command.
+t=
+trap t=1 HUP INT TERM
+await() { while t=; wait "$1"; x=$?; [ -n "$t" ]; do :; done; [ "$x" -eq 0 ] || [ "$x" -eq 127 ]; }
+# Pipes as over plain ssh: a command that writes to /dev/stderr would cut a file.
+exec 3<>"$d/o" 5<"$d/o" 6>"$d/o" 3>&-
+(trap '' HUP INT TERM; exec cat <&5 >>"$d/out" 9>&9 5<&- 6>&- 8>&-) & a=$!
+exec 3<>"$d/e" 5<"$d/e" 7>"$d/e" 3>&-
+(trap '' HUP INT TERM; exec cat <&5 >>"$d/err" 9>&9 5<&- 6>&- 7>&- 8>&-) & b=$!
+# The limit holds even if nobody ever comes back.
+(
+exec 3>/dev/null 5<&- 6>&- 7>&- 8>&- 9>&-
+x= z=
+trap '' HUP INT
+trap 'x=1; [ -z "$z" ] || kill "$z"' TERM
+sleep "$l" & z=$!
+[ -n "$x" ] || wait "$z"
+trap '' TERM
+[ -z "$x" ] || { kill "$z"; exit; }
+: >"$d/limit"
+read -r P x <"$d/pid"
+C=SSHEPHERD_TASK=$c N=$g
+(eval "$k")
+# What hides from the stop may still hold the pipes.
+kill -KILL "$a" "$b"
+) & w=$!
+$s sh -c "$r" sshepherd "$d" "$2" "$c" "$7" "$8" <"$f" >&6 2>&7 5<&- 6>&- 7>&- 8>&8 9>&-
+r=$?
+exec 5<&- 6>&- 7>&- 8>&-
+await "$a" || : >"$d/cut"
+await "$b" || : >"$d/cut"
+kill "$w"
+await "$w"
+mv "$d/end" "$d/rc.$r"
