@@ -181,6 +181,17 @@ impl Sshd {
         }
     }
 
+    /// Adds a line before all others of `sshd_config`: sshd heeds the first value of an option. In force for the next
+    /// connection, in daemon mode after a restart.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn prepend_config(&self, line: &str) {
+        let text = fs::read_to_string(&self.setup.config).unwrap_or_default();
+        fs::write(&self.setup.config, format!("{line}\n{text}"))
+            .expect("sshd_config can be written");
+    }
+
     /// What the server processes logged so far, at level VERBOSE unless the builder said otherwise.
     #[must_use]
     pub fn log(&self) -> String {
