@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::event::{EVENT_BACKLOG, TaskEvent, TaskEventKind};
 use crate::host_keys::HostKeys;
 use crate::live::LiveTable;
-use crate::plan::Plan;
+use crate::plan::Brief;
 use crate::refusal::Refusal;
 
 /// What an engine is started with.
@@ -23,6 +23,17 @@ pub struct Services {
     pub store: Arc<dyn Store>,
     /// Where every decision and execution is recorded.
     pub audit: Sink,
+    /// Whether tasks of servers that are gone are gone on with unasked.
+    pub orphans: Adopt,
+}
+
+/// What an engine does about tasks whose server is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopt {
+    /// Goes on with them: a server.
+    Unasked,
+    /// Leaves them, but for one that it is asked to stop: a short visit from the command line.
+    OnRequest,
 }
 
 /// The one road to a host. Clones share everything.
@@ -66,6 +77,7 @@ impl Engine {
         };
         let engine = Self { inner: Arc::new(inner) };
         engine.tracker().spawn(engine.clone().sweep());
+        engine.tracker().spawn(engine.clone().attend(services.orphans));
         engine
     }
 
@@ -96,7 +108,8 @@ impl Engine {
         self.inner.events.subscribe()
     }
 
-    /// Takes no new commands, stops the running ones, and closes every link; bounded by a few seconds.
+    /// Takes no new commands, hands on the tasks that outlive this server, stops the other running ones, and closes every
+    /// link; bounded by a few seconds.
     pub async fn shutdown(&self) {
         self.inner.closing.cancel();
         self.inner.live.cancel_all();
@@ -121,18 +134,19 @@ impl Engine {
         }
     }
 
-    pub(crate) fn emit(&self, plan: &Plan, kind: TaskEventKind) {
+    pub(crate) fn emit(&self, brief: &Brief, kind: TaskEventKind) {
         // No listener is not an error: events are hints.
         let _ = self.inner.events.send(TaskEvent {
-            task_id: plan.task_id.clone(),
-            alias: plan.host.alias.clone(),
-            hash: plan.hash.clone(),
+            task_id: brief.task_id.clone(),
+            alias: brief.host.alias.clone(),
+            hash: brief.hash.clone(),
             kind,
         });
     }
 
-    pub(crate) fn closing(&self) -> bool {
-        self.inner.closing.is_cancelled()
+    /// Fires when no new work is taken and what can be handed on is.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.inner.closing
     }
 
     pub(crate) fn live(&self) -> &LiveTable {

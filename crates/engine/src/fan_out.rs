@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 use crate::pipeline::Origin;
+use crate::plan::Manner;
 use crate::refusal::Refusal;
 use crate::task::Finished;
 
@@ -71,7 +72,10 @@ impl Engine {
         if cancel.is_cancelled() {
             return (place, HostReport { alias, result: Err(Refusal::NotReached) });
         }
-        let result = match self.submit_under(config, &alias, request, origin.clone()).await {
+        let result = match self
+            .submit_under(config, &alias, request, Manner::Waited, origin.clone())
+            .await
+        {
             Ok(ticket) => self.wait_or_cancel(&ticket.task_id, cancel, origin).await,
             Err(refusal) => Err(refusal),
         };

@@ -3,7 +3,8 @@
 //! [`Engine`] is the handle that every face (MCP, command line) holds. Its product is one function,
 //! [`pipeline`]: judge → plan → audit → record → run. Rooms: [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
-//! [`runner`] (one command from connect to outcome), [`live`] (the commands under way), [`fan_out`] (many hosts),
+//! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
+//! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts),
 //! [`task`] (asking about tasks), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
@@ -11,20 +12,24 @@
 
 mod config;
 mod engine;
+mod errand;
 mod event;
 mod fan_out;
 mod host_keys;
+mod job;
 mod live;
 mod pipeline;
 mod plan;
 mod record;
+mod recover;
 mod refusal;
 mod resolve;
 mod runner;
 mod task;
+mod watch;
 
 pub use config::{Config, KnownHostsFiles};
-pub use engine::{Engine, Services};
+pub use engine::{Adopt, Engine, Services};
 pub use event::{TaskEvent, TaskEventKind};
 pub use fan_out::{FanOut, HostReport};
 pub use pipeline::{Origin, Ticket};

@@ -41,6 +41,11 @@ impl LiveTable {
         self.lock().get(id).cloned()
     }
 
+    /// All tasks that are at work here.
+    pub(crate) fn all(&self) -> Vec<(TaskId, Live)> {
+        self.lock().iter().map(|(id, live)| (id.clone(), live.clone())).collect()
+    }
+
     /// Asks every task to stop.
     pub(crate) fn cancel_all(&self) {
         for live in self.lock().values() {

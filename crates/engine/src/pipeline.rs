@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use sshepherd_model::{Alias, CommandHash, ConnectFailure, Host, Limits, Phase, Request, TaskId};
 use sshepherd_policy::Verdict;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::TaskEventKind;
-use crate::plan::{Plan, Preview};
+use crate::plan::{Manner, Plan, Preview};
+use crate::record::Recorded;
 use crate::refusal::Refusal;
 use crate::{resolve, runner};
 
@@ -34,10 +36,13 @@ pub struct Ticket {
     pub hash: CommandHash,
     /// The limits in force.
     pub limits: Limits,
+    /// The caller has asked for this task before, under the same key.
+    pub known: bool,
 }
 
 impl Engine {
-    /// Judges `request` for the host `alias` and, when the policy allows it, records and starts it.
+    /// Judges `request` for the host `alias` and, when the policy allows it, records and starts it, for a caller who
+    /// waits for the result.
     ///
     /// Returns as soon as the task is recorded; connecting and running go on behind it.
     pub async fn submit(
@@ -46,7 +51,22 @@ impl Engine {
         request: &Request,
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
-        self.submit_under(self.config(), alias, request, origin).await
+        self.submit_under(self.config(), alias, request, Manner::Waited, origin).await
+    }
+
+    /// The same for a caller who asks later: the task outlives this server where the host can keep it.
+    ///
+    /// With a `key`, the caller's own name for this piece of work, the same command for the same host is the same task
+    /// as long as its result is kept; for another one it is [`Refusal::KeyTaken`].
+    pub async fn submit_task(
+        &self,
+        alias: &Alias,
+        request: &Request,
+        key: Option<String>,
+        origin: Origin,
+    ) -> Result<Ticket, Refusal> {
+        let manner = Manner::Background { key };
+        self.submit_under(self.config(), alias, request, manner, origin).await
     }
 
     /// The pipeline, under one configuration from start to end.
@@ -55,9 +75,10 @@ impl Engine {
         config: Arc<Config>,
         alias: &Alias,
         request: &Request,
+        manner: Manner,
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
-        if self.closing() {
+        if self.closing().is_cancelled() {
             return Err(Refusal::ShuttingDown);
         }
         let host = find(&config, alias)?;
@@ -68,10 +89,18 @@ impl Engine {
                 return Err(Refusal::Denied(Box::new(denial)));
             }
         };
-        let plan = Plan::new(permit, config, origin, self.nonce()?);
+        let plan = Plan::new(permit, config, origin, manner, self.nonce()?);
         self.audit_permit(&plan)?;
-        self.record(&plan).await?;
-        Ok(self.run(plan))
+        match self.record(&plan, request).await? {
+            Recorded::New => Ok(self.run(plan)),
+            Recorded::Known(task) => Ok(Ticket {
+                task_id: task.id,
+                alias: task.alias,
+                hash: task.hash,
+                limits: plan.brief.limits,
+                known: true,
+            }),
+        }
     }
 
     /// The host called `alias`, or [`Refusal::UnknownHost`] with the aliases that look alike.
@@ -100,23 +129,36 @@ impl Engine {
         Ok(self.pool().open(target).await?.peer())
     }
 
-    fn run(&self, plan: Plan) -> Ticket {
+    pub(crate) fn run(&self, plan: Plan) -> Ticket {
+        let brief = &plan.brief;
         let ticket = Ticket {
-            task_id: plan.task_id.clone(),
-            alias: plan.host.alias.clone(),
-            hash: plan.hash.clone(),
-            limits: plan.limits.clone(),
+            task_id: brief.task_id.clone(),
+            alias: brief.host.alias.clone(),
+            hash: brief.hash.clone(),
+            limits: brief.limits.clone(),
+            known: false,
         };
-        let (live, finished) = self.live().enter(&plan.task_id);
-        self.emit(&plan, TaskEventKind::Created);
+        self.emit(brief, TaskEventKind::Created);
         let engine = self.clone();
+        self.at_work(&ticket.task_id, |cancel| async move {
+            runner::drive(&engine, plan, cancel).await;
+        });
+        ticket
+    }
+
+    /// Does the work of a task behind the caller, who can have it stopped and hear of its end.
+    pub(crate) fn at_work<F>(&self, id: &TaskId, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (live, finished) = self.live().enter(id);
+        let (engine, id) = (self.clone(), id.clone());
+        let work = work(live.cancel);
         self.tracker().spawn(async move {
-            let id = plan.task_id.clone();
-            runner::drive(&engine, plan, live.cancel).await;
+            work.await;
             engine.live().leave(&id);
             drop(finished);
         });
-        ticket
     }
 }
 

@@ -9,20 +9,25 @@ use sshepherd_policy::{Decision, Explanation, Permit};
 use crate::config::Config;
 use crate::pipeline::Origin;
 
-/// A permitted command with everything that running it needs. Consumed by the runner, so it runs at most once.
+/// What becomes of the caller while a command runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// It waits for the result.
+    Waited,
+    /// It gets the task's id at once and asks later, perhaps another server.
+    Background {
+        /// Its own name for this piece of work.
+        key: Option<String>,
+    },
+}
+
+/// What everyone who deals with a task needs to know of it, but for what is sent.
 #[derive(Debug)]
-#[must_use]
-pub(crate) struct Plan {
+pub(crate) struct Brief {
     pub(crate) task_id: TaskId,
     pub(crate) host: Arc<Host>,
-    /// The caller's trimmed command, for the record.
-    pub(crate) command: String,
     pub(crate) hash: CommandHash,
-    /// The exact text to send.
-    pub(crate) wire: String,
-    pub(crate) stdin: Option<String>,
     pub(crate) limits: Limits,
-    pub(crate) decisions: Vec<Decision>,
     /// Whether the owner granted this host a full shell and the raw text is sent.
     pub(crate) raw_shell: bool,
     /// The configuration it was judged under.
@@ -30,23 +35,57 @@ pub(crate) struct Plan {
     pub(crate) origin: Origin,
 }
 
+/// A permitted command with everything that running it needs. Consumed by the runner, so it runs at most once.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Plan {
+    pub(crate) brief: Brief,
+    /// The exact text to send.
+    pub(crate) wire: String,
+    pub(crate) stdin: Option<String>,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) manner: Manner,
+}
+
 impl Plan {
-    /// Takes the permit apart; `nonce` makes the task's id unguessable.
-    pub(crate) fn new(permit: Permit, config: Arc<Config>, origin: Origin, nonce: u128) -> Self {
+    /// Takes the permit apart for a new task; `nonce` makes its id unguessable.
+    pub(crate) fn new(
+        permit: Permit,
+        config: Arc<Config>,
+        origin: Origin,
+        manner: Manner,
+        nonce: u128,
+    ) -> Self {
+        let task_id = {
+            let parts = permit.parts();
+            TaskId::compose(&parts.host.alias, &parts.hash, nonce)
+        };
+        Self::resume(permit, config, origin, manner, task_id)
+    }
+
+    /// Takes the permit apart for a task that another server accepted.
+    pub(crate) fn resume(
+        permit: Permit,
+        config: Arc<Config>,
+        origin: Origin,
+        manner: Manner,
+        task_id: TaskId,
+    ) -> Self {
         let parts = permit.into_parts();
-        let task_id = TaskId::compose(&parts.host.alias, &parts.hash, nonce);
         Self {
-            task_id,
-            host: parts.host,
-            command: parts.command,
-            hash: parts.hash,
+            brief: Brief {
+                task_id,
+                host: parts.host,
+                hash: parts.hash,
+                limits: parts.limits,
+                raw_shell: parts.raw_shell,
+                config,
+                origin,
+            },
             wire: parts.wire,
             stdin: parts.stdin,
-            limits: parts.limits,
             decisions: parts.decisions,
-            raw_shell: parts.raw_shell,
-            config,
-            origin,
+            manner,
         }
     }
 }

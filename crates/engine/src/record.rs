@@ -6,13 +6,23 @@ use std::time::SystemTime;
 use sshepherd_audit::{Decision, Entry, Event, Source};
 use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
 use sshepherd_policy::Denial;
-use sshepherd_store::{Care, NewTask, TaskLimits, Totals};
+use sshepherd_store::{Care, Error, NewTask, Task, TaskLimits, Totals};
 
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
+use crate::errand::Errand;
 use crate::pipeline::Origin;
-use crate::plan::Plan;
+use crate::plan::{Brief, Manner, Plan};
 use crate::refusal::Refusal;
+
+/// What came of entering a task.
+#[derive(Debug)]
+pub(crate) enum Recorded {
+    /// It is new.
+    New,
+    /// The caller has asked for it before: this is it.
+    Known(Box<Task>),
+}
 
 impl Engine {
     /// 128 random bits for a task's id.
@@ -22,23 +32,35 @@ impl Engine {
         Ok(u128::from_le_bytes(bytes))
     }
 
-    /// Enters the task into the store, before it runs.
-    pub(crate) async fn record(&self, plan: &Plan) -> Result<(), Refusal> {
+    /// Enters the task into the store, before it runs. A task that carries the same key is answered instead, if it is
+    /// the same command for the same host.
+    pub(crate) async fn record(&self, plan: &Plan, request: &Request) -> Result<Recorded, Refusal> {
+        let brief = &plan.brief;
+        let (key, care) = match &plan.manner {
+            Manner::Waited => (None, Care::Result),
+            Manner::Background { key } => (key.clone(), Care::EachStep),
+        };
         let task = NewTask {
-            id: plan.task_id.clone(),
-            alias: plan.host.alias.clone(),
-            hash: plan.hash.clone(),
-            command: plan.command.clone(),
-            limits: TaskLimits::from(&plan.limits),
-            raw_shell: plan.raw_shell,
+            id: brief.task_id.clone(),
+            alias: brief.host.alias.clone(),
+            hash: brief.hash.clone(),
+            command: request.command().to_owned(),
+            limits: TaskLimits::from(&brief.limits),
+            raw_shell: brief.raw_shell,
             created_at: now_ms(),
-            errand: String::new(),
-            key: None,
-            care: Care::Result,
+            errand: Errand::text(request, &brief.origin),
+            key,
+            care,
         };
         match self.store().create(task).await {
-            Ok(_) => Ok(()),
-            Err(full @ sshepherd_store::Error::Full { .. }) => Err(Refusal::Busy(full)),
+            Ok(_) => Ok(Recorded::New),
+            Err(Error::KeyTaken { task })
+                if task.alias == brief.host.alias && task.command == request.command() =>
+            {
+                Ok(Recorded::Known(task))
+            }
+            Err(Error::KeyTaken { task }) => Err(Refusal::KeyTaken { task_id: task.id.clone() }),
+            Err(full @ (Error::Full { .. } | Error::NoRoom { .. })) => Err(Refusal::Busy(full)),
             Err(error) => Err(Refusal::Store(error)),
         }
     }
@@ -63,16 +85,16 @@ impl Engine {
 
     /// Writes down that a request may run, and under which rules.
     pub(crate) fn audit_permit(&self, plan: &Plan) -> Result<(), Refusal> {
-        let mut entry = of_plan(Event::Decision, plan);
+        let mut entry = of_task(Event::Decision, &plan.brief);
         entry.decision = Some(Decision::Allow);
         entry.rules = plan.decisions.iter().map(|decision| decision.by().to_owned()).collect();
-        entry.policy_hash = Some(plan.config.policy_hash.clone());
+        entry.policy_hash = Some(plan.brief.config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)
     }
 
     /// Writes down that the command is about to be sent; when that fails, it must not be.
-    pub(crate) fn audit_start(&self, plan: &Plan, peer: IpAddr) -> Result<(), ConnectFailure> {
-        let mut entry = of_plan(Event::ExecutionStart, plan);
+    pub(crate) fn audit_start(&self, brief: &Brief, peer: IpAddr) -> Result<(), ConnectFailure> {
+        let mut entry = of_task(Event::ExecutionStart, brief);
         entry.target_ip = Some(peer);
         self.audit().record(&entry).map_err(|error| ConnectFailure {
             phase: Phase::Exec,
@@ -85,18 +107,18 @@ impl Engine {
     /// Writes down how a command ended. It has ended whether or not this can be written.
     pub(crate) fn audit_end(
         &self,
-        plan: &Plan,
+        brief: &Brief,
         outcome: &Outcome,
         peer: Option<IpAddr>,
         duration_ms: u64,
         totals: Totals,
     ) {
-        let mut entry = of_plan(Event::ExecutionEnd, plan).with_outcome(outcome);
+        let mut entry = of_task(Event::ExecutionEnd, brief).with_outcome(outcome);
         entry.target_ip = peer;
         entry.duration_ms = Some(duration_ms);
         entry.bytes_out = Some(totals.bytes());
         if let Err(error) = self.audit().record(&entry) {
-            tracing::error!(task = %plan.task_id, %error, "the end of a command could not be audited");
+            tracing::error!(task = %brief.task_id, %error, "the end of a command could not be audited");
         }
     }
 
@@ -128,10 +150,10 @@ fn on_host(event: Event, origin: &Origin, host: &Host) -> Entry {
     entry
 }
 
-fn of_plan(event: Event, plan: &Plan) -> Entry {
-    let mut entry = on_host(event, &plan.origin, &plan.host);
-    entry.hash = Some(plan.hash.clone());
-    entry.task_id = Some(plan.task_id.clone());
-    entry.raw_shell = plan.raw_shell.then_some(true);
+fn of_task(event: Event, brief: &Brief) -> Entry {
+    let mut entry = on_host(event, &brief.origin, &brief.host);
+    entry.hash = Some(brief.hash.clone());
+    entry.task_id = Some(brief.task_id.clone());
+    entry.raw_shell = brief.raw_shell.then_some(true);
     entry
 }

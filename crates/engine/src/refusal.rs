@@ -1,6 +1,6 @@
 //! Why nothing was started: each reason is its own case, so that faces can say what to do next.
 
-use sshepherd_model::Alias;
+use sshepherd_model::{Alias, TaskId};
 use sshepherd_policy::Denial;
 
 /// A request that did not become a task.
@@ -17,9 +17,15 @@ pub enum Refusal {
     /// The policy does not allow it.
     #[error("denied by policy: {}", .0.message)]
     Denied(Box<Denial>),
-    /// The store holds as many live tasks as it may.
-    #[error("too many tasks are running")]
+    /// The store holds as many tasks, or as much output, as it may.
+    #[error("the task store is full")]
     Busy(#[source] sshepherd_store::Error),
+    /// Another command carries the idempotency key already.
+    #[error("the idempotency key belongs to another command: task {task_id}")]
+    KeyTaken {
+        /// The task that carries it.
+        task_id: TaskId,
+    },
     /// The decision could not be written to the audit record, so nothing was run.
     #[error("the audit record cannot be written, so nothing was run")]
     Audit(#[source] sshepherd_audit::Error),

@@ -1,60 +1,72 @@
 //! One command, from connecting to its outcome in the store.
 //!
 //! The order of steps is what makes "run at most once" true: the store says "running" before the command is sent, and
-//! nothing is sent twice. A failure before that is `NotStarted`, after it `Lost`.
+//! nothing is sent twice, but for the start of a job, which the host takes once. A failure before that is `NotStarted`,
+//! after it the command is followed or `Interrupted`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Stopped, TaskId};
-use sshepherd_ssh::{Event, Exec, Ready, Running, Target};
-use sshepherd_store::{Durability, Finish, Patch};
+use sshepherd_model::{ConnectFailure, Host, LoginShell, Outcome, Phase, Stopped};
+use sshepherd_ssh::job::Tombstone;
+use sshepherd_ssh::{Exec, Ready, Target};
+use sshepherd_store::{Durability, Error, Finish, Patch, Totals};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::engine::{Engine, elapsed_ms, now_ms};
 use crate::event::TaskEventKind;
-use crate::plan::Plan;
+use crate::job::{Ended, Job, Sent, Start};
+use crate::plan::{Brief, Manner, Plan};
 use crate::resolve;
+use crate::watch::{Bounds, GRACE, Line, Watched, watch};
 
-/// Time between TERM and KILL when a command is stopped; long enough for a service to close its files.
-const GRACE: Duration = Duration::from_secs(3);
-
-/// How long output may still come after a stop.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait before an outcome that could not be stored is tried again: a full disk has no event for room.
+const FINISH_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs `plan` to its end and records the outcome. Never fails: what goes wrong is the outcome.
-pub(crate) async fn drive(engine: &Engine, mut plan: Plan, cancel: CancellationToken) {
+pub(crate) async fn drive(engine: &Engine, plan: Plan, cancel: CancellationToken) {
     let began = Instant::now();
-    let mut peer = None;
-    let outcome = match ready(engine, &plan, &cancel).await {
-        Err(outcome) => outcome,
-        Ok(ready) => {
-            peer = Some(ready.peer());
-            send_and_watch(engine, &mut plan, ready, &cancel, began).await
-        }
-    };
-    finish(engine, &plan, outcome, peer, began).await;
+    match ready(engine, &plan, &cancel).await {
+        Connected::No(outcome) => finish(engine, &plan.brief, outcome, None, began).await,
+        Connected::HandedOn => {}
+        Connected::Yes(ready) => send(engine, plan, ready, cancel, began).await,
+    }
+}
+
+/// What came of connecting.
+enum Connected {
+    Yes(Ready),
+    No(Outcome),
+    /// This server is closing; the task is still pending, and another server can run it.
+    HandedOn,
 }
 
 /// Connects and opens a channel; a cancel on the way means that nothing was sent.
-async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Result<Ready, Outcome> {
+async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Connected {
+    let brief = &plan.brief;
+    let outlives = matches!(plan.manner, Manner::Background { .. });
     let connecting = async {
-        let target = target(engine, &plan.config, &plan.host).await?;
+        let target = target(engine, &brief.config, &brief.host).await?;
         engine.pool().open(target).await
     };
     tokio::pin!(connecting);
     let began = Instant::now();
-    let mut ticks = ticker(plan);
+    let mut ticks = ticker(brief);
     loop {
         tokio::select! {
-            connected = &mut connecting => return connected.map_err(Outcome::NotStarted),
+            biased;
+            () = engine.closing().cancelled(), if outlives => return Connected::HandedOn,
             () = cancel.cancelled() => {
-                return Err(Outcome::Cancelled { stopped: Stopped::Confirmed });
+                return Connected::No(Outcome::Cancelled { stopped: Stopped::Confirmed });
             }
-            _ = ticks.tick() => report(engine, plan, "connecting", began).await,
+            connected = &mut connecting => return match connected {
+                Ok(ready) => Connected::Yes(ready),
+                Err(failure) => Connected::No(Outcome::NotStarted(failure)),
+            },
+            _ = ticks.tick() => report(engine, brief, "connecting", began).await,
         }
     }
 }
@@ -89,157 +101,197 @@ pub(crate) async fn target(
     }))
 }
 
-/// Records the start, sends the command, and follows it to its end.
-async fn send_and_watch(
+/// Sends the command in the manner that was asked for, as far as the host can.
+async fn send(
     engine: &Engine,
-    plan: &mut Plan,
+    plan: Plan,
     ready: Ready,
-    cancel: &CancellationToken,
+    cancel: CancellationToken,
     began: Instant,
-) -> Outcome {
-    if let Err(failure) = mark_started(engine, plan, ready.peer()).await {
-        return Outcome::NotStarted(failure);
+) {
+    let peer = Some(ready.peer());
+    let keeps_jobs = plan.brief.host.login_shell != LoginShell::None;
+    let background = matches!(plan.manner, Manner::Background { .. });
+    let start =
+        Start { wire: plan.wire, stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())) };
+    let brief = &plan.brief;
+    let mut bounds = Bounds::new(cancel, brief.limits.max_time, began);
+    let durability = if background && keeps_jobs { Durability::Job } else { Durability::Attached };
+    if let Err(failure) = mark_started(engine, brief, ready.peer(), durability).await {
+        return finish(engine, brief, Outcome::NotStarted(failure), peer, began).await;
     }
-    let exec = Exec {
-        wire: std::mem::take(&mut plan.wire),
-        stdin: plan.stdin.take().map(|text| Bytes::from(text.into_bytes())),
-        cookie: plan.task_id.to_string(),
-    };
-    match ready.exec(exec).await {
-        Ok(running) => watch(engine, plan, running, cancel, began).await,
-        Err(outcome) => outcome,
+    match durability {
+        Durability::Job => {
+            let job = Job {
+                engine,
+                brief,
+                start: Some(start),
+                sent: Sent::Never,
+                place: None,
+                tombstone: Tombstone::Leave,
+            };
+            run_job(job, Some(ready), &mut bounds, peer).await;
+        }
+        Durability::Attached => {
+            let outcome = attached(engine, brief, start, ready, &mut bounds).await;
+            finish(engine, brief, outcome, peer, began).await;
+        }
     }
 }
 
-async fn mark_started(engine: &Engine, plan: &Plan, peer: IpAddr) -> Result<(), ConnectFailure> {
-    engine.audit_start(plan, peer)?;
-    let id = &plan.task_id;
-    let started = Patch::Started { at: now_ms(), durability: Durability::Attached };
+/// Runs a job, or goes on with it, to its end, then stores the outcome and tidies up.
+pub(crate) async fn run_job(
+    mut job: Job<'_>,
+    ready: Option<Ready>,
+    bounds: &mut Bounds,
+    peer: Option<IpAddr>,
+) {
+    let (engine, brief, began) = (job.engine, job.brief, bounds.began);
+    let outcome = match job.run(ready, bounds).await {
+        Ended::HandedOn => return,
+        Ended::Over(outcome) => outcome,
+        Ended::NoJobs => match job.start.take() {
+            Some(start) => fall_back(engine, brief, start, bounds).await,
+            None => Outcome::lost("the host keeps no jobs"),
+        },
+    };
+    finish(engine, brief, outcome, peer, began).await;
+    job.clean().await;
+}
+
+/// The host has a shell and no folder for a job, and has run nothing: the command is sent as any other.
+async fn fall_back(engine: &Engine, brief: &Brief, start: Start, bounds: &mut Bounds) -> Outcome {
+    let noted = engine.store().patch(&brief.task_id, Patch::Attached).await;
+    if let Err(error) = noted {
+        return Outcome::NotStarted(unrecorded(&error));
+    }
+    let ready = async {
+        let target = target(engine, &brief.config, &brief.host).await?;
+        engine.pool().open(target).await
+    };
+    match ready.await {
+        Ok(ready) => attached(engine, brief, start, ready, bounds).await,
+        Err(failure) => Outcome::NotStarted(failure),
+    }
+}
+
+/// Sends the command on this channel and follows it there.
+async fn attached(
+    engine: &Engine,
+    brief: &Brief,
+    start: Start,
+    ready: Ready,
+    bounds: &mut Bounds,
+) -> Outcome {
+    let exec = Exec { wire: start.wire, stdin: start.stdin, cookie: brief.task_id.to_string() };
+    sshepherd_store::crash::point("attached.exec");
+    let running = match ready.exec(exec).await {
+        Ok(running) => running,
+        Err(outcome) => return outcome,
+    };
+    let stopper = running.stopper();
+    let watched = watch(engine, brief, Line::Attached(running), bounds, || {
+        Box::pin(stopper.clone().stop(GRACE))
+    });
+    match watched.await {
+        Watched::Over(outcome) | Watched::Cut(_, Some(outcome)) => outcome,
+        Watched::Cut(detail, None) => Outcome::lost(detail),
+        Watched::LimitThere => Outcome::TimedOut { stopped: Stopped::Unconfirmed },
+        Watched::HandedOn => Outcome::lost("its output could not be stored"),
+    }
+}
+
+async fn mark_started(
+    engine: &Engine,
+    brief: &Brief,
+    peer: IpAddr,
+    durability: Durability,
+) -> Result<(), ConnectFailure> {
+    engine.audit_start(brief, peer)?;
+    let id = &brief.task_id;
+    let started = Patch::Started { at: now_ms(), durability };
     for patch in [Patch::Connected { target_ip: peer }, started] {
-        engine.store().patch(id, patch).await.map(drop).map_err(|error| ConnectFailure {
-            phase: Phase::Exec,
-            detail: format!("the task store failed: {error}"),
-            hint: "nothing was sent; try again".to_owned(),
-        })?;
+        let _ = engine.store().patch(id, patch).await.map_err(|error| unrecorded(&error))?;
     }
     Ok(())
 }
 
-/// Follows a running command: its output into the store, its end, its time limit, a cancel.
-async fn watch(
-    engine: &Engine,
-    plan: &Plan,
-    mut running: Running,
-    cancel: &CancellationToken,
-    began: Instant,
-) -> Outcome {
-    let limit = tokio::time::sleep(plan.limits.max_time);
-    tokio::pin!(limit);
-    let mut ticks = ticker(plan);
-    loop {
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => {
-                let stopped = stop(engine, plan, &mut running).await;
-                return Outcome::Cancelled { stopped };
-            }
-            () = &mut limit => {
-                let stopped = stop(engine, plan, &mut running).await;
-                return Outcome::TimedOut { stopped };
-            }
-            event = running.next() => {
-                if let Some(outcome) = take(engine, &plan.task_id, event).await {
-                    return outcome;
-                }
-            }
-            _ = ticks.tick() => report(engine, plan, "running", began).await,
-        }
+fn unrecorded(error: &Error) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("the task store failed: {error}"),
+        hint: "nothing was sent; try again".to_owned(),
     }
 }
 
-/// Puts output into the store; anything else is the end.
-async fn take(engine: &Engine, id: &TaskId, event: Option<Event>) -> Option<Outcome> {
-    match event {
-        Some(Event::Output { stream, bytes }) => {
-            let kept = engine.store().append(id, stream, bytes).await;
-            if let Err(error) = kept {
-                tracing::error!(task = %id, %error, "output could not be stored");
-                return Some(Outcome::lost(format!("output could not be stored: {error}")));
-            }
-            None
-        }
-        Some(Event::Exited { status }) => Some(Outcome::Exited { status }),
-        Some(Event::Signalled { signal }) => Some(Outcome::Signalled { signal }),
-        Some(Event::Lost { detail }) => Some(Outcome::lost(detail)),
-        None => Some(Outcome::lost("the channel ended without an exit status".to_owned())),
+/// Whether a failure of the store is one of room and disk, which may pass; any other means that the task is not ours.
+pub(crate) fn passes(error: &Error) -> bool {
+    match error {
+        Error::Folder { .. }
+        | Error::Database { .. }
+        | Error::Full { .. }
+        | Error::NoRoom { .. } => true,
+        Error::Exists { .. }
+        | Error::KeyTaken { .. }
+        | Error::Gone { .. }
+        | Error::Illegal { .. }
+        | Error::Ended { .. }
+        | Error::NotRunning { .. }
+        | Error::BeyondEnd { .. }
+        | Error::Newer { .. }
+        | Error::Fenced { .. } => false,
     }
 }
 
-/// Ends the remote process group while its output is still taken in: a channel that nobody reads would stall the very
-/// connection that the stop goes over.
-async fn stop(engine: &Engine, plan: &Plan, running: &mut Running) -> Stopped {
-    let stopping = running.stopper().stop(GRACE);
-    tokio::pin!(stopping);
-    let mut open = true;
-    let stopped = loop {
-        tokio::select! {
-            stopped = &mut stopping => break stopped,
-            event = running.next(), if open => {
-                open = take(engine, &plan.task_id, event).await.is_none();
-            }
-        }
-    };
-    let rest = async {
-        while open {
-            open = take(engine, &plan.task_id, running.next().await).await.is_none();
-        }
-    };
-    // The end of the channel follows the death of the process within a round trip; a process that could not be stopped
-    // may never end it.
-    let _ = tokio::time::timeout(LAST_WORDS, rest).await;
-    stopped
-}
-
-async fn finish(
+/// Stores the outcome, however long the store takes to have room for it, and tells everyone.
+pub(crate) async fn finish(
     engine: &Engine,
-    plan: &Plan,
+    brief: &Brief,
     outcome: Outcome,
     peer: Option<IpAddr>,
     began: Instant,
 ) {
     let end = Finish { outcome: outcome.clone(), at: now_ms() };
-    let duration_ms = elapsed_ms(began);
-    let totals = match engine.store().finish(&plan.task_id, end).await {
-        Ok(task) => task.output,
-        Err(error) => {
-            tracing::error!(task = %plan.task_id, %error, "the outcome could not be stored");
-            sshepherd_store::Totals::default()
+    let totals = loop {
+        match engine.store().finish(&brief.task_id, end.clone()).await {
+            Ok(task) => break task.output,
+            Err(error) if passes(&error) && !engine.closing().is_cancelled() => {
+                tracing::warn!(task = %brief.task_id, %error, "the outcome waits for the store");
+                tokio::time::sleep(FINISH_AGAIN).await;
+            }
+            Err(error) => {
+                tracing::error!(task = %brief.task_id, %error, "the outcome could not be stored");
+                break Totals::default();
+            }
         }
     };
-    engine.audit_end(plan, &outcome, peer, duration_ms, totals);
-    engine.emit(plan, TaskEventKind::Ended { outcome, duration_ms, target_ip: peer });
+    let duration_ms = elapsed_ms(began);
+    engine.audit_end(brief, &outcome, peer, duration_ms, totals);
+    engine.emit(brief, TaskEventKind::Ended { outcome, duration_ms, target_ip: peer });
 }
 
-fn ticker(plan: &Plan) -> tokio::time::Interval {
-    let every = plan.limits.progress_interval.max(Duration::from_millis(100));
+/// Ticks at the host's progress interval.
+pub(crate) fn ticker(brief: &Brief) -> tokio::time::Interval {
+    let every = brief.limits.progress_interval.max(Duration::from_millis(100));
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
 }
 
-async fn report(engine: &Engine, plan: &Plan, phase: &'static str, began: Instant) {
-    let output = match engine.task(&plan.task_id).await {
+/// Tells those who listen how far it is.
+pub(crate) async fn report(engine: &Engine, brief: &Brief, phase: &'static str, began: Instant) {
+    let output = match engine.task(&brief.task_id).await {
         Ok(found) => found.found().map(|task| task.output).unwrap_or_default(),
         Err(_) => sshepherd_store::Totals::default(),
     };
     engine.emit(
-        plan,
+        brief,
         TaskEventKind::Progress {
             phase,
             bytes_read: output.bytes(),
             output_lines: output.lines,
             elapsed_ms: elapsed_ms(began),
-            max_seconds: plan.limits.max_time.as_secs(),
+            max_seconds: brief.limits.max_time.as_secs(),
         },
     );
 }

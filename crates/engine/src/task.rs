@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sshepherd_model::{Outcome, TaskId};
 use sshepherd_store::{
-    Error, HeadTail, Heard, Lookup, News, Page, Patch, StreamFilter, TailLines, Task,
+    Error, HeadTail, Heard, ListPage, ListQuery, Lookup, News, Orphans, Page, Patch, StreamFilter,
+    Subscription, TailLines, Task,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,17 @@ pub enum CancelAnswer {
     Unknown,
 }
 
+/// How long to wait for news before a task is looked at again: only a server whose socket cannot be reached keeps its
+/// news to itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Which news is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ear {
+    Output,
+    End,
+}
+
 /// How long a cancel waits for the end before it answers `Stopping`: the grace between TERM and KILL, the time the
 /// stop script takes to look again, and a second link if the first is full.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(12);
@@ -44,6 +56,17 @@ impl Engine {
     /// The task as it stands.
     pub async fn task(&self, id: &TaskId) -> Result<Lookup<Task>, Refusal> {
         self.store().get(id).await.map_err(Refusal::Store)
+    }
+
+    /// Tasks of every server on this store, newest first.
+    pub async fn tasks(&self, query: ListQuery) -> Result<ListPage, Refusal> {
+        self.store().list(query).await.map_err(Refusal::Store)
+    }
+
+    /// News of tasks, of every server on this store.
+    #[must_use]
+    pub fn hints(&self) -> Subscription {
+        self.store().subscribe()
     }
 
     /// The last `lines` lines of a task's output within `max_bytes`, while it runs too.
@@ -83,45 +106,63 @@ impl Engine {
         id: &TaskId,
         cursor: u64,
         max_bytes: usize,
+        filter: StreamFilter,
     ) -> Result<Lookup<Page>, Error> {
         let mut hints = self.store().subscribe();
         loop {
-            let page = match self.page(id, cursor, max_bytes, StreamFilter::Both).await? {
+            let page = match self.page(id, cursor, max_bytes, filter).await? {
                 Lookup::Found(page) => page,
                 gone @ (Lookup::Expired | Lookup::Unknown) => return Ok(gone),
             };
-            if page.end || page.next > cursor {
+            let some = !page.chunks.is_empty() || page.missing_before > 0;
+            if page.end || some || !self.hears_of(&mut hints, id, Ear::Output).await {
                 return Ok(Lookup::Found(page));
-            }
-            // Only news of this task, or news that was missed, is worth another look.
-            loop {
-                match hints.next().await {
-                    Heard::Hint(hint) if hint.id == *id => match hint.news {
-                        News::Grew { .. } | News::State(_) => break,
-                        News::CancelRequested => {}
-                    },
-                    Heard::Hint(_) => {}
-                    Heard::Orphans => {}
-                    Heard::Lagged(_) => break,
-                    Heard::Closed => return Ok(Lookup::Found(page)),
-                }
             }
         }
     }
 
-    /// Waits for the end of a task.
+    /// Waits for the end of a task, whichever server runs it.
     pub async fn wait(&self, id: &TaskId) -> Result<Lookup<Finished>, Refusal> {
         if let Some(live) = self.live().get(id) {
             live.ended().await;
         }
-        Ok(match self.task(id).await? {
-            Lookup::Found(task) => match task.outcome.clone() {
-                Some(outcome) => Lookup::Found(Finished { task, outcome }),
-                None => Lookup::Unknown,
-            },
-            Lookup::Expired => Lookup::Expired,
-            Lookup::Unknown => Lookup::Unknown,
-        })
+        let mut hints = self.store().subscribe();
+        loop {
+            let task = match self.task(id).await? {
+                Lookup::Found(task) => task,
+                Lookup::Expired => return Ok(Lookup::Expired),
+                Lookup::Unknown => return Ok(Lookup::Unknown),
+            };
+            if let Some(outcome) = task.outcome.clone() {
+                return Ok(Lookup::Found(Finished { task, outcome }));
+            }
+            if !self.hears_of(&mut hints, id, Ear::End).await {
+                return Err(Refusal::ShuttingDown);
+            }
+        }
+    }
+
+    /// Returns at the next news of a task, or when news was missed; `false` when there will be none. Of the other
+    /// servers' tasks some news may never come: then a while is long enough to look again.
+    async fn hears_of(&self, hints: &mut Subscription, id: &TaskId, ear: Ear) -> bool {
+        let news = async {
+            loop {
+                match hints.next().await {
+                    Heard::Hint(hint) if hint.id == *id => match hint.news {
+                        News::Grew { .. } if ear == Ear::Output => return true,
+                        News::State(_) => return true,
+                        News::Grew { .. } | News::CancelRequested => {}
+                    },
+                    Heard::Hint(_) => {}
+                    Heard::Orphans | Heard::Lagged(_) => return true,
+                    Heard::Closed => return false,
+                }
+            }
+        };
+        tokio::select! {
+            () = self.closing().cancelled() => false,
+            heard = tokio::time::timeout(LOOK_AGAIN, news) => heard.unwrap_or(true),
+        }
     }
 
     /// Waits for the end of a task that this caller has just started, and stops it when `cancel` fires.
@@ -163,6 +204,8 @@ impl Engine {
         if let Some(live) = self.live().get(id) {
             live.cancel.cancel();
         }
+        // Another server hears of the request by a hint. When that one is gone, this one goes on.
+        self.take_over(Orphans::One(id.clone())).await;
         match tokio::time::timeout(CANCEL_PATIENCE, self.wait(id)).await {
             Err(_) => Ok(CancelAnswer::Stopping),
             Ok(found) => Ok(match found? {

@@ -65,6 +65,11 @@ impl From<&Refusal> for Failure {
                 error,
                 "nothing was run; wait for a task to end or stop one with ssh_cancel, then call again",
             ),
+            Refusal::KeyTaken { task_id } => Self {
+                field: Some("idempotency_key".to_owned()),
+                task_id: Some(task_id.to_string()),
+                ..Self::new(error, "nothing was run; choose another key for another command")
+            },
             Refusal::Audit(_) => Self::new(
                 error,
                 "tell the owner: the file named by audit.path in sshepherd.yml cannot be written",

@@ -6,8 +6,8 @@ use sshepherd_config::{
     FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings,
 };
 use sshepherd_engine::audit::Sink;
-use sshepherd_engine::store::MemoryStore;
-use sshepherd_engine::{Config, Engine, KnownHostsFiles, Origin, Services};
+use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore};
+use sshepherd_engine::{Adopt, Config, Engine, KnownHostsFiles, Origin, Services};
 use sshepherd_model::{Alias, Host, InvalidField, Request};
 
 use super::args::{Global, Surroundings};
@@ -65,13 +65,36 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
     (config, loaded.settings)
 }
 
-/// Starts an engine; an audit file that cannot be opened ends the command.
+/// Starts an engine whose tasks live as long as this process; an audit file that cannot be opened ends the command.
 pub(crate) fn start(config: Config, settings: &Settings) -> Result<Engine, Exit> {
-    let audit = Sink::open(settings.audit_path.clone()).map_err(|error| {
+    let store = Arc::new(MemoryStore::default());
+    Ok(Engine::start(
+        config,
+        Services { store, audit: audit(settings)?, orphans: Adopt::OnRequest },
+    ))
+}
+
+/// Starts an engine on the state folder that all servers share; one that cannot be used ends the command.
+pub(crate) async fn start_shared(
+    global: &Global,
+    config: Config,
+    settings: &Settings,
+    orphans: Adopt,
+) -> Result<Engine, Exit> {
+    let audit = audit(settings)?;
+    let opened = DiskStore::open(&folders(global)?.state, DiskBounds::default()).await;
+    let store = Arc::new(opened.map_err(|error| {
+        out::complain(&format!("{}\n  give another folder with --state", chain(&error)));
+        Exit::Usage
+    })?);
+    Ok(Engine::start(config, Services { store, audit, orphans }))
+}
+
+fn audit(settings: &Settings) -> Result<Sink, Exit> {
+    Sink::open(settings.audit_path.clone()).map_err(|error| {
         out::complain(&chain(&error));
         Exit::Usage
-    })?;
-    Ok(Engine::start(config, Services { store: Arc::new(MemoryStore::default()), audit }))
+    })
 }
 
 /// An error with its causes on one line.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use sshepherd_config::{Folders, ProcessEnvironment};
 use sshepherd_engine::audit::Sink;
-use sshepherd_engine::store::{Lookup, MemoryStore};
-use sshepherd_engine::{CancelAnswer, Engine, Refusal, Services};
+use sshepherd_engine::store::{Lookup, MemoryStore, StreamFilter};
+use sshepherd_engine::{Adopt, CancelAnswer, Engine, Refusal, Services};
 use sshepherd_fakehost::{FakeFleet, FakeHostSpec};
 use sshepherd_model::{Alias, Outcome, Request, Stopped, Tag};
 use tempfile::TempDir;
@@ -78,8 +78,10 @@ impl Site {
         // The demo's own audit records would drown what it shows; they go to its folder.
         let audit =
             Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()))?;
-        let engine =
-            Engine::start(config, Services { store: Arc::new(MemoryStore::default()), audit });
+        let engine = Engine::start(
+            config,
+            Services { store: Arc::new(MemoryStore::default()), audit, orphans: Adopt::OnRequest },
+        );
         Ok(Self { fleet, folders, engine, _folder: folder })
     }
 
@@ -196,7 +198,9 @@ impl Site {
     async fn copy(&self, id: &sshepherd_model::TaskId) -> Result<(), Error> {
         let mut cursor = 0;
         loop {
-            let Lookup::Found(page) = self.engine.follow(id, cursor, 4096).await? else {
+            let Lookup::Found(page) =
+                self.engine.follow(id, cursor, 4096, StreamFilter::Both).await?
+            else {
                 return Ok(());
             };
             for chunk in &page.chunks {

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sshepherd_engine::store::{Lookup, StreamFilter};
-use sshepherd_engine::{Engine, FanOut, Finished, HostReport, Refusal};
+use sshepherd_engine::{Adopt, Engine, FanOut, Finished, HostReport, Refusal};
 use sshepherd_model::{Alias, Interruption, Outcome, Phase, Request, Stopped, Stream, Tag, TaskId};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
     if let Some(tag) = &what.tag {
         let tag: Tag = tag.parse().map_err(|problem| context::invalid(&problem))?;
         let request = context::request(&what.words, &what.surroundings)?;
-        let engine = context::start(config, &settings)?;
+        let engine = context::start_shared(global, config, &settings, Adopt::OnRequest).await?;
         tokio::spawn(async move {
             serve::terminated().await;
             signalled.cancel();
@@ -46,7 +46,7 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
     let alias: Alias = alias.parse().map_err(|problem| context::invalid(&problem))?;
     context::host(&config, &alias)?;
     let request = context::request(words, &what.surroundings)?;
-    let engine = context::start(config, &settings)?;
+    let engine = context::start_shared(global, config, &settings, Adopt::OnRequest).await?;
     tokio::spawn(async move {
         serve::terminated().await;
         signalled.cancel();
@@ -93,7 +93,7 @@ async fn on_host(
 async fn follow(engine: &Engine, id: &TaskId) {
     let mut cursor = 0;
     loop {
-        let page = match engine.follow(id, cursor, PAGE).await {
+        let page = match engine.follow(id, cursor, PAGE, StreamFilter::Both).await {
             Ok(Lookup::Found(page)) => page,
             Ok(Lookup::Expired | Lookup::Unknown) => return,
             Err(error) => {
@@ -166,6 +166,7 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
             Exit::Usage
         }
         Refusal::Busy(_)
+        | Refusal::KeyTaken { .. }
         | Refusal::Audit(_)
         | Refusal::Store(_)
         | Refusal::NoRandomness(_)

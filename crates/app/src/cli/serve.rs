@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sshepherd_config::{Folders, ProcessEnvironment};
-use sshepherd_engine::Engine;
+use sshepherd_engine::{Adopt, Engine};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Global;
@@ -14,16 +14,16 @@ use crate::mcp;
 
 /// Serves the configured hosts until input ends or a signal asks to stop.
 pub(crate) async fn serve(global: &Global) -> Exit {
-    match open(global) {
+    match open(global).await {
         Ok((engine, loader, settings)) => talk(engine, loader, settings).await,
         Err(exit) => exit,
     }
 }
 
-fn open(global: &Global) -> Result<(Engine, mcp::Loader, mcp::Settings), Exit> {
+async fn open(global: &Global) -> Result<(Engine, mcp::Loader, mcp::Settings), Exit> {
     let folders = context::folders(global)?;
     let (config, settings) = context::engine_config(context::load(global)?);
-    let engine = context::start(config, &settings)?;
+    let engine = context::start_shared(global, config, &settings, Adopt::Unasked).await?;
     let answers = mcp::Settings { answer_bytes: settings.answer_max_bytes };
     Ok((engine, loader(folders), answers))
 }

@@ -9,7 +9,7 @@ use sshepherd_engine::policy::{
     Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
 };
 use sshepherd_engine::store::{Lookup, MemoryStore, StreamFilter};
-use sshepherd_engine::{Config, Engine, Finished, KnownHostsFiles, Origin, Services};
+use sshepherd_engine::{Adopt, Config, Engine, Finished, KnownHostsFiles, Origin, Services};
 use sshepherd_model::{
     Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, TaskId,
 };
@@ -103,7 +103,11 @@ impl Site {
         };
         let audit =
             Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()));
-        let services = Services { store: Arc::new(MemoryStore::default()), audit: audit.unwrap() };
+        let services = Services {
+            store: Arc::new(MemoryStore::default()),
+            audit: audit.unwrap(),
+            orphans: Adopt::Unasked,
+        };
         Self { engine: Engine::start(config, services), folder }
     }
 
@@ -144,7 +148,7 @@ impl Site {
             if let Some((line, _)) = text.split_once('\n') {
                 return line.to_owned();
             }
-            let followed = self.engine.follow(id, text.len() as u64, 4096);
+            let followed = self.engine.follow(id, text.len() as u64, 4096, StreamFilter::Both);
             let page = tokio::time::timeout(Duration::from_secs(30), followed).await;
             let Lookup::Found(page) = page.expect("no line").unwrap() else { panic!("gone") };
             assert!(!page.end || !page.chunks.is_empty(), "ended without a line: {text:?}");

@@ -1,0 +1,41 @@
+//! What another server needs to run a task whose own server ended: the request, to be judged anew, and who asked.
+
+use serde::{Deserialize, Serialize};
+use sshepherd_model::Request;
+
+use crate::pipeline::Origin;
+
+/// Kept with the task until it has ended. It is a request, not a permission: whoever resumes the task judges it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Errand {
+    command: String,
+    cwd: Option<String>,
+    env: Vec<(String, String)>,
+    stdin: Option<String>,
+    client: Option<String>,
+}
+
+impl Errand {
+    /// As it is stored.
+    pub(crate) fn text(request: &Request, origin: &Origin) -> String {
+        let errand = Self {
+            command: request.command().to_owned(),
+            cwd: request.cwd.clone(),
+            env: request.env.clone(),
+            stdin: request.stdin.clone(),
+            client: origin.client.clone(),
+        };
+        // A struct of texts always has a form in JSON.
+        serde_json::to_string(&errand).unwrap_or_default()
+    }
+
+    /// Reads it back; `None` when it is not one.
+    pub(crate) fn parse(text: &str) -> Option<(Request, Origin)> {
+        let errand: Self = serde_json::from_str(text).ok()?;
+        let mut request = Request::new(&errand.command).ok()?;
+        request.cwd = errand.cwd;
+        request.env = errand.env;
+        request.stdin = errand.stdin;
+        Some((request, Origin { face: "resumed", client: errand.client }))
+    }
+}

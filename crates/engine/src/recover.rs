@@ -1,0 +1,219 @@
+//! Tasks of servers that are gone: claimed, judged anew, and gone on with. Also the ear for what other servers ask.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sshepherd_model::{ConnectFailure, Host, Limits, Outcome, Phase, Request};
+use sshepherd_policy::Verdict;
+use sshepherd_ssh::job::{JobPlace, Tombstone};
+use sshepherd_store::{Durability, Finish, Heard, News, Orphans, State, Task};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::engine::{Adopt, Engine, now_ms};
+use crate::errand::Errand;
+use crate::job::{Job, Sent, Start};
+use crate::pipeline::Origin;
+use crate::plan::{Brief, Manner, Plan};
+use crate::runner;
+use crate::watch::Bounds;
+
+/// What to do with a claimed task.
+enum Course {
+    /// It was never sent: run it.
+    Run(Box<Plan>),
+    /// It was sent as a job: go on.
+    GoOn { brief: Box<Brief>, start: Option<Start>, place: Option<JobPlace> },
+    /// It is over, with this outcome.
+    Over { brief: Box<Brief>, outcome: Outcome },
+    /// Its host is no longer in the inventory: it can be neither run nor looked for.
+    NoHost,
+}
+
+impl Engine {
+    /// Hears what other servers say, until this one closes: cancels of tasks that run here, tasks to take over.
+    pub(crate) async fn attend(self, adopt: Adopt) {
+        let mut hints = self.store().subscribe();
+        if adopt == Adopt::Unasked {
+            self.take_over(Orphans::All).await;
+        }
+        loop {
+            let heard = tokio::select! {
+                () = self.closing().cancelled() => return,
+                heard = hints.next() => heard,
+            };
+            match heard {
+                Heard::Hint(hint) => match hint.news {
+                    News::CancelRequested => {
+                        if let Some(live) = self.live().get(&hint.id) {
+                            live.cancel.cancel();
+                        }
+                    }
+                    News::Grew { .. } | News::State(_) => {}
+                },
+                Heard::Orphans if adopt == Adopt::Unasked => self.take_over(Orphans::All).await,
+                Heard::Orphans => {}
+                Heard::Lagged(_) => self.look_for_cancels().await,
+                Heard::Closed => return,
+            }
+        }
+    }
+
+    /// Claims tasks whose server is gone and goes on with them.
+    pub(crate) async fn take_over(&self, which: Orphans) {
+        match self.store().claim(which).await {
+            Ok(tasks) => {
+                for task in tasks {
+                    self.resume(task);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "tasks of other servers could not be taken over"),
+        }
+    }
+
+    async fn look_for_cancels(&self) {
+        for (id, live) in self.live().all() {
+            let task = self.task(&id).await.ok().and_then(sshepherd_store::Lookup::found);
+            if task.is_some_and(|task| task.cancel_requested_at.is_some()) {
+                live.cancel.cancel();
+            }
+        }
+    }
+
+    fn resume(&self, task: Task) {
+        tracing::info!(task = %task.id, status = %task.status, "taken over from a server that is gone");
+        let engine = self.clone();
+        let id = task.id.clone();
+        self.at_work(&id, |cancel| async move {
+            let (peer, spent) = (task.target_ip, spent(&task));
+            if task.cancel_requested_at.is_some() {
+                cancel.cancel();
+            }
+            match course(&engine.config(), &task) {
+                Course::Run(plan) => runner::drive(&engine, *plan, cancel).await,
+                Course::Over { brief, outcome } => {
+                    runner::finish(&engine, &brief, outcome, peer, Instant::now()).await;
+                }
+                Course::NoHost => engine.forsake(&task).await,
+                Course::GoOn { brief, start, place } => {
+                    let left = brief.limits.max_time.saturating_sub(spent);
+                    go_on(&engine, &brief, (start, place), (cancel, left), peer).await;
+                }
+            }
+        });
+    }
+
+    /// Ends a task whose host is no longer configured.
+    async fn forsake(&self, task: &Task) {
+        let outcome = match task.status {
+            State::Running => Outcome::lost("its host is no longer in servers.yml"),
+            State::Pending
+            | State::Completed
+            | State::Failed
+            | State::Cancelled
+            | State::TimedOut
+            | State::Interrupted => Outcome::NotStarted(ConnectFailure {
+                phase: Phase::Resolve,
+                detail: format!("no host is called {} any more", task.alias),
+                hint: "nothing was sent; see servers.yml".to_owned(),
+            }),
+        };
+        let end = Finish { outcome, at: now_ms() };
+        if let Err(error) = self.store().finish(&task.id, end).await {
+            tracing::error!(task = %task.id, %error, "the outcome could not be stored");
+        }
+    }
+}
+
+async fn go_on(
+    engine: &Engine,
+    brief: &Brief,
+    (start, place): (Option<Start>, Option<JobPlace>),
+    (cancel, left): (CancellationToken, Duration),
+    peer: Option<IpAddr>,
+) {
+    let mut bounds = Bounds::new(cancel, left, Instant::now());
+    // A place that is known was told by the host: that start was answered.
+    let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
+    let job = Job { engine, brief, start, sent: Sent::Unanswered, place, tombstone };
+    runner::run_job(job, None, &mut bounds, peer).await;
+}
+
+/// How long it has run, by the clock on the wall, which is all that outlives a process; one that went back counts as 0.
+fn spent(task: &Task) -> Duration {
+    Duration::from_millis(task.started_at.map_or(0, |at| now_ms().saturating_sub(at)))
+}
+
+fn course(config: &Arc<Config>, task: &Task) -> Course {
+    let (request, origin) = match task.errand.as_deref().and_then(Errand::parse) {
+        Some((request, origin)) => (Some(request), origin),
+        None => (None, Origin { face: "resumed", client: None }),
+    };
+    let Some(host) = config.inventory.host(&task.alias).cloned() else {
+        return Course::NoHost;
+    };
+    let judged = request.map(|request| judge(config, &host, &request, &origin, task));
+    match (task.status, task.durability, judged) {
+        (State::Pending, _, Some(Ok(plan))) => Course::Run(plan),
+        (State::Pending, _, judged) => Course::Over {
+            brief: Box::new(brief(config, host, origin, task)),
+            outcome: Outcome::Denied { reason: reason(judged) },
+        },
+        (_, Some(Durability::Job), judged) => Course::GoOn {
+            place: task.place.as_deref().and_then(|place| serde_json::from_str(place).ok()),
+            start: judged.and_then(Result::ok).map(|plan| Start {
+                wire: plan.wire,
+                stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())),
+            }),
+            brief: Box::new(brief(config, host, origin, task)),
+        },
+        (_, Some(Durability::Attached) | None, _) => Course::Over {
+            outcome: Outcome::lost(format!(
+                "the server that ran it ended after {} bytes of output had come",
+                task.output.bytes()
+            )),
+            brief: Box::new(brief(config, host, origin, task)),
+        },
+    }
+}
+
+fn judge(
+    config: &Arc<Config>,
+    host: &Arc<Host>,
+    request: &Request,
+    origin: &Origin,
+    task: &Task,
+) -> Result<Box<Plan>, String> {
+    match config.policy.judge(host, request) {
+        Verdict::Allow(permit) => {
+            let manner = Manner::Background { key: task.key.clone() };
+            let (config, origin, id) = (Arc::clone(config), origin.clone(), task.id.clone());
+            Ok(Box::new(Plan::resume(permit, config, origin, manner, id)))
+        }
+        Verdict::Deny(denial) => Err(denial.message),
+    }
+}
+
+fn reason(judged: Option<Result<Box<Plan>, String>>) -> String {
+    match judged {
+        Some(Err(message)) => message,
+        Some(Ok(_)) | None => "what was asked for can no longer be read".to_owned(),
+    }
+}
+
+/// What is known of a task that goes on under the limits it was accepted with.
+fn brief(config: &Arc<Config>, host: Arc<Host>, origin: Origin, task: &Task) -> Brief {
+    let mut limits: Limits = config.policy.limits(&host);
+    limits.max_time = task.limits.max_time;
+    Brief {
+        task_id: task.id.clone(),
+        host,
+        hash: task.hash.clone(),
+        limits,
+        raw_shell: task.raw_shell,
+        config: Arc::clone(config),
+        origin,
+    }
+}

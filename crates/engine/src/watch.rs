@@ -1,0 +1,227 @@
+//! Following a command that was sent: its output into the store, its end, its time limit, a cancel.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
+use sshepherd_ssh::job::JobRunning;
+use sshepherd_ssh::{Event, Running};
+use sshepherd_store::Error;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::plan::Brief;
+use crate::{job, runner};
+
+/// Time between TERM and KILL when a command is stopped; long enough for a service to close its files.
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
+
+/// How long output may still come after a stop.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long to wait before output that could not be stored is tried again: a full disk has no event for room.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
+
+/// The two ways in which a command that was sent is followed.
+pub(crate) enum Line {
+    /// On the channel that started it.
+    Attached(Running),
+    /// From its job's files.
+    Job(JobRunning),
+}
+
+/// What a line says next.
+pub(crate) enum Said {
+    /// Output.
+    Output(Stream, Bytes),
+    /// The command has ended, or nothing more will be known of it.
+    Over(Outcome),
+    /// The command ran over its limit, and the host ended it.
+    LimitThere,
+    /// The connection is gone; the command may live on.
+    Cut(String),
+}
+
+/// A future that ends a command.
+pub(crate) type Stopping = Pin<Box<dyn Future<Output = Stopped> + Send>>;
+
+/// A future that stores a piece of output; an error means that the task is no longer ours to write.
+type Storing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+impl Line {
+    /// The next thing. Cancel safe.
+    async fn next(&mut self) -> Said {
+        match self {
+            Self::Attached(running) => attached(running.next().await),
+            Self::Job(running) => job::said(running.next().await),
+        }
+    }
+}
+
+fn attached(event: Option<Event>) -> Said {
+    Said::Over(match event {
+        Some(Event::Output { stream, bytes }) => return Said::Output(stream, bytes),
+        Some(Event::Exited { status }) => Outcome::Exited { status },
+        Some(Event::Signalled { signal }) => Outcome::Signalled { signal },
+        Some(Event::Lost { detail }) => Outcome::lost(detail),
+        None => Outcome::lost("the channel ended without an exit status"),
+    })
+}
+
+/// Why a command is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Cancelled,
+    TimedOut,
+}
+
+impl Why {
+    /// The outcome of a command that was stopped for this.
+    pub(crate) fn outcome(self, stopped: Stopped) -> Outcome {
+        match self {
+            Self::Cancelled => Outcome::Cancelled { stopped },
+            Self::TimedOut => Outcome::TimedOut { stopped },
+        }
+    }
+}
+
+/// What can end a command from our side.
+pub(crate) struct Bounds {
+    cancel: CancellationToken,
+    limit: Pin<Box<Sleep>>,
+    /// When this server began with it.
+    pub(crate) began: Instant,
+}
+
+impl Bounds {
+    /// `left` is what is left of its time.
+    pub(crate) fn new(cancel: CancellationToken, left: Duration, began: Instant) -> Self {
+        Self { cancel, limit: Box::pin(tokio::time::sleep(left)), began }
+    }
+
+    /// Returns when the command must be stopped. Cancel safe.
+    pub(crate) async fn over(&mut self) -> Why {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Why::Cancelled,
+            () = &mut self.limit => Why::TimedOut,
+        }
+    }
+}
+
+/// How following ended.
+pub(crate) enum Watched {
+    /// The outcome is known.
+    Over(Outcome),
+    /// The host ended it over its limit; whether all of it is gone is to be looked at.
+    LimitThere,
+    /// The connection is gone. If it had been seen to stop before, its outcome.
+    Cut(String, Option<Outcome>),
+    /// This server is closing, or has lost the task: another one goes on.
+    HandedOn,
+}
+
+/// A stop of the command, from the order to the verdict.
+enum Stop {
+    None,
+    UnderWay(Why, Stopping),
+    Seen(Why, Stopped),
+}
+
+impl Stop {
+    /// The verdict of a stop under way; waits for ever when there is none. Cancel safe.
+    async fn seen(&mut self) -> (Why, Stopped) {
+        match self {
+            Self::UnderWay(why, stopping) => (*why, stopping.await),
+            Self::None | Self::Seen(..) => std::future::pending().await,
+        }
+    }
+
+    /// The outcome of a command that ended now: of the stop, if one was ordered.
+    async fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::None => None,
+            Self::UnderWay(why, stopping) => Some(why.outcome(stopping.await)),
+            Self::Seen(why, stopped) => Some(why.outcome(stopped)),
+        }
+    }
+}
+
+/// Follows a command. `stop` makes the future that ends it.
+///
+/// Output is taken in while a stop is under way: a channel that nobody reads would stall the very connection that the
+/// stop goes over. Output that cannot be stored is kept back, and with it the channel, until it can be.
+pub(crate) async fn watch(
+    engine: &Engine,
+    brief: &Brief,
+    mut line: Line,
+    bounds: &mut Bounds,
+    stop: impl Fn() -> Stopping,
+) -> Watched {
+    let outlives = matches!(line, Line::Job(_));
+    let mut ticks = runner::ticker(brief);
+    let mut order = Stop::None;
+    let mut storing: Option<Storing> = None;
+    let mut last_words = Box::pin(tokio::time::sleep(Duration::MAX));
+    loop {
+        tokio::select! {
+            biased;
+            () = engine.closing().cancelled(), if outlives => return Watched::HandedOn,
+            why = bounds.over(), if matches!(order, Stop::None) => {
+                order = Stop::UnderWay(why, stop());
+            }
+            (why, stopped) = order.seen() => {
+                order = Stop::Seen(why, stopped);
+                last_words = Box::pin(tokio::time::sleep(LAST_WORDS));
+            }
+            () = &mut last_words => {
+                let outcome = order.outcome().await;
+                return outcome.map_or(Watched::HandedOn, Watched::Over);
+            }
+            stored = stored(&mut storing), if storing.is_some() => {
+                storing = None;
+                if let Err(error) = stored {
+                    tracing::error!(task = %brief.task_id, %error, "the task is no longer ours");
+                    return Watched::HandedOn;
+                }
+            }
+            said = line.next(), if storing.is_none() => match said {
+                Said::Output(stream, bytes) => {
+                    let id = brief.task_id.clone();
+                    storing = Some(Box::pin(store(engine.clone(), id, stream, bytes)));
+                }
+                Said::Cut(detail) => return Watched::Cut(detail, order.outcome().await),
+                Said::Over(outcome) => {
+                    return Watched::Over(order.outcome().await.unwrap_or(outcome));
+                }
+                Said::LimitThere => {
+                    return order.outcome().await.map_or(Watched::LimitThere, Watched::Over);
+                }
+            },
+            _ = ticks.tick() => runner::report(engine, brief, "running", bounds.began).await,
+        }
+    }
+}
+
+async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
+    match storing {
+        Some(storing) => storing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Stores output, trying again for as long as the store has no room for it.
+async fn store(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
+    loop {
+        match engine.store().append(&id, stream, bytes.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if runner::passes(&error) => {
+                tracing::warn!(task = %id, %error, "output waits for the store");
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
