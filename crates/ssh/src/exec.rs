@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::launch::{self, Marker};
+use crate::link::Link;
 use crate::pool::{Pool, Slot};
 use crate::stop;
 use crate::target::Target;
@@ -56,13 +57,27 @@ pub enum Event {
     },
 }
 
-/// An open channel on which nothing has been sent yet. Dropped, it is closed.
+/// An open channel on which nothing has been sent yet. Dropped, it is kept for the next command on its link.
 pub struct Ready {
     pool: Pool,
     target: Arc<Target>,
+    // Before the place, so that it is back when the place is free.
+    channel: Untouched,
     slot: Slot,
-    reader: ChannelReadHalf,
-    writer: Arc<ChannelWriteHalf<Msg>>,
+}
+
+/// Goes back to its link when dropped, for the next command.
+struct Untouched {
+    link: Arc<Link>,
+    channel: Option<Channel<Msg>>,
+}
+
+impl Drop for Untouched {
+    fn drop(&mut self) {
+        if let Some(channel) = self.channel.take() {
+            self.link.keep(channel);
+        }
+    }
 }
 
 /// A command that was sent.
@@ -82,6 +97,9 @@ pub struct Running {
     pid: watch::Sender<Option<u32>>,
     end: watch::Sender<bool>,
     last: Option<Event>,
+    /// What a script that was given up would say first, and whether it said it after all.
+    given_up: Option<Vec<u8>>,
+    late: bool,
     held: VecDeque<Event>,
     done: bool,
     stopper: Stopper,
@@ -101,16 +119,9 @@ pub struct Stopper {
 }
 
 impl Ready {
-    pub(crate) fn new(
-        pool: Pool,
-        target: Arc<Target>,
-        mut slot: Slot,
-        channel: Channel<Msg>,
-    ) -> Self {
-        let (reader, writer) = channel.split();
-        let writer = Arc::new(writer);
-        slot.open = Some(Arc::clone(&writer));
-        Self { pool, target, slot, reader, writer }
+    pub(crate) fn new(pool: Pool, target: Arc<Target>, slot: Slot, channel: Channel<Msg>) -> Self {
+        let channel = Untouched { link: Arc::clone(&slot.link), channel: Some(channel) };
+        Self { pool, target, channel, slot }
     }
 
     /// The address of the host.
@@ -147,7 +158,13 @@ impl Ready {
 
     /// Sends a text and waits until the server has confirmed it.
     pub(crate) async fn ask(self, text: String, input: Input) -> Result<Sent, Outcome> {
-        let Self { pool, target, slot, mut reader, writer } = self;
+        let Self { pool, target, mut channel, mut slot } = self;
+        let Some(channel) = channel.channel.take() else {
+            return Err(Outcome::lost("the channel is gone".to_owned()));
+        };
+        let (mut reader, writer) = channel.split();
+        let writer = Arc::new(writer);
+        slot.open = Some(Arc::clone(&writer));
         let lost = |detail: String| Outcome::lost(detail);
         writer.exec(true, text).await.map_err(|error| {
             lost(format!("the connection ended while the command was sent: {error}"))
@@ -225,6 +242,8 @@ impl Sent {
             pid,
             end,
             last: None,
+            given_up: None,
+            late: false,
             held: VecDeque::new(),
             done: false,
             stopper,
@@ -280,6 +299,12 @@ impl Running {
         self.slot.link.peer()
     }
 
+    /// A command that comes in place of a script which was given up, and whose answer begins like this.
+    pub(crate) fn in_place_of(mut self, answer: String) -> Self {
+        self.given_up = Some(answer.into_bytes());
+        self
+    }
+
     /// What can end it from outside.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
@@ -326,6 +351,10 @@ impl Running {
 
     /// Standard error, with the marker line taken out.
     fn errors(&mut self, bytes: Bytes) {
+        if let Some(answer) = &self.given_up {
+            // Written in one piece, so it comes in one.
+            self.late |= bytes.windows(answer.len()).any(|text| text == answer);
+        }
         let Some(marker) = &mut self.marker else {
             self.output(Stream::Stderr, bytes);
             return;
@@ -352,8 +381,11 @@ impl Running {
         if let Some(marker) = self.marker.take() {
             self.output(Stream::Stderr, Bytes::from(marker.finish()));
         }
-        let last = self.last.take().unwrap_or_else(|| Event::Lost {
-            detail: if self.slot.link.is_closed() {
+        let last = self.last.take().filter(|_| !self.late).unwrap_or_else(|| Event::Lost {
+            detail: if self.late {
+                "the host took longer to start the command than anyone waits, and then did"
+                    .to_owned()
+            } else if self.slot.link.is_closed() {
                 "the connection was lost".to_owned()
             } else {
                 "the server closed the channel without an exit status".to_owned()

@@ -1,11 +1,11 @@
 //! One connection, logged in: opens channels until it ends.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use russh::client::{Handle, Msg};
-use russh::{Channel, Disconnect};
+use russh::{Channel, ChannelWriteHalf, Disconnect};
 use sshepherd_model::{ConnectFailure, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,10 @@ pub(crate) struct Link {
     closed: CancellationToken,
     cut: CancellationToken,
     pub(crate) in_use: watch::Sender<usize>,
+    /// Channels that are being closed before their end.
+    closing: watch::Sender<usize>,
+    /// Open channels that nobody wanted; never more than were in use at once.
+    spares: Mutex<Vec<Channel<Msg>>>,
 }
 
 /// Why there is no connection.
@@ -80,7 +84,8 @@ impl Link {
             })??;
         let (in_use, _) = watch::channel(0);
         guard.disarm();
-        Ok(Self { handle, peer, closed, cut, in_use })
+        let (closing, _) = watch::channel(0);
+        Ok(Self { handle, peer, closed, cut, in_use, closing, spares: Mutex::default() })
     }
 
     /// The address that was reached.
@@ -98,9 +103,53 @@ impl Link {
         self.closed.cancelled().await;
     }
 
-    /// Opens a session channel.
+    /// Opens a session channel, after those that are being closed have made room.
+    ///
+    /// One that was opened and never used is taken first.
     pub(crate) async fn channel(&self) -> Result<Channel<Msg>, russh::Error> {
+        let spare = self.spares().pop();
+        if let Some(spare) = spare {
+            return Ok(spare);
+        }
+        // The sender lives as long as this link.
+        let _ = self.closing.subscribe().wait_for(|count| *count == 0).await;
         self.handle.channel_open_session().await
+    }
+
+    /// Keeps a channel on which nothing was sent for the next command: sshd 9.2 does not free a session that is closed
+    /// before a request came, so closing it would cost one of its places for good.
+    pub(crate) fn keep(&self, channel: Channel<Msg>) {
+        self.spares().push(channel);
+    }
+
+    /// Whether a channel is kept.
+    pub(crate) fn has_spare(&self) -> bool {
+        !self.spares().is_empty()
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Channel<Msg>>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes a channel that is still open; no other is opened until the server has dealt with it. sshd counts a closed
+    /// session until its next turn, which has come when it answers a question that was sent after.
+    pub(crate) fn close_channel(
+        self: Arc<Self>,
+        channel: Arc<ChannelWriteHalf<Msg>>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // Counted now, not when the future is first polled.
+        self.closing.send_modify(|count| *count += 1);
+        async move {
+            let settled = async {
+                let _ = channel.close().await;
+                let _ = self.handle.send_ping().await;
+            };
+            tokio::select! {
+                () = settled => {}
+                () = self.ended() => {}
+            }
+            self.closing.send_modify(|count| *count = count.saturating_sub(1));
+        }
     }
 
     /// Says goodbye and closes; bounded, for the other side may not read any more.

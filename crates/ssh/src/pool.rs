@@ -132,25 +132,15 @@ pub(crate) struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let (link, host) = (Arc::clone(&self.link), Arc::clone(&self.host));
-        let give_back = move || {
-            link.in_use.send_modify(|count| *count = count.saturating_sub(1));
-            host.room.notify_waiters();
-        };
         // Outside an event loop there is no connection left to tidy.
-        match (self.open.take(), tokio::runtime::Handle::try_current()) {
-            (Some(channel), Ok(runtime)) if !self.link.is_closed() => {
-                self.host.tracker.spawn_on(
-                    async move {
-                        // Ends with the connection at the latest.
-                        let _ = channel.close().await;
-                        give_back();
-                    },
-                    &runtime,
-                );
-            }
-            (Some(_) | None, Ok(_) | Err(_)) => give_back(),
+        let runtime = tokio::runtime::Handle::try_current();
+        let open = self.open.take().filter(|_| !self.link.is_closed());
+        if let (Some(channel), Ok(runtime)) = (open, runtime) {
+            let closing = Arc::clone(&self.link).close_channel(channel);
+            self.host.tracker.spawn_on(closing, &runtime);
         }
+        self.link.in_use.send_modify(|count| *count = count.saturating_sub(1));
+        self.host.room.notify_waiters();
     }
 }
 
@@ -197,13 +187,6 @@ impl Pool {
                     return Err(channel_failure(&target, "no answer"));
                 }
             }
-        }
-    }
-
-    /// Runs a short task that a shutdown waits for; without a runtime it is dropped.
-    pub(crate) fn tidy(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.inner.tracker.spawn_on(task, &runtime);
         }
     }
 
@@ -416,7 +399,9 @@ impl HostLinks {
         target: &Target,
         reason: &ChannelOpenFailure,
     ) -> Result<(), ConnectFailure> {
-        let others = slot.link.in_use.borrow().saturating_sub(1);
+        // A channel that was given up meanwhile takes a place as well; the next try gets it.
+        let spare = slot.link.has_spare();
+        let others = slot.link.in_use.borrow().saturating_sub(1) + usize::from(spare);
         if others == 0 {
             return Err(ConnectFailure {
                 phase: Phase::Channel,

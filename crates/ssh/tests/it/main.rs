@@ -2,13 +2,16 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod agree;
+mod asks;
 mod commands;
 mod common;
+mod faults;
 mod host_keys;
 mod job;
 mod known_hosts;
 mod launch;
 mod links;
 mod login;
+mod negotiation;
 mod phases;
 mod stops;
