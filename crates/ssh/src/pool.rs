@@ -431,3 +431,36 @@ fn channel_failure(target: &Target, what: &str) -> ConnectFailure {
         hint: "nothing was sent; try again".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hostkey::KnownHosts;
+    use crate::target::Deadlines;
+    use sshepherd_model::LoginShell;
+
+    fn target(addresses: &[&str], password: &str) -> Target {
+        Target {
+            alias: "web".parse().unwrap(),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            host_key_name: "web".to_owned(),
+            port: 22,
+            username: "ops".to_owned(),
+            methods: vec![AuthMethod::Password(Secret::new(password.to_owned()))],
+            known_hosts: Arc::new(KnownHosts::default()),
+            login_shell: LoginShell::Posix,
+            admit_peer: Arc::new(|_| Ok(())),
+            deadlines: Deadlines::default(),
+        }
+    }
+
+    #[test]
+    fn links_are_shared_whatever_the_order_of_addresses_and_never_between_logins() {
+        let pool = Pool::new(PoolSettings::default());
+        let host = |addresses: &[&str], password: &str| pool.host(&target(addresses, password));
+        let first = host(&["10.0.0.1:22", "10.0.0.2:22"], "a");
+        assert!(Arc::ptr_eq(&first, &host(&["10.0.0.2:22", "10.0.0.1:22"], "a")));
+        assert!(!Arc::ptr_eq(&first, &host(&["10.0.0.1:22"], "a")));
+        assert!(!Arc::ptr_eq(&first, &host(&["10.0.0.1:22", "10.0.0.2:22"], "b")));
+    }
+}

@@ -180,7 +180,7 @@ fn failures_show_the_fingerprint_that_ssh_keygen_shows() {
     let changed =
         known(&format!("\n[web]:2222 {}\n", keys.ecdsa)).check("web", 2222, &key).unwrap_err();
     assert!(changed.detail.contains(print) && changed.detail.contains("known:2"), "{changed:?}");
-    assert!(changed.hint.contains("ssh-keygen -R '[web]:2222'"), "{changed:?}");
+    assert!(changed.hint.contains("ssh-keygen -R '[web]:2222' -f '"), "{changed:?}");
 }
 
 #[tokio::test]
@@ -246,4 +246,19 @@ proptest! {
         prop_assert!(plain || verdict != "Known", "{text:?}");
         drop(known.algorithms_for("w", port));
     }
+}
+
+#[test]
+fn only_regular_files_of_a_bounded_size_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for odd in [folder.path(), pipe.as_path(), Path::new("/dev/null")] {
+        let failure = KnownHosts::load_file(odd).map(drop).unwrap_err();
+        assert!(failure.detail.contains("not a regular file"), "{failure:?}");
+    }
+    let large = folder.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(64 * 1024 * 1024 + 1).unwrap();
+    let failure = KnownHosts::load_file(&large).map(drop).unwrap_err();
+    assert!(failure.detail.contains("larger than"), "{failure:?}");
 }
