@@ -26,6 +26,9 @@ const GROUP: usize = 256;
 /// How long another process may hold the database; its transactions take milliseconds.
 const BUSY: Duration = Duration::from_secs(20);
 
+/// Bytes that the write-ahead log is cut down to once it has been taken over: what a burst left does not stay.
+const JOURNAL: i64 = 4 << 20;
+
 const SCHEMA: &str = "
 CREATE TABLE task (
     id TEXT PRIMARY KEY,
@@ -88,7 +91,7 @@ impl Desk {
         let (sender, receiver) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
             let done = match connection {
-                Ok(connection) => work(connection).map_err(|error| failed(&error)),
+                Ok(connection) => alone(connection, work).map_err(|error| failed(&error)),
                 Err(detail) => Err(Error::Database { detail: detail.to_owned() }),
             };
             Box::new(move |committed| {
@@ -104,6 +107,24 @@ impl Desk {
         self.calls.send(Call { safe, work }).await.map_err(|_| stopped())?;
         Ok(receiver)
     }
+}
+
+/// Does `work` whole or not at all, inside the transaction that it shares.
+fn alone<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    if connection.is_autocommit() {
+        return work(connection);
+    }
+    connection.prepare_cached("SAVEPOINT call")?.execute([])?;
+    let done = work(connection);
+    let end = if done.is_ok() { "RELEASE call" } else { "ROLLBACK TO call" };
+    // The transaction is gone when the disk was full.
+    if !connection.is_autocommit() {
+        connection.prepare_cached(end)?.execute([])?;
+    }
+    done
 }
 
 fn stopped() -> Error {
@@ -131,6 +152,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL)?;
     Ok(connection)
 }
 

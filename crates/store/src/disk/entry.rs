@@ -3,6 +3,8 @@
 //! An entry is written after its bytes: bytes without an entry were never acknowledged and are written over. The check
 //! sum keeps a half-written or zeroed entry, as a power cut leaves it, from being believed.
 
+use std::io;
+
 use sshepherd_model::Stream;
 
 use crate::output::Totals;
@@ -67,6 +69,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// What an append of `length` bytes at offset `at` added. An append that an entry cannot describe is refused.
+    pub(super) fn new(at: u64, stream: Stream, length: usize, sums: Sums) -> io::Result<Self> {
+        match u32::try_from(length) {
+            Ok(length) if length < STDERR => {
+                Ok(Self { span: Span { at, stream, length: u64::from(length) }, sums })
+            }
+            Ok(_) | Err(_) => Err(io::ErrorKind::FileTooLarge.into()),
+        }
+    }
+
     /// As it stands on disk: offset, standard output so far, newlines so far, length with stream, check sum.
     pub(super) fn encode(self) -> [u8; ENTRY] {
         let length = u32::try_from(self.span.length).unwrap_or(!STDERR) & !STDERR;

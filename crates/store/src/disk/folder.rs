@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tasks.db            the task table
+//! opening.lock        held while a server opens the folder
 //! logs/ID/            one task's output
 //! instances/X.lock    held by server X for its life; free means that X is dead
 //! instances/X.sock    where X hears hints from the others
@@ -22,21 +23,29 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder, for its owner's eyes only.
-    pub(super) fn open(root: PathBuf) -> Result<Self, Error> {
+    pub(super) fn open(root: &Path) -> Result<Self, Error> {
+        let unusable = |path: PathBuf| {
+            move |source| Error::Folder { what: "cannot use the state folder", path, source }
+        };
+        make(root).map_err(unusable(root.to_path_buf()))?;
+        // A link on the way to the folder is fine; SQLite, told to follow none, would refuse it.
+        let root = root.canonicalize().map_err(unusable(root.to_path_buf()))?;
         let folder = Self { root };
-        for path in [folder.root.clone(), folder.logs(), folder.instances()] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)
-                .and_then(|()| private(&path))
-                .map_err(|source| Error::Folder {
-                    what: "cannot use the state folder",
-                    path,
-                    source,
-                })?;
+        for path in [folder.logs(), folder.instances()] {
+            make(&path).map_err(unusable(path))?;
         }
+        // SQLite gives its other files the mode of this one.
+        owners_file(&folder.database()).map_err(unusable(folder.database()))?;
         Ok(folder)
+    }
+
+    /// Waits until no other server is opening the folder, and keeps others waiting while the answer lives: SQLite
+    /// refuses at once, without waiting, when two make a database or change its journal mode.
+    pub(super) fn opening(&self) -> Result<File, Error> {
+        let path = self.root.join("opening.lock");
+        owners_file(&path)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|source| Error::Folder { what: "cannot use the state folder", path, source })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -56,7 +65,7 @@ impl Folder {
         self.logs().join(id)
     }
 
-    fn instances(&self) -> PathBuf {
+    pub(super) fn instances(&self) -> PathBuf {
         self.root.join("instances")
     }
 
@@ -84,7 +93,8 @@ impl Folder {
     /// Whether this server is dead: nobody holds its lock.
     pub(super) fn is_dead(&self, instance: &str) -> bool {
         match File::open(self.lock(instance)) {
-            Ok(file) => match file.try_lock() {
+            // Shared, so that two who ask at once do not take each other for the owner.
+            Ok(file) => match file.try_lock_shared() {
                 Ok(()) => true,
                 Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
             },
@@ -98,6 +108,16 @@ impl Folder {
         let _ = fs::remove_file(self.socket(instance));
         let _ = fs::remove_file(self.lock(instance));
     }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    private(path)
+}
+
+/// Opens a file that only its owner may see, making it when it is not there.
+fn owners_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// What only others may do with it is taken away; what is not ours to change is refused.

@@ -1,14 +1,16 @@
 //! The backend in a folder that several servers share: state in SQLite, output in one log a task.
 //!
-//! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `entry`, `segment`, `log`
-//! and `reader` (output), `peers` (hints between servers), `shared` (what one server holds), and here the handle that
-//! serves [`Store`].
+//! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `entry`, `files`,
+//! `segment`, `log` and `reader` (output), `peers` (hints between servers), `shared` (what one server holds) with `find`,
+//! `write` and `upkeep` (what it does), and here the handle that serves [`Store`].
 //!
 //! What survives: everything acknowledged survives the death of the process. The end of a task recorded with
 //! [`Care::EachStep`], and every step before it, survives the death of the machine too.
 
 mod database;
 mod entry;
+mod files;
+mod find;
 mod folder;
 mod log;
 mod peers;
@@ -16,9 +18,10 @@ mod reader;
 mod rows;
 mod segment;
 mod shared;
+mod upkeep;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,15 +33,10 @@ use crate::error::Error;
 use crate::hint::Subscription;
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
-use crate::record::{
-    Care, Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task,
-};
+use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
 use crate::row::Row;
-use database::Safe;
 use folder::{Folder, Instance};
-use reader::Reader;
-use rows::Known;
-use shared::{Shared, locked};
+use shared::Shared;
 
 /// What the folder may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +65,6 @@ impl Default for DiskBounds {
     }
 }
 
-/// Times that a read is tried again when its output goes over the limit meanwhile.
-const READ_TRIES: usize = 8;
-
 /// Tasks and output in a folder. Share it behind an `Arc`; dropping it gives up its place in the folder, and what it
 /// owned can be claimed by another server.
 #[derive(Debug)]
@@ -92,153 +87,55 @@ impl DiskStore {
     ///
     /// Errors: [`Error::Folder`], [`Error::Newer`], [`Error::Database`].
     pub async fn open(folder: &Path, bounds: DiskBounds) -> Result<Self, Error> {
-        let folder = Folder::open(folder.to_path_buf())?;
-        let desks = database::open(folder.root(), &folder.database())?;
-        let instance = Instance::enter(&folder)?;
+        let root = folder.to_path_buf();
+        let opened = tokio::task::spawn_blocking(move || {
+            let folder = Folder::open(&root)?;
+            let _alone = folder.opening()?;
+            let desks = database::open(folder.root(), &folder.database())?;
+            let instance = Instance::enter(&folder)?;
+            Ok((folder, instance, desks))
+        });
+        let (folder, instance, desks) = opened.await.map_err(unfinished).flatten()?;
         let shared = Arc::new(Shared::new(folder, instance, desks, bounds));
         let peers = peers::open(&shared).await.map(|(listener, others)| {
             tokio::spawn(peers::serve(Arc::downgrade(&shared), listener, others)).abort_handle()
         });
         let store = Self { shared, peers };
-        store.count().await?;
+        store.shared.count().await?;
         Ok(store)
-    }
-
-    async fn known(&self, id: &TaskId) -> Result<Known, Error> {
-        let id = id.clone();
-        self.shared.reader.call(Safe::Process, move |table| rows::get(table, &id)).await
-    }
-
-    /// The task as it stands: ours from memory, others' from the table and their log.
-    async fn find(&self, id: &TaskId) -> Result<Lookup<Task>, Error> {
-        if let Some(own) = self.shared.own(id) {
-            return Ok(Lookup::Found(locked(&own).task.clone()));
-        }
-        Ok(match self.known(id).await? {
-            Known::Here(stored) => Lookup::Found(self.with_output(stored.task).await?),
-            Known::Expired => Lookup::Expired,
-            Known::Never => Lookup::Unknown,
-        })
-    }
-
-    /// Fills in how much output a task of another server has so far.
-    async fn with_output(&self, mut task: Task) -> Result<Task, Error> {
-        if task.status.is_final() {
-            return Ok(task);
-        }
-        let path = self.shared.folder().log(task.id.as_str());
-        let sums = blocking(path, |path| reader::sums(&path)).await?;
-        task.output = sums.totals(self.most(&task));
-        Ok(task)
-    }
-
-    /// Bytes that are kept of a task.
-    fn most(&self, task: &Task) -> u64 {
-        task.limits.max_output_bytes.min(self.shared.bounds.task_bytes)
-    }
-
-    /// Answers `read` over the task's log, on a thread that may wait for the disk.
-    async fn reading<T: Send + 'static>(
-        &self,
-        id: &TaskId,
-        read: impl Fn(&Reader) -> std::io::Result<Result<T, Error>> + Send + 'static,
-    ) -> Result<Lookup<T>, Error> {
-        let task = match self.find(id).await? {
-            Lookup::Found(task) => task,
-            Lookup::Expired => return Ok(Lookup::Expired),
-            Lookup::Unknown => return Ok(Lookup::Unknown),
-        };
-        let (most, ended) = (self.most(&task), task.status.is_final());
-        let path = self.shared.folder().log(id.as_str());
-        let answer = blocking(path, move |path| {
-            let mut tried = 1;
-            loop {
-                match Reader::open(path.clone(), most, ended).and_then(|reader| read(&reader)) {
-                    Err(_) if tried < READ_TRIES => tried += 1,
-                    answer => return answer,
-                }
-            }
-        });
-        answer.await?.map(Lookup::Found)
-    }
-
-    async fn page_of_list(&self, query: ListQuery) -> Result<ListPage, Error> {
-        let (found, more) =
-            self.shared.reader.call(Safe::Process, move |table| rows::list(table, &query)).await?;
-        let mut tasks = Vec::with_capacity(found.len());
-        for stored in found {
-            let task = match self.shared.own(&stored.task.id) {
-                Some(own) => locked(&own).task.clone(),
-                None => self.with_output(stored.task).await?,
-            };
-            tasks.push(task);
-        }
-        let next = tasks
-            .last()
-            .filter(|_| more)
-            .map(|task| ListCursor { created_at: task.created_at, id: task.id.clone() });
-        Ok(ListPage { tasks, next })
-    }
-
-    async fn expire(&self, now: u64) -> Result<Swept, Error> {
-        self.shared.look_for_cancels().await;
-        let due = self.shared.writer.call(Safe::Process, move |table| rows::expire(table, now));
-        let due = due.await?;
-        let swept = Swept { expired: due.len() };
-        if !due.is_empty() {
-            let folder = self.shared.folder().clone();
-            let ids = blocking(folder.root().to_path_buf(), move |_| {
-                for id in &due {
-                    log::remove(&folder.log(id))?;
-                }
-                Ok(due)
-            })
-            .await?;
-            let remember = self.shared.bounds.expired_ids;
-            let noted =
-                move |table: &rusqlite::Connection| rows::log_removed(table, &ids, remember);
-            self.shared.writer.call(Safe::Process, noted).await?;
-        }
-        self.count().await?;
-        Ok(swept)
-    }
-
-    async fn count(&self) -> Result<(), Error> {
-        let kept = self.shared.reader.call(Safe::Process, rows::kept).await?;
-        self.shared.count_stored(kept);
-        Ok(())
     }
 }
 
-/// Runs file work on a thread that may wait for the disk; `path` is what an error names.
-async fn blocking<T: Send + 'static>(
-    path: PathBuf,
-    work: impl FnOnce(PathBuf) -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    let named = path.clone();
-    let done = tokio::task::spawn_blocking(move || work(path)).await;
-    done.map_err(std::io::Error::other).flatten().map_err(|source| Error::Folder {
-        what: "cannot read",
-        path: named,
-        source,
-    })
+impl DiskStore {
+    /// Does `work` to its end, even if nobody waits for it any more: a step is in the table and in memory, or in neither.
+    fn whole<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Shared>) -> F,
+    ) -> Answer<'_, T> {
+        let work = work(Arc::clone(&self.shared));
+        Box::pin(async move { tokio::spawn(work).await.map_err(unfinished).flatten() })
+    }
+}
+
+fn unfinished(error: tokio::task::JoinError) -> Error {
+    Error::Database { detail: error.to_string() }
 }
 
 impl Store for DiskStore {
     fn create(&self, task: NewTask) -> Answer<'_, Task> {
-        Box::pin(self.accept(task))
+        self.whole(|shared| async move { shared.accept(task).await })
     }
 
     fn get<'a>(&'a self, id: &'a TaskId) -> Answer<'a, Lookup<Task>> {
-        Box::pin(self.find(id))
+        Box::pin(self.shared.find(id))
     }
 
     fn list(&self, query: ListQuery) -> Answer<'_, ListPage> {
-        Box::pin(self.page_of_list(query))
+        Box::pin(self.shared.page_of_list(query))
     }
 
     fn append<'a>(&'a self, id: &'a TaskId, stream: Stream, bytes: Bytes) -> Answer<'a, Totals> {
-        Box::pin(self.add(id, stream, bytes))
+        Box::pin(self.shared.add(id, stream, bytes))
     }
 
     fn read<'a>(
@@ -249,7 +146,7 @@ impl Store for DiskStore {
         filter: StreamFilter,
     ) -> Answer<'a, Lookup<Page>> {
         let asked = id.clone();
-        Box::pin(self.reading(id, move |reader| {
+        Box::pin(self.shared.reading(id, move |reader| {
             let total = reader.totals().bytes();
             if from > total {
                 return Ok(Err(Error::BeyondEnd { id: asked.clone(), from, total }));
@@ -265,7 +162,8 @@ impl Store for DiskStore {
         max_bytes: usize,
     ) -> Answer<'a, Lookup<TailLines>> {
         Box::pin(
-            self.reading(id, move |reader| reading::tail_lines(reader, lines, max_bytes).map(Ok)),
+            self.shared
+                .reading(id, move |reader| reading::tail_lines(reader, lines, max_bytes).map(Ok)),
         )
     }
 
@@ -275,34 +173,31 @@ impl Store for DiskStore {
         budget: usize,
         filter: StreamFilter,
     ) -> Answer<'a, Lookup<HeadTail>> {
-        Box::pin(self.reading(id, move |reader| reading::head_tail(reader, budget, filter).map(Ok)))
+        Box::pin(
+            self.shared
+                .reading(id, move |reader| reading::head_tail(reader, budget, filter).map(Ok)),
+        )
     }
 
     fn finish<'a>(&'a self, id: &'a TaskId, end: Finish) -> Answer<'a, Task> {
-        Box::pin(self.end(id, end))
+        let id = id.clone();
+        self.whole(|shared| async move { shared.end(&id, end).await })
     }
 
     fn patch<'a>(&'a self, id: &'a TaskId, patch: Patch) -> Answer<'a, Lookup<Task>> {
-        Box::pin(self.change(id, patch))
+        let id = id.clone();
+        self.whole(|shared| async move { shared.change(&id, patch).await })
     }
 
     fn claim(&self, which: Orphans) -> Answer<'_, Vec<Task>> {
-        Box::pin(self.take_over(which))
+        self.whole(|shared| async move { shared.take_over(which).await })
     }
 
     fn sweep(&self, now: u64) -> Answer<'_, Swept> {
-        Box::pin(self.expire(now))
+        self.whole(|shared| async move { shared.expire(now).await })
     }
 
     fn subscribe(&self) -> Subscription {
         self.shared.subscribe()
-    }
-}
-
-/// How safe a step of a task with this care is made before it is answered.
-fn safety(care: Care) -> Safe {
-    match care {
-        Care::Result => Safe::Process,
-        Care::EachStep => Safe::Machine,
     }
 }

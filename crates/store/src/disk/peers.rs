@@ -2,7 +2,11 @@
 //!
 //! Hints only: whoever misses some reads the store again. Each line is one JSON value; the first says who speaks.
 
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,6 +21,14 @@ use super::shared::Shared;
 
 /// Longest line; an id has at most 200 characters.
 const LINE: u64 = 4096;
+
+/// Longest path that a socket takes everywhere: 104 bytes on some systems, with the zero at its end.
+const LONGEST_PATH: usize = 103;
+
+/// How long after the end of a connection the other's lock is looked at again, each time twice as long, up to two seconds
+/// in all. One that is alive after that has lost the connection only.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What one server says to another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,8 +74,12 @@ async fn talk(shared: Weak<Shared>, stream: UnixStream) {
         () = tell(writer, hello, hints) => {}
         () = hear(&shared, reader, &mut other) => {}
     }
-    if let (Some(other), Some(shared)) = (other, shared.upgrade()) {
-        shared.is_gone(&other);
+    let Some(other) = other else { return };
+    // A process that dies closes its files one after the other, and nothing tells when a lock is free.
+    let mut wait = FIRST_LOOK;
+    while wait < LAST_LOOK && !shared.upgrade().is_none_or(|shared| shared.is_gone(&other)) {
+        tokio::time::sleep(wait).await;
+        wait *= 2;
     }
 }
 
@@ -108,7 +124,8 @@ async fn hear(shared: &Weak<Shared>, reader: OwnedReadHalf, other: &mut Option<S
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        let Ok(word) = serde_json::from_slice::<Word>(&line) else { return };
+        // What a newer version says is not for us.
+        let Ok(word) = serde_json::from_slice::<Word>(&line) else { continue };
         let Some(shared) = shared.upgrade() else { return };
         match word {
             Word::Hello(id) => *other = Some(id),
@@ -118,15 +135,28 @@ async fn hear(shared: &Weak<Shared>, reader: OwnedReadHalf, other: &mut Option<S
     }
 }
 
-/// Opens this server's socket and calls on the others. `None` when the path is too long for a socket or the system
-/// refuses: then what other servers do is noticed with the next sweep.
+/// Opens this server's socket and calls on the others. `None` when the system refuses: then what other servers do is
+/// noticed with the next sweep.
 pub(super) async fn open(shared: &Arc<Shared>) -> Option<(UnixListener, Vec<UnixStream>)> {
     let folder = shared.folder();
-    let listener = UnixListener::bind(folder.socket(shared.instance())).ok()?;
+    // A socket's path is short (108 bytes on Linux), a folder's need not be.
+    let instances = std::fs::File::open(folder.instances()).ok()?;
+    let reached = |instance: &str| {
+        let path = folder.socket(instance);
+        match path.file_name() {
+            Some(name) if path.as_os_str().len() > LONGEST_PATH => {
+                PathBuf::from(format!("/proc/self/fd/{}", instances.as_raw_fd())).join(name)
+            }
+            Some(_) | None => path,
+        }
+    };
+    let listener = UnixListener::bind(reached(shared.instance())).ok()?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(folder.socket(shared.instance()), private).ok()?;
     let mut others = Vec::new();
     for other in folder.known().unwrap_or_default() {
         if other != shared.instance()
-            && let Ok(stream) = UnixStream::connect(folder.socket(&other)).await
+            && let Ok(stream) = UnixStream::connect(reached(&other)).await
         {
             others.push(stream);
         }

@@ -1,14 +1,23 @@
 //! One task's output on disk, as anyone reads it, at one moment: its owner may be writing in another process.
 
+use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::output::Totals;
 use crate::row::{Row, Span};
 
 use super::entry::Sums;
-use super::log::gap;
-use super::segment::{self, Segment};
+use super::log::{Part, gap, keep_whole};
+use super::segment::{self, BLOCK, Segment};
+
+/// Times that a log is looked at again when its owner removed a segment meanwhile.
+const TRIES: usize = 64;
+
+/// Segments that are open at a time: all there are below the largest size of a segment.
+const NEAR: usize = 6;
 
 /// What is in a log, up to the last whole entry at the time of opening.
 #[derive(Debug)]
@@ -18,6 +27,9 @@ pub(super) struct Reader {
     ended: bool,
     starts: Vec<u64>,
     sums: Sums,
+    /// Open segments. Those of a small log are all open from the beginning, so that its owner, who removes segments
+    /// fast when the limit is small, cannot disturb the reader.
+    near: RefCell<Vec<Rc<Segment>>>,
 }
 
 /// Which way a walk over the entries goes.
@@ -27,35 +39,67 @@ enum Way {
     Back,
 }
 
-/// The sums at the end of the log in `folder`.
-pub(super) fn sums(folder: &Path) -> io::Result<Sums> {
-    Ok(Reader::open(folder.to_path_buf(), 0, false)?.sums)
+/// The sums at the end of the log in `folder`, of which at most `most` bytes are kept.
+pub(super) fn sums(folder: &Path, most: u64) -> io::Result<Sums> {
+    Ok(Reader::open(folder.to_path_buf(), most, false)?.sums)
 }
 
 impl Reader {
     /// Opens the log of a task that keeps at most `most` bytes.
     pub(super) fn open(folder: PathBuf, most: u64, ended: bool) -> io::Result<Self> {
-        let mut starts = segment::list(&folder)?;
-        let mut sums = Sums::default();
-        while let Some(start) = starts.last().copied() {
-            let last = match Segment::open(&folder, start)? {
-                Some(segment) => segment.last()?,
-                None => None,
-            };
-            if let Some(last) = last {
-                sums = last.sums;
-                break;
+        let mut tried = 1;
+        let (parts, near) = loop {
+            let (mut parts, near, removed) = look(&folder)?;
+            let seen = parts.iter().rposition(|part| part.entries > 0).map_or(0, |last| last + 1);
+            keep_whole(&mut parts, most);
+            if tried == TRIES || (!removed && parts.len() == seen) {
+                break (parts, near);
             }
-            // Begun, and nothing in it yet.
-            starts.pop();
-        }
-        Ok(Self { folder, most, ended, starts, sums })
+            tried += 1;
+        };
+        let sums = parts.last().map_or_else(Sums::default, |last| last.sums);
+        let starts = parts.into_iter().map(|part| part.start).collect();
+        Ok(Self { folder, most, ended, starts, sums, near: RefCell::new(near) })
     }
 
     /// The number of the segment that holds offset `at`, or of the first one after it.
     fn place(&self, at: u64) -> usize {
         self.starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
+
+    fn segment(&self, start: u64) -> io::Result<Rc<Segment>> {
+        let mut near = self.near.borrow_mut();
+        if let Some(segment) = near.iter().find(|near| near.start() == start) {
+            return Ok(Rc::clone(segment));
+        }
+        let Some(segment) = Segment::open(&self.folder, start)? else {
+            return Err(io::Error::other("the output went over its limit while it was read"));
+        };
+        let segment = Rc::new(segment);
+        if near.len() >= NEAR {
+            near.clear();
+        }
+        near.push(Rc::clone(&segment));
+        Ok(segment)
+    }
+}
+
+/// What is in each segment, some of them open, and whether one was removed while they were looked at.
+fn look(folder: &Path) -> io::Result<(Vec<Part>, Vec<Rc<Segment>>, bool)> {
+    let (mut parts, mut near) = (Vec::new(), Vec::new());
+    let mut removed = false;
+    for start in segment::list(folder)? {
+        match Segment::open(folder, start)? {
+            Some(segment) => {
+                parts.push(Part::of(&segment)?);
+                if near.len() < NEAR {
+                    near.push(Rc::new(segment));
+                }
+            }
+            None => removed = true,
+        }
+    }
+    Ok((parts, near, removed))
 }
 
 impl Row for Reader {
@@ -74,8 +118,14 @@ impl Row for Reader {
     }
 
     fn spans(&self, from: u64) -> io::Result<impl Iterator<Item = io::Result<Span>>> {
-        let walk =
-            Walk { reader: self, place: Some(self.place(from)), at: None, from, way: Way::On };
+        let walk = Walk {
+            reader: self,
+            place: Some(self.place(from)),
+            at: None,
+            ready: Vec::new(),
+            from,
+            way: Way::On,
+        };
         let total = self.sums.bytes();
         let (lo, hi) = self.gap().unwrap_or((total, total));
         Ok(walk.flat_map(move |span| {
@@ -85,7 +135,14 @@ impl Row for Reader {
 
     fn spans_back(&self, floor: u64) -> io::Result<impl Iterator<Item = io::Result<Span>>> {
         let last = self.starts.len().checked_sub(1);
-        let walk = Walk { reader: self, place: last, at: None, from: floor, way: Way::Back };
+        let walk = Walk {
+            reader: self,
+            place: last,
+            at: None,
+            ready: Vec::new(),
+            from: floor,
+            way: Way::Back,
+        };
         let total = self.sums.bytes();
         let (lo, hi) = self.gap().unwrap_or((total, total));
         Ok(walk.flat_map(move |span| {
@@ -95,14 +152,7 @@ impl Row for Reader {
 
     fn load(&self, span: Span, into: &mut Vec<u8>) -> io::Result<()> {
         let start = self.starts.get(self.place(span.at)).copied().unwrap_or_default();
-        let before = into.len();
-        if let Some(segment) = Segment::open(&self.folder, start)? {
-            segment.load(span.at, span.length, into)?;
-        }
-        if into.len() == before {
-            return Err(io::Error::other("the output went over its limit while it was read"));
-        }
-        Ok(())
+        self.segment(start)?.load(span.at, span.length, into)
     }
 }
 
@@ -114,13 +164,15 @@ fn split(span: io::Result<Span>, kept: [(u64, u64); 2]) -> [Option<io::Result<Sp
     }
 }
 
-/// Goes over the entries of all segments, one file open at a time.
+/// Goes over the entries of all segments, block by block. Neighbours of one stream in a block are one span.
 struct Walk<'a> {
     reader: &'a Reader,
-    /// The number of the segment to look at; `None` at the end.
+    /// The number of the segment to look at next; `None` at the end.
     place: Option<usize>,
-    /// The open segment and the next entry in it.
-    at: Option<(Segment, u64)>,
+    /// The open segment, and the entries in it that are still to be read.
+    at: Option<(Rc<Segment>, Range<u64>)>,
+    /// Spans that were read and come next, the next one last.
+    ready: Vec<Span>,
     from: u64,
     way: Way,
 }
@@ -128,59 +180,73 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn step(&mut self) -> io::Result<Option<Span>> {
         loop {
-            if self.at.is_none() && !self.enter()? {
-                return Ok(None);
+            if let Some(span) = self.ready.pop() {
+                return Ok(Some(span));
             }
-            let Some((segment, number)) = &mut self.at else { return Ok(None) };
-            let entry = match self.way {
-                Way::On if *number < segment.entries() => segment.entry(*number)?,
-                Way::Back if *number > 0 => segment.entry(*number - 1)?,
-                Way::On | Way::Back => None,
-            };
-            // Entries that came after the reader was opened are not of its moment.
-            match entry.map(|entry| entry.span) {
-                Some(span) if span.end() <= self.reader.sums.bytes() => {
-                    match self.way {
-                        Way::On => *number += 1,
-                        Way::Back => *number -= 1,
-                    }
-                    if self.way == Way::Back && span.end() <= self.from {
-                        self.place = None;
-                        self.at = None;
+            match self.at.take() {
+                Some((segment, left)) if !left.is_empty() => self.read(segment, left)?,
+                Some(_) | None => {
+                    if !self.enter()? {
                         return Ok(None);
                     }
-                    return Ok(Some(span));
                 }
-                Some(_) if self.way == Way::Back => *number -= 1,
-                Some(_) | None => self.leave(),
             }
         }
+    }
+
+    /// Reads the next block of entries.
+    fn read(&mut self, segment: Rc<Segment>, left: Range<u64>) -> io::Result<()> {
+        let block = BLOCK as u64;
+        let (entries, left) = match self.way {
+            Way::On => {
+                let most = (left.end - left.start).min(block);
+                (segment.block(left.start, most)?, left.start + most..left.end)
+            }
+            Way::Back => {
+                let first = left.start.max(left.end.saturating_sub(block));
+                (segment.block(first, left.end - first)?, left.start..first)
+            }
+        };
+        let total = self.reader.sums.bytes();
+        // Entries that came after the reader was opened are not of its moment.
+        let spans = entries.into_iter().map(|entry| entry.span).filter(|span| span.end() <= total);
+        for span in spans {
+            match self.ready.last_mut() {
+                Some(last) if last.stream == span.stream && last.end() == span.at => {
+                    last.length += span.length;
+                }
+                Some(_) | None => self.ready.push(span),
+            }
+        }
+        let done =
+            self.way == Way::Back && self.ready.first().is_some_and(|first| first.at <= self.from);
+        if self.way == Way::On {
+            self.ready.reverse();
+        }
+        if done {
+            self.place = None;
+        } else {
+            self.at = Some((segment, left));
+        }
+        Ok(())
     }
 
     /// Opens the segment to look at; `false` at the end.
     fn enter(&mut self) -> io::Result<bool> {
-        while let Some(place) = self.place {
-            let Some(start) = self.reader.starts.get(place).copied() else { break };
-            if let Some(segment) = Segment::open(&self.reader.folder, start)? {
-                let first = match self.way {
-                    Way::On => segment.find(self.from)?,
-                    Way::Back => segment.entries(),
-                };
-                self.at = Some((segment, first));
-                return Ok(true);
-            }
-            // Removed since: it lay in the gap.
-            self.leave();
-        }
-        Ok(false)
-    }
-
-    fn leave(&mut self) {
-        self.at = None;
-        self.place = match self.way {
-            Way::On => self.place.map(|place| place + 1),
-            Way::Back => self.place.and_then(|place| place.checked_sub(1)),
+        let Some(place) = self.place else { return Ok(false) };
+        let Some(start) = self.reader.starts.get(place).copied() else { return Ok(false) };
+        let segment = self.reader.segment(start)?;
+        let first = match self.way {
+            Way::On => segment.find(self.from)?,
+            Way::Back => 0,
         };
+        let left = first..segment.entries();
+        self.at = Some((segment, left));
+        self.place = match self.way {
+            Way::On => Some(place + 1),
+            Way::Back => place.checked_sub(1),
+        };
+        Ok(true)
     }
 }
 
@@ -188,13 +254,11 @@ impl Iterator for Walk<'_> {
     type Item = io::Result<Span>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.step() {
-            Ok(span) => span.map(Ok),
-            Err(error) => {
+        self.step().transpose().inspect(|span| {
+            if span.is_err() {
                 self.place = None;
                 self.at = None;
-                Some(Err(error))
             }
-        }
+        })
     }
 }

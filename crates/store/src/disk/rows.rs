@@ -147,6 +147,20 @@ pub(super) fn take_over(
     Ok(changed == 1)
 }
 
+/// Gives a task back that could not be taken over after all; it can be claimed again.
+pub(super) fn give_back(
+    connection: &Connection,
+    from: &Stored,
+    owner: &str,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE task SET owner = ?2 WHERE id = ?1 AND owner = ?3 AND epoch = ?4 + 1",
+        )?
+        .execute(params![from.task.id.as_str(), from.owner, owner, from.epoch])?;
+    Ok(())
+}
+
 /// One page of tasks, newest first, and whether there are more.
 pub(super) fn list(
     connection: &Connection,
@@ -180,15 +194,21 @@ pub(super) fn list(
     Ok((found, more))
 }
 
-/// Empties the rows of results whose time is over and answers their ids, whose logs are to be removed. Until
-/// [`log_removed`] they are answered again.
-pub(super) fn expire(connection: &Connection, now: u64) -> rusqlite::Result<Vec<String>> {
+/// Empties the rows of results whose time is over. Answers how many they are, and the ids whose logs are to be
+/// removed: until [`log_removed`] they are answered again.
+pub(super) fn expire(connection: &Connection, now: u64) -> rusqlite::Result<(usize, Vec<String>)> {
+    let new: i64 = connection
+        .prepare_cached(&format!(
+            "SELECT count(*) FROM task WHERE expires_at <= ?1 AND state <> '{EXPIRED}'"
+        ))?
+        .query_row([integer(now)], |row| row.get(0))?;
     let mut update = connection.prepare_cached(&format!(
         "UPDATE task SET state = '{EXPIRED}', body = '', name = NULL, kept = 0
          WHERE expires_at <= ?1 RETURNING id"
     ))?;
     let ids = update.query_map([integer(now)], |row| row.get(0))?;
-    ids.collect()
+    let ids = ids.collect::<Result<_, _>>()?;
+    Ok((usize::try_from(new).unwrap_or(0), ids))
 }
 
 /// Notes that the logs of these expired results are gone, and forgets all but the newest `remember` expired ids.

@@ -1,17 +1,21 @@
 //! What one server holds of a state folder: its place, the tasks that it owns, and who hears its news.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sshepherd_model::TaskId;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
+use crate::error::Error;
 use crate::hint::{Heard, Hint, News, Subscription};
 use crate::record::Task;
 
 use super::DiskBounds;
 use super::database::{Desk, Safe};
+use super::files::OpenFiles;
+use super::find::READS;
 use super::folder::{Folder, Instance};
 use super::log::Log;
 use super::rows;
@@ -22,15 +26,26 @@ pub(super) struct Own {
     pub(super) task: Task,
     pub(super) log: Log,
     pub(super) epoch: i64,
+    /// Held over each step: the table and memory see the steps of a task in the same order.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Own {
+    pub(super) fn new(task: Task, log: Log, epoch: i64) -> Self {
+        Self { task, log, epoch, turn: Arc::default() }
+    }
 }
 
 /// Held by the store's handle; what runs beside it holds it weakly.
 #[derive(Debug)]
 pub(super) struct Shared {
-    folder: Folder,
-    instance: Instance,
     pub(super) writer: Desk,
     pub(super) reader: Desk,
+    /// After the desks: the place is given up when no more work comes.
+    instance: Instance,
+    folder: Folder,
+    pub(super) open: Arc<OpenFiles>,
+    pub(super) reads: Semaphore,
     pub(super) bounds: DiskBounds,
     own: Mutex<HashMap<TaskId, Arc<Mutex<Own>>>>,
     /// Bytes of output on the disk, as of the last sweep, plus what came since.
@@ -55,6 +70,8 @@ impl Shared {
             instance,
             writer,
             reader,
+            open: Arc::default(),
+            reads: Semaphore::new(READS),
             bounds,
             own: Mutex::default(),
             stored: AtomicU64::new(0),
@@ -130,31 +147,38 @@ impl Shared {
         }
     }
 
-    /// The connection to another server ended.
-    pub(super) fn is_gone(&self, other: &str) {
-        if self.folder.is_dead(other) {
+    /// Whether another server, whose connection ended, is dead by now; if so that is news.
+    pub(super) fn is_gone(&self, other: &str) -> bool {
+        let dead = self.folder.is_dead(other);
+        if dead {
             self.publish(Heard::Orphans);
         }
+        dead
     }
 
     pub(super) fn own(&self, id: &TaskId) -> Option<Arc<Mutex<Own>>> {
         self.table().get(id).cloned()
     }
 
-    pub(super) fn owned(&self) -> usize {
-        self.table().len()
-    }
-
-    /// `false` when this server owns a task with this id already.
-    pub(super) fn enter(&self, own: Own) -> bool {
+    /// Takes a new task, if there is room for it.
+    pub(super) fn enter_new(&self, own: Own) -> Result<(), Error> {
         let id = own.task.id.clone();
-        match self.table().entry(id) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(place) => {
+        let mut table = self.table();
+        let live = table.len();
+        match table.entry(id) {
+            Entry::Occupied(other) => Err(Error::Exists { id: other.key().clone() }),
+            Entry::Vacant(_) if live >= self.bounds.live_tasks => Err(Error::Full { live }),
+            Entry::Vacant(place) => {
                 place.insert(Arc::new(Mutex::new(own)));
-                true
+                Ok(())
             }
         }
+    }
+
+    /// Takes a task over.
+    pub(super) fn enter(&self, own: Own) {
+        let id = own.task.id.clone();
+        self.table().insert(id, Arc::new(Mutex::new(own)));
     }
 
     pub(super) fn leave(&self, id: &TaskId) {
@@ -176,7 +200,7 @@ impl Shared {
             .iter()
             .map(|own| {
                 let own = locked(own);
-                own.log.sums().bytes().min(own.task.limits.max_output_bytes)
+                own.log.sums().bytes().min(self.most(&own.task))
             })
             .sum();
         self.stored.store(finished.saturating_add(running), Ordering::Relaxed);

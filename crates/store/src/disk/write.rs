@@ -6,14 +6,14 @@ use sshepherd_model::{Stream, TaskId};
 use crate::error::Error;
 use crate::hint::News;
 use crate::output::Totals;
-use crate::record::{Care, Finish, Lookup, NewTask, Orphans, Patch, Task};
+use crate::record::{Care, Finish, Lookup, NewTask, Patch, Task};
 use crate::state::State;
 
 use super::database::Safe;
+use super::find::blocking;
 use super::log::Log;
-use super::rows::{self, Known, Stored};
-use super::shared::{Own, locked};
-use super::{DiskStore, blocking, safety};
+use super::rows::{self, Known};
+use super::shared::{Own, Shared, locked};
 
 /// What came of entering a new task into the table.
 enum Entered {
@@ -22,23 +22,18 @@ enum Entered {
     KeyTaken(Box<Task>),
 }
 
-impl DiskStore {
+impl Shared {
     /// See `Store::create`.
     pub(super) async fn accept(&self, new: NewTask) -> Result<Task, Error> {
-        let shared = &self.shared;
-        let live = shared.owned();
-        if live >= shared.bounds.live_tasks {
-            return Err(Error::Full { live });
-        }
+        let shared = self;
         let (stored, most) = (shared.stored(), shared.bounds.total_bytes);
         if stored >= most {
             return Err(Error::NoRoom { stored, most });
         }
         let task = Task::pending(new);
-        let log = Log::fresh(shared.folder().log(task.id.as_str()), self.most(&task));
-        if !shared.enter(Own { task: task.clone(), log, epoch: 1 }) {
-            return Err(Error::Exists { id: task.id });
-        }
+        let path = shared.folder().log(task.id.as_str());
+        let log = Log::fresh(path, self.most(&task), std::sync::Arc::clone(&shared.open));
+        shared.enter_new(Own::new(task.clone(), log, 1))?;
         let entered = self.enter_row(task.clone()).await;
         let refused = match entered {
             Ok(Entered::Yes) => {
@@ -54,7 +49,7 @@ impl DiskStore {
     }
 
     async fn enter_row(&self, task: Task) -> Result<Entered, Error> {
-        let (care, me) = (task.care, self.shared.instance().to_owned());
+        let (care, named, me) = (task.care, task.key.is_some(), self.instance().to_owned());
         let enter = move |table: &rusqlite::Connection| {
             match rows::get(table, &task.id)? {
                 Known::Here(_) | Known::Expired => return Ok(Entered::Exists),
@@ -68,13 +63,11 @@ impl DiskStore {
             rows::insert(table, &task, &me)?;
             Ok(Entered::Yes)
         };
-        match care {
-            Care::EachStep => self.shared.writer.call(safety(care), enter).await,
-            // The caller hears of the task with its result, whose row is written after this one.
-            Care::Result => {
-                self.shared.writer.submit(safety(care), enter).await.map(|_| Entered::Yes)
-            }
+        if care == Care::EachStep || named {
+            return self.writer.call(safety(care), enter).await;
         }
+        // The caller hears of the task with its result, which makes up for this row should it fail.
+        self.writer.submit(safety(care), enter).await.map(|_| Entered::Yes)
     }
 
     /// See `Store::append`.
@@ -84,7 +77,9 @@ impl DiskStore {
         stream: Stream,
         bytes: Bytes,
     ) -> Result<Totals, Error> {
-        let Some(own) = self.shared.own(id) else { return Err(self.not_ours(id).await) };
+        let Some(own) = self.own(id) else { return Err(self.not_ours(id).await) };
+        let turn = turn(&own);
+        let _turn = turn.lock().await;
         let most;
         let totals = {
             let mut own = locked(&own);
@@ -95,7 +90,7 @@ impl DiskStore {
             // Two writes to the page cache: microseconds, less than handing them to another thread.
             own.log.append(stream, &bytes).map_err(|source| Error::Folder {
                 what: "cannot write output to",
-                path: self.shared.folder().log(id.as_str()),
+                path: self.folder().log(id.as_str()),
                 source,
             })?;
             own.task.output = own.log.sums().totals(most);
@@ -103,8 +98,8 @@ impl DiskStore {
         };
         if !bytes.is_empty() {
             let before = totals.bytes() - bytes.len() as u64;
-            self.shared.stored_more(totals.bytes().min(most) - before.min(most));
-            self.shared.hint(id, News::Grew { total: totals.bytes() });
+            self.stored_more(totals.bytes().min(most) - before.min(most));
+            self.hint(id, News::Grew { total: totals.bytes() });
         }
         Ok(totals)
     }
@@ -123,7 +118,7 @@ impl DiskStore {
 
     /// See `Store::finish`.
     pub(super) async fn end(&self, id: &TaskId, end: Finish) -> Result<Task, Error> {
-        let Some(own) = self.shared.own(id) else {
+        let Some(own) = self.own(id) else {
             return Err(match self.known(id).await? {
                 Known::Here(mut stored) => match stored.task.end(end) {
                     Err(illegal) => illegal,
@@ -132,33 +127,37 @@ impl DiskStore {
                 Known::Expired | Known::Never => Error::Gone { id: id.clone() },
             });
         };
-        let mut task = locked(&own).task.clone();
+        let turn = turn(&own);
+        let _turn = turn.lock().await;
+        let (mut task, epoch, unflushed) = {
+            let own = locked(&own);
+            (own.task.clone(), own.epoch, own.log.unflushed())
+        };
         task.end(end)?;
         if task.care == Care::EachStep && task.output.bytes() > 0 {
-            let flushed = std::sync::Arc::clone(&own);
-            let path = self.shared.folder().log(id.as_str());
-            blocking(path, move |_| locked(&flushed).log.flush()).await?;
+            let path = self.folder().log(id.as_str());
+            blocking("cannot flush", path, move |_| unflushed.flush()).await?;
         }
         crate::crash::point("finish.flushed");
         let kept = task.output.bytes() - task.output.missing;
-        let epoch = locked(&own).epoch;
         self.write_row(task.clone(), kept, epoch, safety(task.care)).await?;
         crate::crash::point("finish.committed");
-        self.shared.leave(id);
-        self.shared.hint(id, News::State(task.status));
+        // Whoever holds it still sees that it has ended.
+        locked(&own).task = task.clone();
+        self.leave(id);
+        self.hint(id, News::State(task.status));
         Ok(task)
     }
 
     /// Writes the row of a task of ours and waits until it is as safe as asked.
     async fn write_row(&self, task: Task, kept: u64, epoch: i64, safe: Safe) -> Result<(), Error> {
-        let (id, me) = (task.id.clone(), self.shared.instance().to_owned());
-        let update =
-            move |table: &rusqlite::Connection| rows::update(table, &task, kept, &me, epoch);
-        if self.shared.writer.call(safe, update).await? {
-            Ok(())
-        } else {
-            Err(Error::Fenced { id })
+        let (id, me) = (task.id.clone(), self.instance().to_owned());
+        let put = move |table: &rusqlite::Connection| put(table, &task, kept, &me, epoch);
+        if self.writer.call(safe, put).await? {
+            return Ok(());
         }
+        self.leave(&id);
+        Err(Error::Fenced { id })
     }
 
     /// See `Store::patch`.
@@ -166,7 +165,7 @@ impl DiskStore {
         if let Patch::RequestCancel { at } = patch {
             return self.ask_to_cancel(id, at).await;
         }
-        let Some(own) = self.shared.own(id) else {
+        let Some(own) = self.own(id) else {
             return match self.known(id).await? {
                 Known::Here(mut stored) => {
                     stored.task.patch(patch)?;
@@ -176,6 +175,8 @@ impl DiskStore {
                 Known::Never => Ok(Lookup::Unknown),
             };
         };
+        let turn = turn(&own);
+        let _turn = turn.lock().await;
         let (mut task, epoch) = {
             let own = locked(&own);
             (own.task.clone(), own.epoch)
@@ -193,14 +194,13 @@ impl DiskStore {
             match task.care {
                 Care::EachStep => self.write_row(task.clone(), 0, epoch, safe).await?,
                 Care::Result => {
-                    let (row, me) = (task.clone(), self.shared.instance().to_owned());
-                    let update = move |table: &rusqlite::Connection| {
-                        rows::update(table, &row, 0, &me, epoch)
-                    };
-                    self.shared.writer.submit(safe, update).await?;
+                    let (row, me) = (task.clone(), self.instance().to_owned());
+                    let put = move |table: &rusqlite::Connection| put(table, &row, 0, &me, epoch);
+                    self.writer.submit(safe, put).await?;
                 }
             }
         }
+        crate::crash::point("patch.committed");
         {
             let mut own = locked(&own);
             task.cancel_requested_at = own.task.cancel_requested_at;
@@ -208,7 +208,7 @@ impl DiskStore {
             own.task = task.clone();
         }
         if let Some(news) = news {
-            self.shared.hint(id, news);
+            self.hint(id, news);
         }
         Ok(Lookup::Found(task))
     }
@@ -217,72 +217,47 @@ impl DiskStore {
     async fn ask_to_cancel(&self, id: &TaskId, at: u64) -> Result<Lookup<Task>, Error> {
         let asked = id.clone();
         let ask = move |table: &rusqlite::Connection| rows::request_cancel(table, &asked, at);
-        let first = self.shared.writer.call(Safe::Process, ask).await?;
+        let first = self.writer.call(Safe::Process, ask).await?;
         if first {
-            if let Some(own) = self.shared.own(id) {
+            if let Some(own) = self.own(id) {
                 locked(&own).task.cancel_requested_at = Some(at);
             }
-            self.shared.hint(id, News::CancelRequested);
+            self.hint(id, News::CancelRequested);
         }
         self.find(id).await
     }
-
-    /// See `Store::claim`.
-    pub(super) async fn take_over(&self, which: Orphans) -> Result<Vec<Task>, Error> {
-        let folder = self.shared.folder().clone();
-        let owners = self.shared.reader.call(Safe::Process, rows::owners).await?;
-        let me = self.shared.instance().to_owned();
-        let dead: Vec<String> =
-            owners.into_iter().filter(|owner| *owner != me && folder.is_dead(owner)).collect();
-        let taken = match dead.is_empty() {
-            true => Vec::new(),
-            false => {
-                let take = move |table: &rusqlite::Connection| take(table, &dead, &which, &me);
-                self.shared.writer.call(Safe::Process, take).await?
-            }
-        };
-        let mut tasks = Vec::with_capacity(taken.len());
-        for stored in taken {
-            tasks.push(self.adopt(stored).await?);
-        }
-        let left = self.shared.reader.call(Safe::Process, rows::owners).await?;
-        for known in folder.known().unwrap_or_default() {
-            if !left.contains(&known) && folder.is_dead(&known) {
-                folder.bury(&known);
-            }
-        }
-        Ok(tasks)
-    }
-
-    /// Opens the log of a task that is ours now, where its last whole entry ends.
-    async fn adopt(&self, stored: Stored) -> Result<Task, Error> {
-        let most = self.most(&stored.task);
-        let path = self.shared.folder().log(stored.task.id.as_str());
-        let log = blocking(path, move |path| Log::open(path, most)).await?;
-        let mut task = stored.task;
-        task.output = log.sums().totals(most);
-        self.shared.enter(Own { task: task.clone(), log, epoch: stored.epoch + 1 });
-        Ok(task)
-    }
 }
 
-fn take(
+/// Writes the row of a task that this server owns, `false` when it has another owner by now. A task whose caller waits
+/// for its result alone may have no row yet.
+fn put(
     table: &rusqlite::Connection,
-    dead: &[String],
-    which: &Orphans,
+    task: &Task,
+    kept: u64,
     me: &str,
-) -> rusqlite::Result<Vec<Stored>> {
-    let mut taken = Vec::new();
-    for owner in dead {
-        for stored in rows::owned(table, owner)? {
-            let wanted = match which {
-                Orphans::All => true,
-                Orphans::One(id) => stored.task.id == *id,
-            };
-            if wanted && rows::take_over(table, &stored, me)? {
-                taken.push(stored);
-            }
-        }
+    epoch: i64,
+) -> rusqlite::Result<bool> {
+    if rows::update(table, task, kept, me, epoch)? {
+        return Ok(true);
     }
-    Ok(taken)
+    let missing = task.care == Care::Result
+        && epoch == 1
+        && matches!(rows::get(table, &task.id)?, Known::Never);
+    if !missing {
+        return Ok(false);
+    }
+    rows::insert(table, task, me)?;
+    rows::update(table, task, kept, me, epoch)
+}
+
+fn turn(own: &std::sync::Mutex<Own>) -> std::sync::Arc<tokio::sync::Mutex<()>> {
+    std::sync::Arc::clone(&locked(own).turn)
+}
+
+/// How safe a step of a task with this care is made before it is answered.
+fn safety(care: Care) -> Safe {
+    match care {
+        Care::Result => Safe::Process,
+        Care::EachStep => Safe::Machine,
+    }
 }

@@ -1,0 +1,121 @@
+//! What is done beside the steps of tasks: results that expire, tasks whose owner is gone, and the count of bytes.
+
+use crate::error::Error;
+use crate::record::{Orphans, Swept, Task};
+
+use super::database::Safe;
+use super::find::blocking;
+use super::log::{self, Log};
+use super::rows::{self, Stored};
+use super::shared::{Own, Shared};
+
+impl Shared {
+    /// See `Store::sweep`.
+    pub(super) async fn expire(&self, now: u64) -> Result<Swept, Error> {
+        self.look_for_cancels().await;
+        let due = self.writer.call(Safe::Process, move |table| rows::expire(table, now));
+        let (expired, due) = due.await?;
+        crate::crash::point("expire.rows");
+        if !due.is_empty() {
+            let folder = self.folder().clone();
+            let ids = blocking("cannot remove from", folder.root().to_path_buf(), move |_| {
+                for id in &due {
+                    log::remove(&folder.log(id))?;
+                    crate::crash::point("expire.log");
+                }
+                Ok(due)
+            })
+            .await?;
+            let remember = self.bounds.expired_ids;
+            let noted =
+                move |table: &rusqlite::Connection| rows::log_removed(table, &ids, remember);
+            self.writer.call(Safe::Process, noted).await?;
+        }
+        self.count().await?;
+        Ok(Swept { expired })
+    }
+
+    /// Counts the bytes that are kept.
+    pub(super) async fn count(&self) -> Result<(), Error> {
+        let kept = self.reader.call(Safe::Process, rows::kept).await?;
+        self.count_stored(kept);
+        Ok(())
+    }
+
+    /// See `Store::claim`.
+    pub(super) async fn take_over(&self, which: Orphans) -> Result<Vec<Task>, Error> {
+        let folder = self.folder();
+        let owners = self.reader.call(Safe::Process, rows::owners).await?;
+        let me = self.instance().to_owned();
+        let dead: Vec<String> =
+            owners.into_iter().filter(|owner| *owner != me && folder.is_dead(owner)).collect();
+        let taken = match dead.is_empty() {
+            true => Vec::new(),
+            false => {
+                let take = move |table: &rusqlite::Connection| take(table, &dead, &which, &me);
+                self.writer.call(Safe::Process, take).await?
+            }
+        };
+        crate::crash::point("claim.taken");
+        let (mut tasks, mut failure) = (Vec::with_capacity(taken.len()), None);
+        for stored in taken {
+            match self.adopt(stored).await {
+                Ok(task) => tasks.push(task),
+                Err(error) => failure = Some(error),
+            }
+        }
+        // What was taken is told; what could not be opened is there for the next claim.
+        if let Some(error) = failure.filter(|_| tasks.is_empty()) {
+            return Err(error);
+        }
+        let left = self.reader.call(Safe::Process, rows::owners).await?;
+        for known in folder.known().unwrap_or_default() {
+            if !left.contains(&known) && folder.is_dead(&known) {
+                folder.bury(&known);
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Opens the log of a task that is ours now, where its last whole entry ends.
+    async fn adopt(&self, stored: Stored) -> Result<Task, Error> {
+        let most = self.most(&stored.task);
+        let path = self.folder().log(stored.task.id.as_str());
+        let open = std::sync::Arc::clone(&self.open);
+        let log = blocking("cannot open", path, move |path| Log::open(path, most, open)).await;
+        let log = match log {
+            Ok(log) => log,
+            Err(error) => {
+                let me = self.instance().to_owned();
+                let back = move |table: &rusqlite::Connection| rows::give_back(table, &stored, &me);
+                self.writer.call(Safe::Process, back).await?;
+                return Err(error);
+            }
+        };
+        let mut task = stored.task;
+        task.output = log.sums().totals(most);
+        self.enter(Own::new(task.clone(), log, stored.epoch + 1));
+        Ok(task)
+    }
+}
+
+fn take(
+    table: &rusqlite::Connection,
+    dead: &[String],
+    which: &Orphans,
+    me: &str,
+) -> rusqlite::Result<Vec<Stored>> {
+    let mut taken = Vec::new();
+    for owner in dead {
+        for stored in rows::owned(table, owner)? {
+            let wanted = match which {
+                Orphans::All => true,
+                Orphans::One(id) => stored.task.id == *id,
+            };
+            if wanted && rows::take_over(table, &stored, me)? {
+                taken.push(stored);
+            }
+        }
+    }
+    Ok(taken)
+}
