@@ -2,19 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use russh::ChannelMsg;
 use sshepherd_model::{ConnectFailure, Outcome, Phase, Stream};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::header::{Fed, Header};
 use crate::exec::{Input, Ready, Sent, nonce};
 use crate::pool::Pool;
 use crate::target::Target;
-
-/// How long a channel that was left may take to close before its place is given to others all the same.
-const LEAVE: Duration = Duration::from_secs(10);
 
 /// A channel with a script on it. Dropping it closes the channel, which the script on the far side sees.
 pub(super) struct Channel {
@@ -42,21 +39,6 @@ pub(super) enum Piece {
     Closed(Option<u32>),
 }
 
-impl Drop for Channel {
-    fn drop(&mut self) {
-        if let Some(mut sent) = self.sent.take() {
-            let pool = sent.pool.clone();
-            pool.tidy(async move {
-                drop(sent.stdin.take());
-                if sent.writer.close().await.is_ok() {
-                    let rest = async { while sent.reader.wait().await.is_some() {} };
-                    let _ = tokio::time::timeout(LEAVE, rest).await;
-                }
-            });
-        }
-    }
-}
-
 impl Channel {
     /// The next piece. Cancel safe.
     pub(super) async fn next(&mut self) -> Piece {
@@ -70,7 +52,9 @@ impl Channel {
                 Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
                 Some(ChannelMsg::Close) | None => {
                     // Its place is free for the next question.
-                    drop(self.sent.take());
+                    if let Some(mut sent) = self.sent.take() {
+                        sent.slot.open = None;
+                    }
                     return Piece::Closed(self.status);
                 }
                 Some(_) => {}
@@ -115,7 +99,7 @@ pub(super) async fn greet(
         } else {
             match tokio::time::timeout_at(deadline, channel.receive()).await {
                 Ok(message) => message,
-                Err(_) => return Ok(foreign(channel, seen).await),
+                Err(_) => return Ok(foreign(channel, seen)),
             }
         };
         if matches!(message, Some(ChannelMsg::ExitSignal { .. })) {
@@ -149,24 +133,30 @@ pub(super) async fn greet(
         match fed {
             Fed::More => {}
             Fed::After(bytes) => channel.hold(stream, bytes),
-            Fed::Noise => return Ok(foreign(channel, seen).await),
+            Fed::Noise => return Ok(foreign(channel, seen)),
         }
         if let (Some(_), Some(words)) = (out.line(), err.line()) {
             return Ok(Greeting::Answered(channel, words.to_owned()));
         }
     }
     if ended && out.line().is_none() && err.line().is_none() {
-        return Ok(foreign(channel, seen).await);
+        return Ok(foreign(channel, seen));
     }
     Ok(Greeting::Lost("the channel closed before the host said what it did".to_owned()))
 }
 
-async fn foreign(mut channel: Channel, mut seen: VecDeque<ChannelMsg>) -> Greeting {
+fn foreign(mut channel: Channel, mut seen: VecDeque<ChannelMsg>) -> Greeting {
     let Some(mut sent) = channel.sent.take() else {
         return Greeting::Lost("the channel has gone".to_owned());
     };
-    // What runs there may wait for the end of its input. Long input is still under way: it is left open then.
-    let _ = sent.writer.eof().await;
+    // What runs there may wait for the end of its input.
+    let (writer, given) = (Arc::clone(&sent.writer), sent.stdin.take());
+    sent.stdin = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Some(given) = given {
+            let _ = given.await;
+        }
+        let _ = writer.eof().await;
+    })));
     seen.append(&mut sent.early);
     sent.early = seen;
     Greeting::Foreign(sent)
@@ -187,10 +177,7 @@ pub(super) async fn ask(
     };
     match greet(ready, text, nonce, None).await {
         Ok(Greeting::Answered(channel, words)) => Ok((channel, words)),
-        Ok(Greeting::Foreign(sent)) => {
-            drop(Channel { sent: Some(sent), held: VecDeque::new(), status: None });
-            Err(failure("what answers there is no shell".to_owned()))
-        }
+        Ok(Greeting::Foreign(_)) => Err(failure("what answers there is no shell".to_owned())),
         Ok(Greeting::Lost(detail)) => Err(failure(detail)),
         Err(Outcome::NotStarted(refused)) => Err(refused),
         Err(other) => Err(failure(format!("{other:?}"))),

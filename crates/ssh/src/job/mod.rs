@@ -12,6 +12,8 @@ mod channel;
 mod header;
 mod running;
 mod script;
+#[cfg(test)]
+mod shells;
 mod start;
 
 use std::time::Duration;

@@ -7,9 +7,12 @@ umask 077
 [ ! -r /proc/sys/kernel/random/boot_id ] || read -r b </proc/sys/kernel/random/boot_id
 echo "$$ $s $b" >"$d/pid.new" && mv "$d/pid.new" "$d/pid" || exit 126
 echo "$$ $s $b" >&8
+# What a shell starts beside itself ignores these; the command is to be as over plain ssh, where `env` can undo it.
+p='env --default-signal=INT,QUIT'
+$p true || p=
 } 2>/dev/null
 [ "$h" != - ] || h=${SHELL:-/bin/sh}
 umask "$m"
 SSHEPHERD_TASK=$c
 export SSHEPHERD_TASK
-exec "$h" -c "$l" 8>&-
+exec $p "$h" -c "$l" 8>&-

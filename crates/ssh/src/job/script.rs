@@ -15,28 +15,34 @@ const ENDED: &str = include_str!("ended.sh");
 const COLLECT: &str = include_str!("collect.sh");
 const REMOVE: &str = include_str!("remove.sh");
 const STOP: &str = include_str!("stop.sh");
+const OWN: &str = include_str!("own.sh");
+
+/// Longest limit in seconds, 68 years: some `sleep`s count in 32 bits.
+const MAX_SECONDS: u64 = 0x7fff_ffff;
 
 /// Starts the job of `spec` and streams it.
 pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> String {
     let bytes = spec.stdin.as_ref().map_or_else(|| "-".to_owned(), |stdin| stdin.len().to_string());
-    let seconds = spec.max_time.as_secs() + u64::from(spec.max_time.subsec_nanos() > 0);
+    let seconds =
+        spec.max_time.as_secs().saturating_add(u64::from(spec.max_time.subsec_nanos() > 0));
     let program = match shell {
         LoginShell::Posix => "-",
         LoginShell::Other | LoginShell::None => "sh",
     };
-    let (supervise, run) = (bare(&[SUPERVISE]), bare(&[RUN]));
+    let seconds = seconds.clamp(1, MAX_SECONDS).to_string();
+    let (supervise, run, stop) = (bare(&[SUPERVISE]), bare(&[RUN]), bare(&[OWN, stop::SCRIPT]));
     let arguments = [
         nonce,
         &spec.id,
         &bytes,
         &supervise,
         &spec.cookie,
-        &seconds.max(1).to_string(),
+        &seconds,
         &tenths(spec.grace),
         program,
         &spec.wire,
         &run,
-        stop::SCRIPT,
+        &stop,
     ];
     command(&bare(&[START, STREAM]), &arguments)
 }
@@ -65,9 +71,8 @@ pub(super) fn remove(nonce: &str, folder: &str, keep: &str) -> String {
 
 /// Ends a job's process group and all that carries its cookie.
 pub(super) fn stop(place: &super::JobPlace, cookie: &str, grace: Duration) -> String {
-    let text = bare(&[STOP]) + stop::SCRIPT;
-    let tenths = tenths(grace);
-    command(&text, &[&place.folder, &place.pid, &place.start, &place.boot, cookie, &tenths])
+    let text = bare(&[STOP, OWN, stop::SCRIPT]);
+    command(&text, &[&place.folder, cookie, &tenths(grace)])
 }
 
 fn tenths(time: Duration) -> String {

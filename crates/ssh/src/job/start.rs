@@ -18,7 +18,8 @@ pub enum Launched {
         reason: String,
     },
     /// The host runs something else than what it is told (a forced command, an appliance), or has no shell: it runs as
-    /// any command does, without a job.
+    /// any command does, without a job. A host that is only slow may be taken for one; then the last event is `Lost`, and
+    /// [`super::settle`] tells.
     Attached(Running),
 }
 
@@ -38,7 +39,8 @@ impl Ready {
         let (channel, words) = match greet(self, text, &nonce, spec.stdin).await? {
             Greeting::Answered(channel, words) => (channel, words),
             Greeting::Foreign(sent) => {
-                return Ok(Launched::Attached(sent.running(None, spec.cookie)));
+                let running = sent.running(None, spec.cookie);
+                return Ok(Launched::Attached(running.in_place_of(format!("sshepherd-{nonce} "))));
             }
             Greeting::Lost(detail) => return Err(Outcome::lost(detail)),
         };

@@ -1,6 +1,6 @@
 # Starts a job at most once, then goes on as stream.sh.
 # $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will;
-# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, and the texts of run.sh and the stop;
+# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh and of own.sh with the stop;
 # the text of supervise.sh comes first among them.
 # On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER` or
 # `… refused REASON`. The line on standard output says that the script runs at all.
@@ -44,7 +44,8 @@ for f in "$h" "$t"; do
 done
 [ "$b" != ! ] || { say refused 'buried'; exit 0; }
 none() { rm -rf "$d"; say refused "$1"; exit 1; }
-s=$(command -v setsid) || { set -m; case $- in *m*) trap '' HUP ;; *) none 'no setsid' ;; esac; }
+# Some shells end where they cannot set it.
+s=$(command -v setsid) || { (set -m) && set -m; case $- in *m*) trap '' HUP ;; *) none 'no setsid' ;; esac; }
 # Held from here to the end of the job, by one process after the other.
 exec 9<>"$d/alive" 8<>"$d/go" 7<"$d/go"
 f=/dev/null

@@ -1,7 +1,7 @@
 # Stays with one command to its end, whoever else goes. Fd 9 is the FIFO whose closing tells the end, fd 8 the one
 # that the command's process id is reported on.
 # $1 folder; $2 umask and $3 input of the command; $4 cookie; $5 seconds; $6 tenths of grace; $7 shell; $8 line;
-# $9 the text of run.sh; ${10} the text of the stop.
+# $9 the text of run.sh; ${10} the texts of own.sh and the stop.
 d=$1 f=$3 c=$4 l=$5 g=$6 r=$9 k=${10}
 s=$(command -v setsid) || set -m
 # Handlers, not ignored: what is ignored here would be ignored by the command.
@@ -24,7 +24,6 @@ sleep "$l" & z=$!
 trap '' TERM
 [ -z "$x" ] || { kill "$z"; exit; }
 : >"$d/limit"
-read -r P x <"$d/pid"
 C=SSHEPHERD_TASK=$c N=$g
 (eval "$k")
 # What hides from the stop may still hold the pipes.

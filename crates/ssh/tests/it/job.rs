@@ -441,3 +441,41 @@ async fn a_follower_that_leaves_leaves_no_process_behind() {
     assert_eq!(run(&pool, &target, "echo in").await.out, b"in\n");
     assert_eq!(job::stop(&pool, target, &place, &cookie, GRACE).await, Stopped::Confirmed);
 }
+
+#[tokio::test]
+async fn a_host_that_answers_late_is_not_taken_for_its_command() {
+    let options = "command=\"sleep 2; eval \\\"$SSH_ORIGINAL_COMMAND\\\"\"";
+    let (server, _home) = home(Sshd::builder().key_options(options));
+    let mut slow = target(&server);
+    slow.deadlines.exec = Duration::from_secs(1);
+    let (pool, target) = (pool(), Arc::new(target(&server)));
+    let spec = spec("echo in; exit 3");
+    let id = spec.id.clone();
+    let Launched::Attached(mut running) = launch(&pool, &Arc::new(slow), spec).await else {
+        panic!("it answered in time");
+    };
+    let end = finish(&mut running).await.end;
+    assert!(matches!(end, Event::Lost { .. }), "{end:?}");
+    let Settled::Started(place) = job::settle(&pool, Arc::clone(&target), &id).await.unwrap()
+    else {
+        panic!("it was not started");
+    };
+    let mut running = job::follow(&pool, target, place, Offsets::default()).await.unwrap();
+    let mut seen = Seen::default();
+    assert_eq!((seen.read(&mut running).await, seen.out.as_slice()), (exited(3), &b"in\n"[..]));
+}
+
+/// Whoever made the folder in /tmp first could read and answer for the job.
+#[tokio::test]
+async fn a_folder_of_somebody_else_is_refused() {
+    let (Ok(user), true) = (TestUser::ensure(), sshepherd_testkit::account::is_root()) else {
+        return;
+    };
+    let id = std::process::Command::new("id").args(["-u", user.name()]).output().unwrap().stdout;
+    let folder = format!("/tmp/sshepherd-{}", String::from_utf8(id).unwrap().trim());
+    std::fs::create_dir(&folder).unwrap();
+    let builder = Sshd::builder().login_as(&user).config_line("SetEnv HOME=/proc/none");
+    let launched = launch(&pool(), &Arc::new(target(&builder.start())), spec("echo in")).await;
+    std::fs::remove_dir(&folder).unwrap();
+    assert!(matches!(launched, Launched::Refused { .. }));
+}
