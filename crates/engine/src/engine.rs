@@ -182,6 +182,22 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .saturating_add_signed(clock_offset_ms())
+}
+
+/// How far a test wants this clock to be wrong, in milliseconds; only in builds with debug assertions.
+#[cfg(debug_assertions)]
+fn clock_offset_ms() -> i64 {
+    static OFFSET: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    *OFFSET.get_or_init(|| {
+        let wanted = std::env::var("SSHEPHERD_CLOCK_OFFSET_MS");
+        wanted.ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+    })
+}
+
+#[cfg(not(debug_assertions))]
+const fn clock_offset_ms() -> i64 {
+    0
 }
 
 /// Milliseconds since `start`, saturating.

@@ -133,13 +133,16 @@ impl Job<'_> {
                     continue;
                 }
             };
-            again = AGAIN_FIRST;
             match self.follow(line, bounds).await {
                 Watched::Over(outcome) => return Ended::Over(outcome),
                 Watched::LimitThere => return Ended::Over(self.limit_there().await),
                 Watched::Cut(_, Some(outcome)) => return Ended::Over(outcome),
                 Watched::Cut(detail, None) => {
                     tracing::warn!(task = %self.brief.task_id, %detail, "the job is out of sight");
+                    again = AGAIN_FIRST;
+                    if let Some(ended) = self.away(bounds, again).await {
+                        return ended;
+                    }
                 }
                 Watched::HandedOn => return Ended::HandedOn,
             }

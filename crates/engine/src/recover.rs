@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use sshepherd_model::{ConnectFailure, Host, Limits, Outcome, Phase, Request};
@@ -18,7 +18,7 @@ use crate::job::{Job, Sent, Start};
 use crate::pipeline::Origin;
 use crate::plan::{Brief, Manner, Plan};
 use crate::runner;
-use crate::watch::Bounds;
+use crate::watch::{Bounds, GRACE};
 
 /// What to do with a claimed task.
 enum Course {
@@ -87,7 +87,7 @@ impl Engine {
         let engine = self.clone();
         let id = task.id.clone();
         self.at_work(&id, |cancel| async move {
-            let (peer, spent) = (task.target_ip, spent(&task));
+            let peer = task.target_ip;
             if task.cancel_requested_at.is_some() {
                 cancel.cancel();
             }
@@ -98,8 +98,7 @@ impl Engine {
                 }
                 Course::NoHost => engine.forsake(&task).await,
                 Course::GoOn { brief, start, place } => {
-                    let left = brief.limits.max_time.saturating_sub(spent);
-                    go_on(&engine, &brief, (start, place), (cancel, left), peer).await;
+                    go_on(&engine, &brief, (start, place), cancel, peer).await;
                 }
             }
         });
@@ -131,19 +130,16 @@ async fn go_on(
     engine: &Engine,
     brief: &Brief,
     (start, place): (Option<Start>, Option<JobPlace>),
-    (cancel, left): (CancellationToken, Duration),
+    cancel: CancellationToken,
     peer: Option<IpAddr>,
 ) {
-    let mut bounds = Bounds::new(cancel, left, Instant::now());
+    // How long it has run is the host's to say: the clock on the wall, all that this server could go by, may have jumped.
+    // The host ends it in time; here the whole time counts anew, for a host that is not reached any more.
+    let mut bounds = Bounds::new(cancel, brief.limits.max_time + 2 * GRACE, Instant::now());
     // A place that is known was told by the host: that start was answered.
     let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
     let job = Job { engine, brief, start, sent: Sent::Unanswered, place, tombstone };
     runner::run_job(job, None, &mut bounds, peer).await;
-}
-
-/// How long it has run, by the clock on the wall, which is all that outlives a process; one that went back counts as 0.
-fn spent(task: &Task) -> Duration {
-    Duration::from_millis(task.started_at.map_or(0, |at| now_ms().saturating_sub(at)))
 }
 
 fn course(config: &Arc<Config>, task: &Task) -> Course {

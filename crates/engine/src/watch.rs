@@ -152,7 +152,8 @@ impl Stop {
 /// Follows a command. `stop` makes the future that ends it.
 ///
 /// Output is taken in while a stop is under way: a channel that nobody reads would stall the very connection that the
-/// stop goes over. Output that cannot be stored is kept back, and with it the channel, until it can be.
+/// stop goes over. Output that cannot be stored is kept back, and with it the channel, until it can be; a job is left
+/// instead, for its output is safe on the host.
 pub(crate) async fn watch(
     engine: &Engine,
     brief: &Brief,
@@ -183,6 +184,10 @@ pub(crate) async fn watch(
             stored = stored(&mut storing), if storing.is_some() => {
                 storing = None;
                 if let Err(error) = stored {
+                    if outlives && runner::passes(&error) {
+                        let detail = format!("output cannot be stored: {error}");
+                        return Watched::Cut(detail, order.outcome().await);
+                    }
                     tracing::error!(task = %brief.task_id, %error, "the task is no longer ours");
                     return Watched::HandedOn;
                 }
@@ -190,7 +195,10 @@ pub(crate) async fn watch(
             said = line.next(), if storing.is_none() => match said {
                 Said::Output(stream, bytes) => {
                     let id = brief.task_id.clone();
-                    storing = Some(Box::pin(store(engine.clone(), id, stream, bytes)));
+                    storing = Some(match outlives {
+                        true => Box::pin(store_once(engine.clone(), id, stream, bytes)),
+                        false => Box::pin(store(engine.clone(), id, stream, bytes)),
+                    });
                 }
                 Said::Cut(detail) => return Watched::Cut(detail, order.outcome().await),
                 Said::Over(outcome) => {
@@ -210,6 +218,10 @@ async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
         Some(storing) => storing.await,
         None => std::future::pending().await,
     }
+}
+
+async fn store_once(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
+    engine.store().append(&id, stream, bytes).await.map(drop)
 }
 
 /// Stores output, trying again for as long as the store has no room for it.

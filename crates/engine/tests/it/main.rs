@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod durable;
 mod hosts;
 mod output;
 mod site;

@@ -8,7 +8,7 @@ use sshepherd_engine::audit::Sink;
 use sshepherd_engine::policy::{
     Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
 };
-use sshepherd_engine::store::{Lookup, MemoryStore, StreamFilter};
+use sshepherd_engine::store::{Lookup, MemoryStore, Store, StreamFilter};
 use sshepherd_engine::{Adopt, Config, Engine, Finished, KnownHostsFiles, Origin, Services};
 use sshepherd_model::{
     Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, TaskId,
@@ -24,6 +24,7 @@ pub(crate) struct Plan {
     pub(crate) network: NetworkPolicy,
     pub(crate) method: Option<AuthMethod>,
     pub(crate) port: Option<u16>,
+    pub(crate) store: Option<Arc<dyn Store>>,
 }
 
 impl Default for Plan {
@@ -35,6 +36,7 @@ impl Default for Plan {
             network: NetworkPolicy::default(),
             method: None,
             port: None,
+            store: None,
         }
     }
 }
@@ -104,7 +106,7 @@ impl Site {
         let audit =
             Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()));
         let services = Services {
-            store: Arc::new(MemoryStore::default()),
+            store: plan.store.unwrap_or_else(|| Arc::new(MemoryStore::default())),
             audit: audit.unwrap(),
             orphans: Adopt::Unasked,
         };
@@ -118,6 +120,13 @@ impl Site {
     pub(crate) async fn start(&self, command: &str) -> TaskId {
         let request = Request::new(command).unwrap();
         self.engine.submit(&alias(), &request, origin()).await.unwrap().task_id
+    }
+
+    /// Starts a command that outlives the engine.
+    pub(crate) async fn start_task(&self, command: &str) -> TaskId {
+        let request = Request::new(command).unwrap();
+        let ticket = self.engine.submit_task(&alias(), &request, None, origin()).await.unwrap();
+        ticket.task_id
     }
 
     pub(crate) async fn end(&self, id: &TaskId) -> Finished {

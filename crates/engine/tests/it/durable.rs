@@ -1,0 +1,233 @@
+//! Tasks that outlive their server: handed on, re-attached, run once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sshepherd_engine::policy::LimitPatch;
+use sshepherd_engine::store::{
+    Care, DiskBounds, DiskStore, Durability, Lookup, NewTask, Patch, State, Store, Task, TaskLimits,
+};
+use sshepherd_engine::{CancelAnswer, Refusal};
+use sshepherd_model::{Cause, CommandHash, Interruption, Outcome, Request, Stopped, TaskId};
+use sshepherd_testkit::{Sshd, processes};
+use tempfile::TempDir;
+
+use crate::site::{Plan, Site, alias, origin};
+
+struct Ground {
+    folder: TempDir,
+    sshd: Sshd,
+}
+
+impl Ground {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), sshd: Sshd::start() }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    async fn store(&self) -> Arc<dyn Store> {
+        Arc::new(DiskStore::open(&self.state(), DiskBounds::default()).await.unwrap())
+    }
+
+    async fn server(&self) -> Site {
+        self.server_with(LimitPatch { max_seconds: Some(60), ..LimitPatch::default() }).await
+    }
+
+    async fn server_with(&self, limits: LimitPatch) -> Site {
+        Site::with(&self.sshd, Plan { store: Some(self.store().await), limits, ..Plan::default() })
+    }
+
+    fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        path
+    }
+}
+
+/// Lets a command that reads `fifo` go on. Opening waits for the reader.
+async fn release(fifo: &Path) {
+    let fifo = fifo.to_path_buf();
+    tokio::task::spawn_blocking(move || std::fs::write(fifo, "go\n").unwrap()).await.unwrap();
+}
+
+async fn found(site: &Site, id: &TaskId) -> Task {
+    let Lookup::Found(task) = site.engine.task(id).await.unwrap() else { panic!("{id} is gone") };
+    task
+}
+
+fn new_task(command: &str, nonce: u128) -> NewTask {
+    let hash = CommandHash::of(command);
+    NewTask {
+        id: TaskId::compose(&alias(), &hash, nonce),
+        alias: alias(),
+        hash,
+        command: command.to_owned(),
+        limits: TaskLimits {
+            max_time: Duration::from_secs(60),
+            max_output_bytes: 1 << 20,
+            result_ttl: Duration::from_secs(300),
+        },
+        raw_shell: true,
+        created_at: 1,
+        errand: serde_json::json!({
+            "command": command, "cwd": null, "env": [], "stdin": null, "client": null
+        })
+        .to_string(),
+        key: None,
+        care: Care::EachStep,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_under_the_next_server_with_every_byte_and_its_status() {
+    let ground = Ground::new();
+    let gate = ground.fifo("gate");
+    let first = ground.server().await;
+    let command = format!("echo one; echo bad >&2; read x < {}; echo two; exit 7", gate.display());
+    let id = first.start_task(&command).await;
+    first.first_line(&id).await;
+    first.engine.shutdown().await;
+    drop(first);
+    let second = ground.server().await;
+    let task = found(&second, &id).await;
+    assert_eq!((task.status, task.durability), (State::Running, Some(Durability::Job)));
+    release(&gate).await;
+    let finished = second.end(&id).await;
+    assert_eq!(finished.outcome, Outcome::Exited { status: 7 });
+    let text = second.text(&id).await;
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["bad", "one", "two"]);
+    second.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_survives_the_death_of_its_sshd_session() {
+    let ground = Ground::new();
+    let gate = ground.fifo("gate");
+    let site = ground.server().await;
+    let id = site.start_task(&format!("echo one; read x < {}; echo two", gate.display())).await;
+    assert_eq!(site.first_line(&id).await, "one");
+    ground.sshd.kill_connections();
+    release(&gate).await;
+    assert_eq!(site.end(&id).await.outcome, Outcome::Exited { status: 0 });
+    assert_eq!(site.text(&id).await, "one\ntwo\n");
+    site.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_was_accepted_and_not_sent_runs_once_under_the_next_server() {
+    let ground = Ground::new();
+    let ledger = ground.folder.path().join("ledger");
+    let store = ground.store().await;
+    let command = format!("mkdir {} && echo done", ledger.display());
+    let id = store.create(new_task(&command, 1)).await.unwrap().id;
+    drop(store);
+    let site = ground.server().await;
+    let finished = site.end(&id).await;
+    assert_eq!(finished.outcome, Outcome::Exited { status: 0 });
+    assert_eq!(site.text(&id).await, "done\n");
+    assert!(ledger.is_dir());
+    site.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_server_died_before_the_answer_is_sent_again_and_runs_once() {
+    let ground = Ground::new();
+    let store = ground.store().await;
+    let ledger = ground.folder.path().join("ledger");
+    let id = store
+        .create(new_task(&format!("mkdir {} && echo done", ledger.display()), 1))
+        .await
+        .unwrap()
+        .id;
+    let started = Patch::Started { at: 1_000, durability: Durability::Job };
+    let _ = store.patch(&id, started).await.unwrap();
+    drop(store);
+    // By the clock on the wall its time is long over; but that clock may have jumped, and the host keeps the time.
+    let site = ground.server().await;
+    assert_eq!(site.end(&id).await.outcome, Outcome::Exited { status: 0 });
+    assert_eq!(site.text(&id).await, "done\n");
+    site.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attached_command_whose_server_died_is_interrupted_and_never_sent_again() {
+    let ground = Ground::new();
+    let ledger = ground.folder.path().join("ledger");
+    let store = ground.store().await;
+    let id = store.create(new_task(&format!("mkdir {}", ledger.display()), 1)).await.unwrap().id;
+    let started = Patch::Started { at: 1_000, durability: Durability::Attached };
+    let _ = store.patch(&id, started).await.unwrap();
+    drop(store);
+    let site = ground.server().await;
+    let finished = site.end(&id).await;
+    assert_eq!(finished.task.status, State::Interrupted);
+    let Outcome::Interrupted(Interruption { cause, .. }) = &finished.outcome else {
+        panic!("{:?}", finished.outcome)
+    };
+    assert_eq!(*cause, Cause::Lost);
+    assert!(!finished.outcome.safe_to_resend());
+    assert!(!ledger.exists());
+    site.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_through_another_server_ends_the_whole_tree() {
+    let ground = Ground::new();
+    let (owner, other) = (ground.server().await, ground.server().await);
+    let tree = "trap '' TERM; sleep 1000 & a=$!; setsid sleep 1000 & b=$!; echo $$ $a $b; wait";
+    let id = owner.start_task(tree).await;
+    let line = other.first_line(&id).await;
+    let pids: Vec<u32> = line.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    let answer = other.engine.cancel(&id, &origin()).await.unwrap();
+    let CancelAnswer::Stopped(finished) = answer else { panic!("{answer:?}") };
+    assert_eq!(finished.outcome, Outcome::Cancelled { stopped: Stopped::Confirmed });
+    assert_eq!(pids.len(), 3);
+    for pid in pids {
+        assert!(!processes::alive(pid), "{pid} is alive");
+    }
+    owner.engine.shutdown().await;
+    other.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_nobody_comes_back_for_still_ends_at_its_limit() {
+    let ground = Ground::new();
+    let limits = || LimitPatch { max_seconds: Some(1), ..LimitPatch::default() };
+    let first = ground.server_with(limits()).await;
+    let id = first.start_task("echo $$; exec sleep 1000").await;
+    let pid: u32 = first.first_line(&id).await.parse().unwrap();
+    first.engine.shutdown().await;
+    drop(first);
+    assert!(processes::wait_gone(pid, Duration::from_secs(30)), "{pid} is alive");
+    let second = ground.server_with(limits()).await;
+    let finished = second.end(&id).await;
+    assert_eq!(finished.outcome, Outcome::TimedOut { stopped: Stopped::Confirmed });
+    second.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_is_the_same_task() {
+    let ground = Ground::new();
+    let (one, two) = (ground.server().await, ground.server().await);
+    let key = || Some("deploy-7".to_owned());
+    let ask = async |site: &Site, command: &str| {
+        let request = Request::new(command).unwrap();
+        site.engine.submit_task(&alias(), &request, key(), origin()).await
+    };
+    let first = ask(&one, "echo once").await.unwrap();
+    let again = ask(&two, "echo once").await.unwrap();
+    assert_eq!((first.known, again.known), (false, true));
+    assert_eq!(first.task_id, again.task_id);
+    let other = ask(&two, "echo twice").await;
+    assert!(matches!(other, Err(Refusal::KeyTaken { task_id }) if task_id == first.task_id));
+    assert_eq!(two.end(&first.task_id).await.outcome, Outcome::Exited { status: 0 });
+    one.engine.shutdown().await;
+    two.engine.shutdown().await;
+}
