@@ -32,7 +32,7 @@ pub(crate) fn new_task(nonce: u128) -> NewTask {
 }
 
 /// A running task that keeps at most `most` bytes.
-pub(crate) async fn running(store: &impl Store, nonce: u128, most: u64) -> TaskId {
+pub(crate) async fn running(store: &(impl Store + ?Sized), nonce: u128, most: u64) -> TaskId {
     let mut new = new_task(nonce);
     new.limits.max_output_bytes = most;
     let task = store.create(new).await.unwrap();
@@ -44,21 +44,34 @@ pub(crate) fn found<T>(lookup: Lookup<T>) -> T {
     lookup.found().unwrap_or_else(|| panic!("not found"))
 }
 
-pub(crate) async fn out(store: &impl Store, id: &TaskId, text: impl AsRef<[u8]>) -> Totals {
+pub(crate) async fn out(
+    store: &(impl Store + ?Sized),
+    id: &TaskId,
+    text: impl AsRef<[u8]>,
+) -> Totals {
     let bytes = Bytes::copy_from_slice(text.as_ref());
     store.append(id, Stream::Stdout, bytes).await.unwrap()
 }
 
-pub(crate) async fn err(store: &impl Store, id: &TaskId, text: impl AsRef<[u8]>) -> Totals {
+pub(crate) async fn err(
+    store: &(impl Store + ?Sized),
+    id: &TaskId,
+    text: impl AsRef<[u8]>,
+) -> Totals {
     let bytes = Bytes::copy_from_slice(text.as_ref());
     store.append(id, Stream::Stderr, bytes).await.unwrap()
 }
 
-pub(crate) async fn exit(store: &impl Store, id: &TaskId, status: u32) -> Task {
+pub(crate) async fn exit(store: &(impl Store + ?Sized), id: &TaskId, status: u32) -> Task {
     store.finish(id, Finish { outcome: Outcome::Exited { status }, at: 2000 }).await.unwrap()
 }
 
-pub(crate) async fn page(store: &impl Store, id: &TaskId, from: u64, max: usize) -> Page {
+pub(crate) async fn page(
+    store: &(impl Store + ?Sized),
+    id: &TaskId,
+    from: u64,
+    max: usize,
+) -> Page {
     found(store.read(id, from, max, StreamFilter::Both).await.unwrap())
 }
 

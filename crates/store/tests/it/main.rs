@@ -4,8 +4,13 @@
 mod bounds;
 mod common;
 mod conformance;
+mod crashes;
+mod damage;
+mod many;
 mod model;
 mod retention;
+mod sharing;
+mod worker;
 
 use sshepherd_store::{DiskBounds, DiskStore, MemoryStore};
 

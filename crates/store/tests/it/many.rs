@@ -1,0 +1,38 @@
+//! Many tasks at once.
+
+use sshepherd_model::Stream;
+use sshepherd_store::{Care, DiskBounds, DiskStore, Store};
+
+use crate::common::{exit, flat, found, new_task, page, started};
+use crate::worker::bytes;
+
+/// A thousand tasks that all write leave room under the usual limit of 1,024 open files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_tasks_at_work_open_few_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let store = DiskStore::open(&root, DiskBounds::default()).await.unwrap();
+    let mut ids = Vec::new();
+    for nonce in 0..1000 {
+        let task = store.create(sshepherd_store::NewTask { care: Care::Result, ..new_task(nonce) });
+        let id = task.await.unwrap().id;
+        let _ = store.patch(&id, started(1)).await.unwrap();
+        ids.push(id);
+    }
+    for round in 0..5 {
+        for id in &ids {
+            store.append(id, Stream::Stdout, bytes(round * 100, 100)).await.unwrap();
+        }
+    }
+    let open = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|open| open.starts_with(&root))
+        .count();
+    assert!(open <= 400, "{open} files are open");
+    for id in &ids {
+        assert!(flat(&page(&store, id, 0, 9999).await.chunks) == bytes(0, 500));
+        assert_eq!(exit(&store, id, 0).await.output.stdout, 500);
+    }
+    assert_eq!(found(store.get(&ids[0]).await.unwrap()).output.stdout, 500);
+}

@@ -1,0 +1,172 @@
+//! A server in a process of its own: this test binary again, told what to do line by line.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use bytes::Bytes;
+use sshepherd_model::{Outcome, Stream};
+use sshepherd_store::{DiskBounds, DiskStore, Error, Finish, Lookup, Orphans, Patch, Store, Task};
+
+use crate::common::{found, new_task, started};
+
+/// Names the folder that a worker opens.
+const FOLDER: &str = "SSHEPHERD_STORE_WORKER";
+
+/// What the worker's answers begin with, for the test harness writes to the same pipe.
+const MARK: &str = "@@";
+
+/// Limit of a worker's task: its segments are of the smallest size.
+pub(crate) const MOST: u64 = 100 << 10;
+
+/// The byte at offset `at` of every worker's task.
+pub(crate) fn byte(at: u64) -> u8 {
+    b'!' + u8::try_from(at.wrapping_mul(2_654_435_761) % 89).unwrap()
+}
+
+/// The next `length` bytes of a task that has `at`.
+pub(crate) fn bytes(at: u64, length: u64) -> Bytes {
+    (at..at + length).map(byte).collect()
+}
+
+/// A worker, killed when dropped.
+pub(crate) struct Worker {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Worker {
+    /// Starts a worker over `folder` that dies at `crash_at`, if that is given.
+    pub(crate) fn start(folder: &Path, crash_at: Option<&str>) -> Self {
+        Self::begin(Command::new(std::env::current_exe().unwrap()), folder, crash_at)
+    }
+
+    /// Starts one that cannot write files longer than so many KiB.
+    pub(crate) fn start_with_small_files(folder: &Path, kib: u64) -> Self {
+        let mut shell = Command::new("sh");
+        // The limit then is an error of the write, and not a signal.
+        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kib * 2);
+        shell.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
+        Self::begin(shell, folder, None)
+    }
+
+    fn begin(mut command: Command, folder: &Path, crash_at: Option<&str>) -> Self {
+        command.args(["--exact", "worker::worker", "--nocapture", "--quiet"]);
+        command.env(FOLDER, folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(place) = crash_at {
+            command.env(sshepherd_store::crash::VARIABLE, place);
+        }
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut worker = Self { child, stdin, stdout };
+        let _ = worker.answer();
+        worker
+    }
+
+    /// Tells it to do something and answers what it says; `None` when it died on the way.
+    pub(crate) fn ask(&mut self, what: &str) -> Option<String> {
+        writeln!(self.stdin, "{what}").ok()?;
+        self.answer()
+    }
+
+    /// As `ask`; it lives and succeeds.
+    pub(crate) fn must(&mut self, what: &str) -> String {
+        let answer = self.ask(what).unwrap_or_else(|| panic!("{what}: dead"));
+        assert!(!answer.starts_with("error"), "{what}: {answer}");
+        answer
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some((_, answer)) = line.trim_end().split_once(MARK) {
+                return Some(answer.to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Not a test by itself: what a worker process runs.
+#[test]
+fn worker() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = DiskStore::open(Path::new(&folder), DiskBounds::default()).await.unwrap();
+        say("ready");
+        for line in std::io::stdin().lines() {
+            match obey(&store, &line.unwrap()).await {
+                Ok(answer) => say(&answer),
+                Err(error) => say(&format!("error {error}")),
+            }
+        }
+    });
+}
+
+#[expect(clippy::print_stdout, reason = "the pipe to the test")]
+fn say(what: &str) {
+    println!("{MARK}{what}");
+}
+
+async fn obey(store: &DiskStore, line: &str) -> Result<String, Error> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let number = |place: usize| words[place].parse::<u64>().unwrap();
+    let mut new = new_task(words.get(1).map_or(0, |_| number(1)).into());
+    new.limits.max_output_bytes = MOST;
+    let id = new.id.clone();
+    Ok(match words[0] {
+        "create" => {
+            new.key = words.get(2).map(|key| (*key).to_owned());
+            told(&store.create(new).await?)
+        }
+        "start" => told(&found(store.patch(&id, started(1)).await?)),
+        "append" => {
+            let at = found(store.get(&id).await?).output.bytes();
+            let totals = store.append(&id, Stream::Stdout, bytes(at, number(2))).await?;
+            totals.bytes().to_string()
+        }
+        "finish" => {
+            let end = Finish { outcome: Outcome::Exited { status: 0 }, at: 2000 };
+            told(&store.finish(&id, end).await?)
+        }
+        "cancel" => told(&found(store.patch(&id, Patch::RequestCancel { at: 7 }).await?)),
+        "get" => match store.get(&id).await? {
+            Lookup::Found(task) => told(&task),
+            Lookup::Expired => "expired".to_owned(),
+            Lookup::Unknown => "unknown".to_owned(),
+        },
+        "asked" => format!("{:?}", found(store.get(&id).await?).cancel_requested_at),
+        "sweep" => store.sweep(number(1)).await?.expired.to_string(),
+        "claim" => {
+            let tasks = store.claim(Orphans::All).await?;
+            tasks.iter().map(|task| task.id.to_string()).collect::<Vec<_>>().join(" ")
+        }
+        "room" => {
+            let none = rustix::process::Rlimit { current: None, maximum: None };
+            rustix::process::setrlimit(rustix::process::Resource::Fsize, none).unwrap();
+            "ok".to_owned()
+        }
+        other => panic!("{other}"),
+    })
+}
+
+/// How far a task is.
+pub(crate) fn told(task: &Task) -> String {
+    format!("{} {}", task.status, task.output.bytes())
+}
