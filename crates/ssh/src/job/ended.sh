@@ -9,7 +9,7 @@ exec 8<>alive 7<alive 8>&-
 { read -r q; } <&7 >/dev/null 4>&- & q=$!
 exec 7<&-
 sleep 1
-! kill "$q" || u=1
+! kill -KILL "$q" || u=1
 for f in rc.*; do [ ! -f "$f" ] || r=${f#rc.}; done
 [ -z "$r" ] || u=
 }

@@ -160,7 +160,7 @@ fn end(words: &str) -> Option<(JobEnd, Offsets)> {
     let end = match (kind, value, flag) {
         ("done", status, "-") => JobEnd::Exited { status: status.parse().ok()? },
         ("done", status, "cut") => JobEnd::Cut { status: status.parse().ok()? },
-        ("done", _, "limit") => JobEnd::Limit,
+        ("done", _, "limit") | ("dead", "limit", _) => JobEnd::Limit,
         ("dead", "rebooted", _) => JobEnd::Rebooted,
         ("dead", "killed", _) => JobEnd::Killed,
         ("dead", "unstarted", _) => JobEnd::NotStarted,

@@ -289,7 +289,39 @@ fn the_limit_ends_the_whole_tree_though_nobody_is_there() {
         assert_eq!(processes::wait_env_gone(&entry(&spec), LIMIT), Vec::<u32>::new());
         far.quiet(&place);
         let said = far.collect(&place, (1, 1));
-        assert!(said.words.starts_with("done 137 limit 9 "), "{}: {said:?}", far.shell);
+        assert!(said.words.starts_with("done 137 limit "), "{}: {said:?}", far.shell);
+    }
+}
+
+#[test]
+fn a_short_command_never_waits_for_its_limit() {
+    for far in every_shell() {
+        let jobs: Vec<JobSpec> = (0..40).map(|_| spec("exit 4")).collect();
+        let starts: Vec<Child> = jobs.iter().map(|spec| far.start(spec)).collect();
+        for (spec, child) in jobs.iter().zip(starts) {
+            far.finish(child);
+            let place = far.place(spec);
+            assert_eq!(far.collect(&place, (1, 1)).words, "done 4 - 0 0", "{}", far.shell);
+            far.quiet(&place);
+        }
+    }
+}
+
+#[test]
+fn the_limit_holds_without_the_supervisor_and_after_signals() {
+    for far in every_shell() {
+        let spec = JobSpec { max_time: Duration::from_secs(2), ..spec("echo up; exec sleep 1000") };
+        let (child, place) = (far.start(&spec), far.place(&spec));
+        far.wrote(&place, 3);
+        let (supervisor, pid) = (far.supervisor(&place), far.pid(&place));
+        let group = format!("-{supervisor}");
+        assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
+        processes::kill(supervisor);
+        assert!(processes::alive(pid), "{}", far.shell);
+        assert!(processes::wait_gone(pid, LIMIT), "{}", far.shell);
+        far.finish(child);
+        assert_eq!(far.collect(&place, (1, 1)).words, "dead limit - 3 0", "{}", far.shell);
+        far.quiet(&place);
     }
 }
 
@@ -425,5 +457,23 @@ fn without_setsid_a_job_runs_under_job_control_or_not_at_all() {
             far.shell
         );
         far.quiet(&place);
+    }
+}
+
+/// Whoever made the folder in /tmp first could read and answer for the job.
+#[test]
+fn a_folder_of_somebody_else_is_refused() {
+    for far in every_shell() {
+        // An account whose number is nobody's, with a folder behind a link in place of its own.
+        let number = format!("{}{}", std::process::id(), NONCE);
+        let (id, folder) = (far.home.path().join("bin/id"), format!("/tmp/sshepherd-{number}"));
+        std::fs::write(&id, format!("#!/bin/sh\necho {number}\n")).unwrap();
+        let set = Command::new("chmod").arg("+x").arg(&id).status().unwrap();
+        assert!(set.success());
+        std::os::unix::fs::symlink(far.home.path(), &folder).unwrap();
+        let text = script::start(LoginShell::Posix, NONCE, &spec("echo in"));
+        let said = far.finish(far.spawn(&format!("HOME=/proc/none; {text}")));
+        std::fs::remove_file(&folder).unwrap();
+        assert_eq!(said.words, "refused no folder for a job can be made", "{}", far.shell);
     }
 }

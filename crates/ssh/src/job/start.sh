@@ -32,7 +32,7 @@ for f in "$h" "$t"; do
 [ -n "$f" ] || continue
 if mkdir "$f/$i"; then
 d=$f/$i
-[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" && : >"$d/out" && : >"$d/err" && : >"$d/end"; } ||
+[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" "$d/nap" && : >"$d/out" && : >"$d/err" && : >"$d/end" && : >"$d/last"; } ||
 { rm -rf "$d"; d=; continue; }
 break
 fi
@@ -58,6 +58,7 @@ v=$1
 shift
 # Some shells pass on only what is named.
 $s sh -c "$v" sshepherd "$d" "$m" "$f" "$@" </dev/null >/dev/null 4>&- 7<&- 8>&8 9>&9 &
+[ -n "$s" ] || set +m
 exec 9>&- 8>&-
 read -r p <&7
 exec 7<&-

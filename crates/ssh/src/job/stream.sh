@@ -3,7 +3,7 @@
 exec 5<&0 8<>"$d/alive" 7<"$d/alive" 8>&-
 tail -c "+$o" -f "$d/out" 4>&- 5<&- 7<&- & x=$!
 tail -c "+$e" -f "$d/err" >&4 4>&- 5<&- 7<&- & y=$!
-{ while read -r z; do :; done <&5; kill "$x" "$y" "$$"; } >/dev/null 4>&- & z=$!
+{ while read -r z; do :; done <&5; kill -KILL "$x" "$y" "$$"; } >/dev/null 4>&- & z=$!
 read -r q <&7
-kill "$x" "$y" "$z"
+kill -KILL "$x" "$y" "$z"
 exit 0

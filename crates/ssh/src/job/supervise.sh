@@ -13,17 +13,16 @@ exec 3<>"$d/o" 5<"$d/o" 6>"$d/o" 3>&-
 (trap '' HUP INT TERM; exec cat <&5 >>"$d/out" 9>&9 5<&- 6>&- 8>&-) & a=$!
 exec 3<>"$d/e" 5<"$d/e" 7>"$d/e" 3>&-
 (trap '' HUP INT TERM; exec cat <&5 >>"$d/err" 9>&9 5<&- 6>&- 7>&- 8>&-) & b=$!
-# The limit holds even if nobody ever comes back.
+# The limit holds even if nobody ever comes back, and the supervisor neither. Whoever moves `end` decides whether it was
+# reached. KILL, for a signal that a shell catches can be lost before it has started what it forks.
+exec 3<>"$d/nap" 5<"$d/nap"
+(trap '' HUP INT TERM; exec sleep "$l" >&3 3>&- 5<&- 6>&- 7>&- 8>&- 9>&-) & z=$!
+exec 3>&-
 (
-exec 3>/dev/null 5<&- 6>&- 7>&- 8>&- 9>&-
-x= z=
-trap '' HUP INT
-trap 'x=1; [ -z "$z" ] || kill "$z"' TERM
-sleep "$l" & z=$!
-[ -n "$x" ] || wait "$z"
-trap '' TERM
-[ -z "$x" ] || { kill "$z"; exit; }
-: >"$d/limit"
+trap '' HUP INT TERM
+exec 3>/dev/null 6>&- 7>&- 8>&- 9>&-
+read -r x <&5
+mv "$d/end" "$d/limit" || exit
 C=SSHEPHERD_TASK=$c N=$g
 (eval "$k")
 # What hides from the stop may still hold the pipes.
@@ -34,6 +33,7 @@ r=$?
 exec 5<&- 6>&- 7>&- 8>&-
 await "$a" || : >"$d/cut"
 await "$b" || : >"$d/cut"
-kill "$w"
+! mv "$d/end" "$d/ended" || kill -KILL "$z" "$w"
 await "$w"
-mv "$d/end" "$d/rc.$r"
+await "$z"
+mv "$d/last" "$d/rc.$r"

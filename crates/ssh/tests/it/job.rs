@@ -464,18 +464,3 @@ async fn a_host_that_answers_late_is_not_taken_for_its_command() {
     let mut seen = Seen::default();
     assert_eq!((seen.read(&mut running).await, seen.out.as_slice()), (exited(3), &b"in\n"[..]));
 }
-
-/// Whoever made the folder in /tmp first could read and answer for the job.
-#[tokio::test]
-async fn a_folder_of_somebody_else_is_refused() {
-    let (Ok(user), true) = (TestUser::ensure(), sshepherd_testkit::account::is_root()) else {
-        return;
-    };
-    let id = std::process::Command::new("id").args(["-u", user.name()]).output().unwrap().stdout;
-    let folder = format!("/tmp/sshepherd-{}", String::from_utf8(id).unwrap().trim());
-    std::fs::create_dir(&folder).unwrap();
-    let builder = Sshd::builder().login_as(&user).config_line("SetEnv HOME=/proc/none");
-    let launched = launch(&pool(), &Arc::new(target(&builder.start())), spec("echo in")).await;
-    std::fs::remove_dir(&folder).unwrap();
-    assert!(matches!(launched, Launched::Refused { .. }));
-}
