@@ -104,6 +104,12 @@ impl<'a> Reading<'a> {
                 return Err(self.unknown(&name));
             };
             let attached = letters.as_str();
+            if attached.is_empty() && *value == Value::Attached {
+                let program = self.spec.name;
+                return Err(format!(
+                    "{program} {name} wants its value in the same word: write {name}2"
+                ));
+            }
             let text = if attached.is_empty() { rest.next() } else { Some(attached) };
             let text = text.ok_or_else(|| format!("{} {name} lacks its value", self.spec.name))?;
             return self.taken(&name, *value, text);

@@ -60,7 +60,7 @@ pub(super) const TABLES: &[Spec] = &[
             ('m', Value::Number),
             ('A', Value::Number),
             ('B', Value::Number),
-            ('C', Value::Number),
+            ('C', Value::Attached),
         ],
         long_flags: &[
             "extended-regexp",

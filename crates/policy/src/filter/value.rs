@@ -18,7 +18,8 @@ const MAX_WIDTH_DIGITS: usize = 2;
 pub(super) enum Value {
     /// A count of at most six digits.
     Number,
-    /// The same, never as the next word: FreeBSD's, macOS' and OpenBSD's `grep --context` leaves that to be the pattern, and the pattern a file.
+    /// The same, never as the next word: FreeBSD's, macOS' and OpenBSD's `grep --context` and OpenBSD's `grep -C` leave that
+    /// to be the pattern, and the pattern a file.
     Attached,
     /// A width of at most two digits.
     Width,
