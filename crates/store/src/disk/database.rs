@@ -3,7 +3,7 @@
 //! SQLite is synchronous; a thread that owns its connection keeps it away from the runtime. Everything that waits when
 //! the writer comes back goes into one transaction: many callers share one flush.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -25,6 +25,13 @@ const GROUP: usize = 256;
 
 /// How long another process may hold the database; its transactions take milliseconds.
 const BUSY: Duration = Duration::from_secs(20);
+
+/// Bytes of the write-ahead log above which it is emptied even if that means to wait for readers: four times what SQLite
+/// lets it have.
+const LONGEST_JOURNAL: u64 = 16 << 20;
+
+/// How long emptying it waits for readers, which take milliseconds.
+const EMPTYING: Duration = Duration::from_secs(1);
 
 /// Bytes that the write-ahead log is cut down to once it has been taken over: what a burst left does not stay.
 const JOURNAL: i64 = 4 << 20;
@@ -140,7 +147,38 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     let writer = connect(path).map_err(|error| failed(&error))?;
     migrate(folder, &writer)?;
     let reader = connect(path).map_err(|error| failed(&error))?;
-    Ok((start("sshepherd-write", writer, group)?, start("sshepherd-read", reader, one)?))
+    let mut journal = Journal { path: path.with_extension("db-wal"), enough: LONGEST_JOURNAL };
+    let write = move |connection: &Connection, calls| {
+        group(connection, calls);
+        journal.shorten(connection);
+    };
+    Ok((start("sshepherd-write", writer, write)?, start("sshepherd-read", reader, one)?))
+}
+
+/// The write-ahead log. SQLite begins it anew only when nobody happens to be reading, which may be never.
+struct Journal {
+    path: PathBuf,
+    /// Length at which readers are asked to wait.
+    enough: u64,
+}
+
+impl Journal {
+    /// Empties the log when it is long, and lets those who want to read wait for that.
+    fn shorten(&mut self, connection: &Connection) {
+        let length = || std::fs::metadata(&self.path).map_or(0, |journal| journal.len());
+        if length() < self.enough {
+            return;
+        }
+        // Its answer says whether a reader held it up, as one that is stopped would for ever.
+        let emptied = connection
+            .busy_timeout(EMPTYING)
+            .and_then(|()| {
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            })
+            .is_ok_and(|busy: i64| busy == 0);
+        let _ = connection.busy_timeout(BUSY);
+        self.enough = if emptied { LONGEST_JOURNAL } else { length().saturating_mul(2) };
+    }
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -181,7 +219,7 @@ fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
 fn start(
     name: &'static str,
     connection: Connection,
-    serve: fn(&Connection, Vec<Call>),
+    mut serve: impl FnMut(&Connection, Vec<Call>) + Send + 'static,
 ) -> Result<Desk, Error> {
     let (calls, mut queue) = mpsc::channel::<Call>(QUEUE);
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {

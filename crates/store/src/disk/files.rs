@@ -63,14 +63,34 @@ impl Files {
     /// Removes them. What is not there is removed.
     pub(super) fn remove(folder: &Path, start: u64) -> io::Result<()> {
         // The index first: a segment without one does not exist.
-        for path in [index_path(folder, start), data_path(folder, start)] {
-            match fs::remove_file(path) {
-                Ok(()) => crate::crash::point("segment.half-removed"),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        unlink(&index_path(folder, start))?;
+        crate::crash::point("segment.half-removed");
+        unlink(&data_path(folder, start))
+    }
+
+    /// As [`Files::remove`]; long files, which take a file system many milliseconds, go on another thread. Should the
+    /// process die before, the log's next owner removes them, or its expiry.
+    pub(super) fn forget(folder: &Path, start: u64) -> io::Result<()> {
+        let data = data_path(folder, start);
+        let long = fs::metadata(&data).is_ok_and(|data| data.len() > AT_ONCE);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if long => {
+                unlink(&index_path(folder, start))?;
+                runtime.spawn_blocking(move || unlink(&data));
+                Ok(())
             }
+            Ok(_) | Err(_) => Self::remove(folder, start),
         }
-        Ok(())
+    }
+}
+
+/// Longest file that is removed while the caller waits: a fraction of a millisecond.
+const AT_ONCE: u64 = 1 << 20;
+
+fn unlink(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 

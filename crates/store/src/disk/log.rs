@@ -166,7 +166,7 @@ impl Log {
             if next > to {
                 return;
             }
-            if start >= from && Files::remove(&self.folder, start).is_ok() {
+            if start >= from && Files::forget(&self.folder, start).is_ok() {
                 self.starts.remove(place);
             } else {
                 place += 1;

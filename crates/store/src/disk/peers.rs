@@ -54,7 +54,8 @@ pub(super) async fn serve(shared: Weak<Shared>, listener: UnixListener, others: 
                 Ok((stream, _)) => {
                     talks.spawn(talk(Weak::clone(&shared), stream));
                 }
-                Err(_) => return,
+                // Too many open files, or the like: whoever calls waits that long.
+                Err(_) => tokio::time::sleep(LAST_LOOK).await,
             },
             Some(_) = talks.join_next() => {}
         }

@@ -63,6 +63,44 @@ fn output_that_found_no_room_goes_on_when_there_is_some() {
     });
 }
 
+/// The same on a disk that is full: every step is refused and changes nothing, and works when there is room.
+#[test]
+#[ignore = "mounts a small tmpfs, as root"]
+fn a_full_disk_refuses_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut worker = Worker::start_with_small_disk(folder.path(), 4096);
+    worker.must("create 1");
+    worker.must("start 1");
+    worker.must("append 1 5000");
+    worker.must("fill");
+    for step in ["append 1 9000", "append 1 9001", "finish 1", "create 2"] {
+        let mut answer = worker.ask(step).unwrap();
+        // The write-ahead log may have room left for one more.
+        for nonce in 100..200 {
+            if answer.starts_with("error") || !step.starts_with("create") {
+                break;
+            }
+            answer = worker.ask(&format!("create {nonce}")).unwrap();
+        }
+        if step == "finish 1" && !answer.starts_with("error") {
+            return worker_goes_on(&mut worker);
+        }
+        assert!(answer.starts_with("error"), "{step}: {answer}");
+        assert_eq!(worker.must("get 1"), "running 5000");
+    }
+    worker_goes_on(&mut worker);
+}
+
+fn worker_goes_on(worker: &mut Worker) {
+    worker.must("free");
+    if worker.must("get 1") == "running 5000" {
+        worker.must("append 1 9000");
+        assert_eq!(worker.must("finish 1"), "completed 14000");
+    }
+    assert_eq!(worker.must("whole 1"), "true");
+    worker.must("create 300");
+}
+
 /// A power cut leaves files of any length, and zeros or garbage at their ends: a beginning of what was written is found.
 #[test]
 fn any_length_of_index_and_bytes_reads_as_a_beginning() {

@@ -8,6 +8,7 @@ mod crashes;
 mod damage;
 mod many;
 mod model;
+mod racing;
 mod retention;
 mod sharing;
 mod worker;

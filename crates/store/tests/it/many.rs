@@ -1,7 +1,7 @@
 //! Many tasks at once.
 
 use sshepherd_model::Stream;
-use sshepherd_store::{Care, DiskBounds, DiskStore, Store};
+use sshepherd_store::{Care, DiskBounds, DiskStore, ListQuery, NewTask, Store};
 
 use crate::common::{exit, flat, found, new_task, page, started};
 use crate::worker::bytes;
@@ -14,7 +14,7 @@ async fn a_thousand_tasks_at_work_open_few_files() {
     let store = DiskStore::open(&root, DiskBounds::default()).await.unwrap();
     let mut ids = Vec::new();
     for nonce in 0..1000 {
-        let task = store.create(sshepherd_store::NewTask { care: Care::Result, ..new_task(nonce) });
+        let task = store.create(NewTask { care: Care::Result, ..new_task(nonce) });
         let id = task.await.unwrap().id;
         let _ = store.patch(&id, started(1)).await.unwrap();
         ids.push(id);
@@ -35,4 +35,35 @@ async fn a_thousand_tasks_at_work_open_few_files() {
         assert_eq!(exit(&store, id, 0).await.output.stdout, 500);
     }
     assert_eq!(found(store.get(&ids[0]).await.unwrap()).output.stdout, 500);
+}
+
+/// Readers that ask all the time do not keep the write-ahead log from being taken over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_write_ahead_log_stays_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+    let two = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+    let asking = async {
+        loop {
+            two.list(ListQuery::default()).await.unwrap();
+        }
+    };
+    let writing = async {
+        let mut most = 0;
+        for nonce in 0..1500 {
+            let mut new = NewTask { care: Care::Result, ..new_task(nonce) };
+            new.command = "x".repeat(6000);
+            let id = one.create(new).await.unwrap().id;
+            let _ = one.patch(&id, started(1)).await.unwrap();
+            exit(&one, &id, 0).await;
+            let log = folder.path().join("tasks.db-wal");
+            most = most.max(std::fs::metadata(log).unwrap().len());
+        }
+        most
+    };
+    let most = tokio::select! {
+        most = writing => most,
+        () = asking => 0,
+    };
+    assert!((1..24 << 20).contains(&most), "{most} bytes");
 }

@@ -6,9 +6,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use bytes::Bytes;
 use sshepherd_model::{Outcome, Stream};
-use sshepherd_store::{DiskBounds, DiskStore, Error, Finish, Lookup, Orphans, Patch, Store, Task};
+use sshepherd_store::{
+    DiskBounds, DiskStore, Error, Finish, Lookup, Orphans, Patch, Store, StreamFilter, Task,
+};
 
-use crate::common::{found, new_task, started};
+use crate::common::{flat, found, new_task, started};
 
 /// Names the folder that a worker opens.
 const FOLDER: &str = "SSHEPHERD_STORE_WORKER";
@@ -54,6 +56,17 @@ impl Worker {
         // The limit then is an error of the write, and not a signal.
         let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kib * 2);
         shell.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
+        Self::begin(shell, folder, None)
+    }
+
+    /// Starts one that sees a disk of so many KiB at `folder`; needs the right to mount.
+    pub(crate) fn start_with_small_disk(folder: &Path, kib: u64) -> Self {
+        let mut shell = Command::new("unshare");
+        let script = format!(
+            "mount -t tmpfs -o size={kib}k none '{}' && exec \"$0\" \"$@\"",
+            folder.display()
+        );
+        shell.args(["-m", "sh", "-c"]).arg(script).arg(std::env::current_exe().unwrap());
         Self::begin(shell, folder, None)
     }
 
@@ -111,7 +124,7 @@ fn worker() {
         let store = DiskStore::open(Path::new(&folder), DiskBounds::default()).await.unwrap();
         say("ready");
         for line in std::io::stdin().lines() {
-            match obey(&store, &line.unwrap()).await {
+            match obey(&store, Path::new(&folder), &line.unwrap()).await {
                 Ok(answer) => say(&answer),
                 Err(error) => say(&format!("error {error}")),
             }
@@ -124,7 +137,7 @@ fn say(what: &str) {
     println!("{MARK}{what}");
 }
 
-async fn obey(store: &DiskStore, line: &str) -> Result<String, Error> {
+async fn obey(store: &DiskStore, folder: &Path, line: &str) -> Result<String, Error> {
     let words: Vec<&str> = line.split(' ').collect();
     let number = |place: usize| words[place].parse::<u64>().unwrap();
     let mut new = new_task(words.get(1).map_or(0, |_| number(1)).into());
@@ -156,6 +169,20 @@ async fn obey(store: &DiskStore, line: &str) -> Result<String, Error> {
         "claim" => {
             let tasks = store.claim(Orphans::All).await?;
             tasks.iter().map(|task| task.id.to_string()).collect::<Vec<_>>().join(" ")
+        }
+        "fill" => {
+            let mut file = std::fs::File::create(folder.join("filler")).unwrap();
+            while file.write_all(&[0; 1024]).is_ok() {}
+            "ok".to_owned()
+        }
+        "free" => {
+            std::fs::remove_file(folder.join("filler")).unwrap();
+            "ok".to_owned()
+        }
+        "whole" => {
+            let total = found(store.get(&id).await?).output.bytes();
+            let page = found(store.read(&id, 0, 1 << 20, StreamFilter::Both).await?);
+            (flat(&page.chunks) == bytes(0, total)).to_string()
         }
         "room" => {
             let none = rustix::process::Rlimit { current: None, maximum: None };
