@@ -3,7 +3,7 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest configuration file (seed rule).
 pub(crate) const MAX_BYTES: u64 = 10 * 1024 * 1024;
@@ -73,5 +73,17 @@ pub(crate) fn owned(data: &Metadata) -> Result<(), Refused> {
             Err(Refused::Unsafe("belongs to another user".to_owned()))
         }
         _ => Ok(()),
+    }
+}
+
+/// A path from a configuration file: `~/` is the home folder, anything else is relative to `folder`. The error says what to
+/// write instead.
+pub(crate) fn named(text: &str, folder: &Path) -> Result<PathBuf, String> {
+    match text.strip_prefix("~/") {
+        Some(rest) => std::env::home_dir()
+            .filter(|home| home.is_absolute())
+            .map(|home| home.join(rest))
+            .ok_or_else(|| format!("{text}: there is no home folder; write the whole path")),
+        None => Ok(folder.join(text)),
     }
 }

@@ -83,6 +83,13 @@ impl Folders {
             Some(folder) => folder,
             None => base(BaseStrategy::state_dir)?,
         };
-        Ok(Self { config, keys, secrets, state })
+        // What is read from them may be used after the working folder has changed.
+        let whole = |folder: PathBuf| std::path::absolute(&folder).unwrap_or(folder);
+        Ok(Self {
+            config: whole(config),
+            keys: whole(keys),
+            secrets: whole(secrets),
+            state: whole(state),
+        })
     }
 }

@@ -59,9 +59,12 @@ pub(crate) fn read(
 }
 
 fn known_hosts(document: &Document, text: &Text, folder: &Path) -> Option<PathBuf> {
-    let path = match text.text.strip_prefix("~/") {
-        Some(rest) => std::env::home_dir().map(|home| home.join(rest))?,
-        None => folder.join(&text.text),
+    let path = match crate::files::named(&text.text, folder) {
+        Ok(path) => path,
+        Err(problem) => {
+            document.error(Some(text.line), &text.field, problem);
+            return None;
+        }
     };
     if !path.is_file() {
         let message = format!("{} does not exist or is no file", path.display());

@@ -65,7 +65,11 @@ pub fn look_up(
         }
     }
     let refused = |problem: String| Missing::Refused { name: name.to_owned(), problem };
-    match files::read(&folder.join(".env")) {
+    let dotenv = folder.join(".env");
+    if fs::symlink_metadata(&dotenv).is_ok_and(|data| data.is_symlink()) {
+        return Err(refused(".env is a symbolic link; put the file itself there".to_owned()));
+    }
+    match files::read(&dotenv) {
         Ok(text) => {
             let value = text.lines().find_map(|line| assignment(line, name));
             if let Some(value) = value.filter(|value| !value.is_empty()) {

@@ -27,7 +27,10 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
     let Some(top) = Section::of(document, root, "") else { return settings };
     let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
     if let Some(section) = top.section("audit") {
-        settings.audit_path = section.text("path").map(|text| folder.join(text.text));
+        settings.audit_path = section.text("path").and_then(|text| {
+            let path = crate::files::named(&text.text, folder);
+            path.map_err(|problem| document.error(Some(text.line), &text.field, problem)).ok()
+        });
         section.finish();
     }
     if let Some(section) = top.section("fan_out") {

@@ -72,3 +72,25 @@ fn a_secret_never_stands_in_a_problem() {
     };
     assert!(!format!("{loaded:?}").contains("canary"));
 }
+
+#[test]
+fn a_link_is_no_secrets_file() {
+    let folder = Folder::sound();
+    std::fs::write(folder.path("elsewhere"), "login=hunter2\n").unwrap();
+    folder.mode("elsewhere", 0o600);
+    symlink(folder.path("elsewhere"), folder.path("secrets/.env")).unwrap();
+    folder.write(
+        "credentials.yml",
+        "entries:\n  - name: test\n    username: u\n    password_secret: login\n",
+    );
+    let problems = folder.problems();
+    assert!(problems.iter().any(|line| line.contains("symbolic link")), "{problems:?}");
+}
+
+#[test]
+fn an_audit_file_may_lie_in_the_home_folder() {
+    let folder = Folder::sound();
+    folder.write("sshepherd.yml", "audit:\n  path: ~/audit.jsonl\n");
+    let path = folder.load().unwrap().settings.audit_path.unwrap();
+    assert_eq!(path, std::env::home_dir().unwrap().join("audit.jsonl"));
+}

@@ -169,4 +169,8 @@ fn folders_come_from_flags_then_our_variables_then_the_seeds() {
     let folders = Folders::resolve(&flags, &variables).unwrap();
     assert_eq!(folders.keys.to_str(), Some("/flag/keys"), "a flag's keys are its own");
     assert_eq!(folders.state.to_str(), Some("/ours/state"));
+    let flags = FolderFlags { config: Some("here".into()), ..FolderFlags::default() };
+    let folders = Folders::resolve(&flags, &variables).unwrap();
+    let here = std::env::current_dir().unwrap().join("here");
+    assert_eq!((folders.keys, folders.config), (here.join("keys"), here), "never relative");
 }
