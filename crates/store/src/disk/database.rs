@@ -32,6 +32,7 @@ const LONGEST_JOURNAL: u64 = 16 << 20;
 
 /// How long emptying it waits for readers, which take milliseconds.
 const EMPTYING: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 4000;
 
 /// Bytes that the write-ahead log is cut down to once it has been taken over: what a burst left does not stay.
 const JOURNAL: i64 = 4 << 20;
@@ -148,7 +149,7 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     migrate(folder, &writer)?;
     let reader = connect(path).map_err(|error| failed(&error))?;
     let mut journal = Journal { path: path.with_extension("db-wal"), enough: LONGEST_JOURNAL };
-    let write = move |connection: &Connection, calls| {
+    let write = move |connection: &mut Connection, calls| {
         group(connection, calls);
         journal.shorten(connection);
     };
@@ -164,14 +165,14 @@ struct Journal {
 
 impl Journal {
     /// Empties the log when it is long, and lets those who want to read wait for that.
-    fn shorten(&mut self, connection: &Connection) {
+    fn shorten(&mut self, connection: &mut Connection) {
         let length = || std::fs::metadata(&self.path).map_or(0, |journal| journal.len());
         if length() < self.enough {
             return;
         }
         // Its answer says whether a reader held it up, as one that is stopped would for ever.
         let emptied = connection
-            .busy_timeout(EMPTYING)
+            .busy_handler(Some(look_often))
             .and_then(|()| {
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
             })
@@ -179,6 +180,12 @@ impl Journal {
         let _ = connection.busy_timeout(BUSY);
         self.enough = if emptied { LONGEST_JOURNAL } else { length().saturating_mul(2) };
     }
+}
+
+/// Readers that follow one another leave short gaps between them, which SQLite's own waiting would sleep through.
+fn look_often(tried: i32) -> bool {
+    std::thread::sleep(EMPTYING / LOOKS);
+    u32::try_from(tried).is_ok_and(|tried| tried < LOOKS)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -218,8 +225,8 @@ fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
 
 fn start(
     name: &'static str,
-    connection: Connection,
-    mut serve: impl FnMut(&Connection, Vec<Call>) + Send + 'static,
+    mut connection: Connection,
+    mut serve: impl FnMut(&mut Connection, Vec<Call>) + Send + 'static,
 ) -> Result<Desk, Error> {
     let (calls, mut queue) = mpsc::channel::<Call>(QUEUE);
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -230,7 +237,7 @@ fn start(
             {
                 calls.push(call);
             }
-            serve(&connection, calls);
+            serve(&mut connection, calls);
         }
     });
     match thread {
@@ -240,7 +247,7 @@ fn start(
 }
 
 /// Each call by itself; a read needs no transaction.
-fn one(connection: &Connection, calls: Vec<Call>) {
+fn one(connection: &mut Connection, calls: Vec<Call>) {
     for call in calls {
         (call.work)(Ok(connection))(Ok(()));
     }
