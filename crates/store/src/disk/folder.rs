@@ -79,12 +79,15 @@ impl Folder {
 
     /// The servers that have a lock file here, dead or alive.
     pub(super) fn known(&self) -> io::Result<Vec<String>> {
+        self.with_suffix(".lock")
+    }
+
+    fn with_suffix(&self, suffix: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.instances())? {
             let name = entry?.file_name();
-            names.extend(
-                name.to_str().and_then(|name| name.strip_suffix(".lock")).map(String::from),
-            );
+            names
+                .extend(name.to_str().and_then(|name| name.strip_suffix(suffix)).map(String::from));
         }
         names.sort();
         Ok(names)
@@ -138,7 +141,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Takes a new place.
+    /// Takes a new place. Only one server opens the folder at a time.
     pub(super) fn enter(folder: &Folder) -> Result<Self, Error> {
         let failed = |path: PathBuf| {
             move |source| Error::Folder {
@@ -147,6 +150,10 @@ impl Instance {
                 source,
             }
         };
+        for draft in folder.with_suffix(".new").unwrap_or_default() {
+            // Nobody else is entering: it is what a death on the way left.
+            let _ = fs::remove_file(folder.instances().join(format!("{draft}.new")));
+        }
         let mut bytes = [0_u8; 8];
         getrandom::fill(&mut bytes)
             .map_err(|error| failed(folder.instances())(io::Error::other(error.to_string())))?;
@@ -160,6 +167,7 @@ impl Instance {
             .mode(0o600)
             .open(&draft)
             .and_then(|file| file.lock().map(|()| file))
+            .inspect(|_| crate::crash::point("instance.draft"))
             .and_then(|file| fs::rename(&draft, &path).map(|()| file))
             .map_err(failed(path))?;
         Ok(Self { folder: folder.clone(), id, _lock: lock })

@@ -179,3 +179,16 @@ fn killed_while_it_takes_over_the_next_one_takes_over() {
         });
     }
 }
+
+#[test]
+fn killed_while_it_takes_its_place_nothing_of_it_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut worker = Worker::start(folder.path(), Some("instance.draft"));
+    assert_eq!(worker.ask("create 1"), None);
+    worker.kill();
+    let instances = || std::fs::read_dir(folder.path().join("instances")).unwrap().count();
+    assert_eq!(instances(), 1, "its draft");
+    let mut worker = Worker::start(folder.path(), None);
+    worker.must("create 1");
+    assert_eq!(instances(), 2, "a lock and a socket");
+}

@@ -67,3 +67,20 @@ async fn the_write_ahead_log_stays_small() {
     };
     assert!((1..24 << 20).contains(&most), "{most} bytes");
 }
+
+/// Two servers that sweep at once expire each result once; a clock that went back expires nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn results_expire_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+    let two = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+    for nonce in 0..50 {
+        let id = one.create(new_task(nonce)).await.unwrap().id;
+        let _ = one.patch(&id, started(1)).await.unwrap();
+        exit(&one, &id, 0).await;
+    }
+    let (first, second) = tokio::join!(one.sweep(u64::MAX), two.sweep(u64::MAX));
+    assert_eq!(first.unwrap().expired + second.unwrap().expired, 50);
+    assert_eq!(one.sweep(1).await.unwrap().expired, 0);
+    assert_eq!(two.list(ListQuery::default()).await.unwrap().tasks, []);
+}
