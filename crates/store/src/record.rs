@@ -81,6 +81,17 @@ pub enum Durability {
     Attached,
 }
 
+impl Durability {
+    /// The name used in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Attached => "attached",
+        }
+    }
+}
+
 /// A task as it stands. It names no owner: any instance may read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {

@@ -8,7 +8,7 @@ use sshepherd_store::{
 };
 
 use crate::common::{exit, flat, found, new_task, started};
-use crate::worker::{Worker, byte, bytes};
+use crate::worker::{Worker, bytes};
 
 /// Every place at which a worker can be killed.
 const PLACES: [&str; 12] = [
@@ -125,7 +125,7 @@ pub(crate) async fn content(store: &DiskStore, id: &TaskId, total: u64) {
             panic!("gone")
         };
         assert_eq!(page.total, total);
-        let expected: Vec<u8> = (page.from..page.next).map(byte).collect();
+        let expected = bytes(page.from, page.next - page.from);
         assert!(flat(&page.chunks) == expected, "other bytes from {from}");
         assert!(page.next > from);
         from = page.next;

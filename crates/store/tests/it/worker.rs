@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use sshepherd_model::{Outcome, Stream};
@@ -21,14 +22,16 @@ const MARK: &str = "@@";
 /// Limit of a worker's task: its segments are of the smallest size.
 pub(crate) const MOST: u64 = 100 << 10;
 
-/// The byte at offset `at` of every worker's task.
-pub(crate) fn byte(at: u64) -> u8 {
-    b'!' + u8::try_from(at.wrapping_mul(2_654_435_761) % 89).unwrap()
-}
+/// The bytes of every worker's task come again after so many, which no size of a file or page is a multiple of.
+const PERIOD: u64 = 89;
 
-/// The next `length` bytes of a task that has `at`.
+/// The next `length` bytes, at most 1 MiB, of a task that has `at`.
 pub(crate) fn bytes(at: u64, length: u64) -> Bytes {
-    (at..at + length).map(byte).collect()
+    static PATTERN: OnceLock<Bytes> = OnceLock::new();
+    let byte = |at: u64| b'!' + u8::try_from(at * 37 % PERIOD).unwrap();
+    let pattern = PATTERN.get_or_init(|| (0..PERIOD + (1 << 20)).map(byte).collect());
+    let from = usize::try_from(at % PERIOD).unwrap();
+    pattern.slice(from..from + usize::try_from(length).unwrap())
 }
 
 /// A worker, killed when dropped.
