@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sshepherd_model::{Outcome, TaskId};
 use sshepherd_store::{
-    Error, HeadTail, Heard, ListPage, ListQuery, Lookup, News, Orphans, Page, Patch, StreamFilter,
-    Subscription, TailLines, Task,
+    Error, HeadTail, Heard, ListPage, ListQuery, Lookup, News, Orphans, Page, Patch, State,
+    StreamFilter, Subscription, TailLines, Task,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,8 @@ pub struct Finished {
 pub enum CancelAnswer {
     /// It has ended because of this: the outcome says whether its end was seen.
     Stopped(Box<Finished>),
-    /// It was asked to stop and has not ended yet; ask for its status later.
-    Stopping,
+    /// It was asked to stop and has not ended yet; ask for its status later. This is where it is.
+    Stopping(State),
     /// It had ended before.
     AlreadyEnded(Box<Finished>),
     /// Its result has expired.
@@ -207,7 +207,11 @@ impl Engine {
         // Another server hears of the request by a hint. When that one is gone, this one goes on.
         self.take_over(Orphans::One(id.clone())).await;
         match tokio::time::timeout(CANCEL_PATIENCE, self.wait(id)).await {
-            Err(_) => Ok(CancelAnswer::Stopping),
+            Err(_) => Ok(match self.task(id).await? {
+                Lookup::Found(task) => CancelAnswer::Stopping(task.status),
+                Lookup::Expired => CancelAnswer::Expired,
+                Lookup::Unknown => CancelAnswer::Unknown,
+            }),
             Ok(found) => Ok(match found? {
                 Lookup::Found(finished) => match finished.outcome {
                     Outcome::Cancelled { .. } => CancelAnswer::Stopped(Box::new(finished)),

@@ -144,7 +144,10 @@ pub(crate) fn status(task: &Task, config: &Config, now_ms: u64) -> StatusAnswer 
     );
     StatusAnswer {
         task_id: Some(task.id.to_string()),
+        alias: Some(task.alias.to_string()),
         status: Some(task.status.to_string()),
+        durability: task.durability.map(|durability| durability.as_str().to_owned()),
+        safe_to_resend: task.outcome.as_ref().map(Outcome::safe_to_resend),
         keep_alive: Some(task.limits.result_ttl.as_secs()),
         poll_frequency: Some(poll.as_secs().max(1)),
         progress_percent: Some(percent),

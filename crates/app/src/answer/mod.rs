@@ -2,7 +2,7 @@
 //!
 //! One type a tool result: it covers every variant (done, denied, could not connect) with optional fields, because agents
 //! and scripts read flat objects best. Rooms: [`run`], [`task`], [`host`], [`plan`], [`reload`], [`failure`] (a request
-//! that could not be understood or served), [`build`] and [`judged`] (from the engine's and the policy's values to these
+//! that could not be understood or served), [`build`], [`list`] and [`judged`] (from the engine's and the policy's values to these
 //! shapes), [`fit`] (byte budgets).
 
 mod build;
@@ -10,6 +10,7 @@ mod failure;
 mod fit;
 mod host;
 mod judged;
+mod list;
 mod plan;
 mod reload;
 mod run;
@@ -20,10 +21,13 @@ pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, lossy, shorten};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits};
 pub(crate) use judged::{capabilities, echo, planned};
+pub(crate) use list::{task_list, task_row};
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
 pub(crate) use reload::ReloadAnswer;
 pub(crate) use run::{RunAnswer, TagAnswer, TagSummary};
-pub(crate) use task::{CancelledAnswer, OutputAnswer, StartedAnswer, StatusAnswer};
+pub(crate) use task::{
+    CancelledAnswer, OutputAnswer, StartedAnswer, StatusAnswer, TaskListAnswer, TaskRow,
+};
 
 /// A result type whose fields are all optional and left out when absent.
 macro_rules! answer {

@@ -7,8 +7,10 @@ answer! {
     StartedAnswer {
         /// Id for the task tools.
         task_id: String,
-        /// `pending`, or `denied`.
+        /// `pending`, or `denied`; of a task that was there already, where it is.
         status: String,
+        /// The task was there already, under the same idempotency key.
+        existing: bool,
         /// Seconds the result is kept after the end.
         #[serde(rename = "keepAlive")]
         keep_alive: u64,
@@ -37,8 +39,14 @@ answer! {
     StatusAnswer {
         /// The task.
         task_id: String,
-        /// pending, running, completed, failed, cancelled or timeout
+        /// The host.
+        alias: String,
+        /// pending, running, completed, failed, cancelled, timeout or interrupted
         status: String,
+        /// `job`: it outlives connection and server; `attached`: it does not. Absent while pending.
+        durability: String,
+        /// Sending the command again cannot run it twice. Absent until it has ended.
+        safe_to_resend: bool,
         /// Seconds the result is kept after the end.
         #[serde(rename = "keepAlive")]
         keep_alive: u64,
@@ -71,14 +79,20 @@ answer! {
         has_more: bool,
         /// The first line lacks its beginning.
         first_line_cut: bool,
+        /// Lines looked at for `match`.
+        lines_seen: u64,
+        /// Lines among them that match.
+        lines_matched: u64,
         /// Where to go on reading; everything before it has been seen or counted as missing.
-        cursor: u64,
+        next_cursor: u64,
         /// Bytes before this page that were not kept.
+        missing_before: u64,
+        /// Bytes of the whole output that were not kept.
         missing_bytes: u64,
         /// Bytes of output so far.
         total_bytes: u64,
         /// The task has ended and everything has been read.
-        end: bool,
+        eof: bool,
     }
 }
 
@@ -95,5 +109,39 @@ answer! {
         status: String,
         /// Whether its end on the host was seen: `confirmed` or `unconfirmed`.
         stopped: String,
+    }
+}
+
+answer! {
+    /// Tasks, newest first.
+    TaskListAnswer {
+        /// The tasks.
+        tasks: Vec<TaskRow>,
+        /// Where the next page begins; absent when this was the last.
+        next_cursor: String,
+    }
+}
+
+answer! {
+    /// One task of a list.
+    TaskRow {
+        /// The task.
+        task_id: String,
+        /// The host.
+        alias: String,
+        /// Where it is in its life.
+        status: String,
+        /// The command, shortened.
+        command: String,
+        /// Milliseconds since it was accepted.
+        age_ms: u64,
+        /// Milliseconds since it was accepted, or until it ended.
+        elapsed_ms: u64,
+        /// Bytes of output so far.
+        bytes: u64,
+        /// `job` or `attached`.
+        durability: String,
+        /// Exit status, if it exited.
+        exit_code: u32,
     }
 }

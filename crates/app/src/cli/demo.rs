@@ -187,7 +187,7 @@ impl Site {
                 out::line(&format!("{}: {}", finished.task.status, said(&finished.outcome)));
                 Ok(())
             }
-            CancelAnswer::Stopping
+            CancelAnswer::Stopping(_)
             | CancelAnswer::AlreadyEnded(_)
             | CancelAnswer::Expired
             | CancelAnswer::Unknown => Err(Error::Step("the cancel")),

@@ -1,6 +1,12 @@
 //! What tools are called with: read leniently (a number or a boolean may come as text, and text as a number), checked by
 //! the model's own rules, and refused with the field's name.
 
+use std::time::Duration;
+
+use regex::bytes::Regex;
+use sshepherd_engine::store::{ListCursor, ListQuery, State, StreamFilter};
+
+use super::tools::WAIT_MOST;
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -54,6 +60,19 @@ pub(super) struct OnTag {
     stdin: Option<String>,
 }
 
+/// A command for one host that is asked about later.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct ToStart {
+    alias: String,
+    command: String,
+    cwd: Option<String>,
+    env: Option<std::collections::BTreeMap<String, String>>,
+    stdin: Option<String>,
+    /// Your name for this work: the same key and command is the same task
+    idempotency_key: Option<String>,
+}
+
 /// Output of a task.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "describes the schema; the values are read one by one")]
@@ -62,16 +81,46 @@ pub(super) struct OfOutput {
     /// Last lines to show; 50
     #[schemars(range(min = 1, max = 1000))]
     max_lines: Option<u64>,
-    /// Read on from here instead: 0, or `cursor` of an answer
+    /// Read on from here instead: 0, or `next_cursor`
     cursor: Option<u64>,
     max_bytes: Option<u64>,
+    /// both, stdout or stderr
+    stream: Option<String>,
+    /// Wait so long for the first new byte or the end
+    #[schemars(range(max = 45000))]
+    wait_ms: Option<u64>,
+    /// Only lines that match this regular expression
+    r#match: Option<String>,
+}
+
+/// Which tasks to list.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OfList {
+    status: Option<String>,
+    alias: Option<String>,
+    cursor: Option<String>,
+    #[schemars(range(min = 1, max = 100))]
+    limit: Option<u64>,
 }
 
 /// The parameters of one call.
 pub(super) struct Args(JsonObject);
 
+/// What was asked for of a task's output, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) part: Part,
+    pub(super) max_bytes: usize,
+    pub(super) filter: StreamFilter,
+    pub(super) wait: Duration,
+    pub(super) matching: Option<Regex>,
+    /// Lines looked through in earlier rounds of the same wait.
+    pub(super) seen_before: u64,
+}
+
 /// What part of the output was asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     /// The last lines.
     Tail {
@@ -134,6 +183,68 @@ impl Args {
         }
     }
 
+    /// Everything about reading output.
+    pub(super) fn reading(&self, most: usize) -> Result<Reading, InvalidField> {
+        let filter = match self.text("stream")?.as_deref() {
+            Option::None | Some("both") => StreamFilter::Both,
+            Some("stdout") => StreamFilter::Stdout,
+            Some("stderr") => StreamFilter::Stderr,
+            Some(_) => {
+                return Err(InvalidField::new("stream", "must be both, stdout or stderr"));
+            }
+        };
+        let wait = Duration::from_millis(self.number("wait_ms")?.unwrap_or(0));
+        if wait > WAIT_MOST {
+            let most = WAIT_MOST.as_millis();
+            return Err(InvalidField::new("wait_ms", format!("must be at most {most}")));
+        }
+        Ok(Reading {
+            part: self.part()?,
+            max_bytes: self.max_bytes(most)?,
+            filter,
+            wait,
+            matching: self.text("match")?.map(|text| pattern(&text)).transpose()?,
+            seen_before: 0,
+        })
+    }
+
+    /// The caller's own name for a piece of work: 1 to 200 of `[A-Za-z0-9:._-]`.
+    pub(super) fn key(&self) -> Result<Option<String>, InvalidField> {
+        let Some(key) = self.text("idempotency_key")? else { return Ok(Option::None) };
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b":._-".contains(&byte);
+        if key.is_empty() || key.len() > 200 || !key.bytes().all(known) {
+            return Err(InvalidField::new(
+                "idempotency_key",
+                "must be 1 to 200 of [A-Za-z0-9:._-]",
+            ));
+        }
+        Ok(Some(key))
+    }
+
+    /// Which tasks to list.
+    pub(super) fn list(&self) -> Result<ListQuery, InvalidField> {
+        let states = match self.text("status")? {
+            Option::None => Vec::new(),
+            Some(wanted) => {
+                let state = State::ALL.into_iter().find(|state| state.as_str() == wanted);
+                let names: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
+                vec![state.ok_or_else(|| {
+                    InvalidField::new("status", format!("must be one of {}", names.join(", ")))
+                })?]
+            }
+        };
+        let limit = self.number("limit")?.unwrap_or(20);
+        if !(1..=100).contains(&limit) {
+            return Err(InvalidField::new("limit", "must be 1 to 100"));
+        }
+        Ok(ListQuery {
+            states,
+            alias: self.text("alias")?.map(|alias| alias.parse()).transpose()?,
+            after: self.text("cursor")?.map(|text| place(&text)).transpose()?,
+            limit: usize::try_from(limit).unwrap_or(100),
+        })
+    }
+
     fn text(&self, field: &'static str) -> Result<Option<String>, InvalidField> {
         match self.0.get(field) {
             Option::None | Some(Value::Null) => Ok(Option::None),
@@ -174,6 +285,32 @@ impl Args {
             }
         }
     }
+}
+
+/// A place in the list of tasks, as an answer gave it.
+fn place(text: &str) -> Result<ListCursor, InvalidField> {
+    let wrong = || InvalidField::new("cursor", "is not one that this server gave");
+    let (created_at, id) = text.split_once('/').ok_or_else(wrong)?;
+    Ok(ListCursor {
+        created_at: created_at.parse().map_err(|_| wrong())?,
+        id: id.parse().map_err(|_| wrong())?,
+    })
+}
+
+/// Memory that a compiled pattern may take, in bytes; with it the time to compile one is bounded too.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// A regular expression of linear time.
+fn pattern(text: &str) -> Result<Regex, InvalidField> {
+    regex::bytes::RegexBuilder::new(text)
+        .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(PATTERN_BYTES)
+        .build()
+        .map_err(|error| {
+            let why = error.to_string();
+            let last = why.lines().last().unwrap_or_default().trim().to_owned();
+            InvalidField::new("match", format!("is no regular expression: {last}"))
+        })
 }
 
 #[cfg(test)]

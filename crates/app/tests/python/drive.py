@@ -15,7 +15,7 @@ from mcp_types import PromptReference, ResourceTemplateReference
 
 TOOLS = [
     "ssh_cancel", "ssh_cancel_async_task", "ssh_describe_host", "ssh_get_task_output", "ssh_get_task_result",
-    "ssh_get_task_status", "ssh_list_hosts", "ssh_ping", "ssh_plan", "ssh_reload_config", "ssh_run", "ssh_run_async",
+    "ssh_get_task_status", "ssh_list_hosts", "ssh_list_tasks", "ssh_ping", "ssh_plan", "ssh_reload_config", "ssh_run", "ssh_run_async",
     "ssh_run_on_tag",
 ]
 PROMPTS = [
@@ -76,7 +76,7 @@ class Drive:
         output = await self.call("ssh_get_task_output", task_id=done_id, max_lines=5)
         assert output["output_lines"] == ["hello"] and output["total_lines"] == 1, output
         page = await self.call("ssh_get_task_output", task_id=done_id, cursor=0)
-        assert page["output_lines"] == ["hello"] and page["end"] is True, page
+        assert page["output_lines"] == ["hello"] and page["eof"] is True, page
         for tool in ["ssh_cancel", "ssh_cancel_async_task"]:
             task = await self.call("ssh_run_async", alias=alias, command=slow)
             assert task["status"] == "pending" and task["keepAlive"] > 0 and task["pollFrequency"] > 0, task
@@ -88,8 +88,27 @@ class Drive:
             assert stopped["cancelled"] is True and stopped["status"] == "cancelled", stopped
             again = await self.call(tool, task_id=task["task_id"])
             assert again["cancelled"] is False, again
+        await self.long_poll()
         for tool in ["ssh_get_task_status", "ssh_get_task_result", "ssh_get_task_output", "ssh_cancel"]:
             assert "task" in (await self.call(tool, error=True, task_id="no:such:task"))["error"]
+
+    async def long_poll(self):
+        """A task under the caller's own name, driven to its end by cursor without a question in vain."""
+        started = {"alias": self.spec["alias"], "command": self.spec["ok"], "idempotency_key": "drive"}
+        task = await self.call("ssh_run_async", **started)
+        again = await self.call("ssh_run_async", **started)
+        assert again["task_id"] == task["task_id"] and again["existing"] is True, again
+        lines, cursor, eof = [], 0, False
+        while not eof:
+            page = await self.call("ssh_get_task_output", task_id=task["task_id"], cursor=cursor, wait_ms=20000)
+            lines, cursor, eof = lines + page["output_lines"], page["next_cursor"], page["eof"]
+        assert lines == ["hello"], lines
+        matching = await self.call("ssh_get_task_output", task_id=task["task_id"], cursor=0, match="^h.*o$")
+        assert matching["output_lines"] == ["hello"] and matching["lines_matched"] == 1, matching
+        status = await self.call("ssh_get_task_status", task_id=task["task_id"])
+        assert status["status"] == "completed" and status["durability"] == "job", status
+        listed = await self.call("ssh_list_tasks", status="completed")
+        assert task["task_id"] in [row["task_id"] for row in listed["tasks"]], listed
 
     async def progress_and_concurrency(self):
         """A slow call with progress, beside which a quick one is answered; then the client gives the slow one up."""

@@ -2,6 +2,7 @@
 
 mod config;
 mod hosts;
+mod output;
 mod plan;
 mod run;
 mod tasks;
@@ -9,6 +10,7 @@ mod tasks;
 use rmcp::handler::server::router::tool::ToolRouter;
 
 use super::server::Server;
+pub(super) use output::WAIT_MOST;
 
 impl Server {
     /// Every tool.
@@ -17,6 +19,7 @@ impl Server {
             + Self::plan_router()
             + Self::run_router()
             + Self::tasks_router()
+            + Self::output_router()
             + Self::config_router()
     }
 }

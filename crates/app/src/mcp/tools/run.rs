@@ -5,12 +5,13 @@ use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
-use sshepherd_engine::{FanOut, Finished, Refusal};
+use sshepherd_engine::store::Lookup;
+use sshepherd_engine::{FanOut, Finished, Refusal, Ticket};
 use sshepherd_model::{Alias, Request, Tag};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
-use crate::mcp::args::{Args, OnHost, OnTag};
+use crate::mcp::args::{Args, OnHost, OnTag, ToStart};
 use crate::mcp::notify::{Progress, whole};
 use crate::mcp::output::{self, FIXED, MIN_ROOM};
 use crate::mcp::reply::{IsError, done, failed, invalid, result};
@@ -66,7 +67,7 @@ impl Server {
 
     #[tool(
         description = "Start a command and return its task_id at once.",
-        input_schema = schema::input::<OnHost>(),
+        input_schema = schema::input::<ToStart>(),
         output_schema = schema::output::<StartedAnswer>(),
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
@@ -75,32 +76,39 @@ impl Server {
         Parameters(args): Parameters<JsonObject>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
-        let (alias, request) = match on_host(args) {
+        let args = Args::new(args);
+        let parsed = args.key().and_then(|key| Ok((args.need("alias")?, args.request()?, key)));
+        let (alias, request, key) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return invalid(error),
         };
         // Heard from before the task exists, so that its first event is not missed.
         let events = self.engine.events();
-        match self.engine.submit(&alias, &request, Self::origin(&context)).await {
+        match self.engine.submit_task(&alias, &request, key, Self::origin(&context)).await {
+            Ok(ticket) if ticket.known => done(&self.known(&ticket, &request).await),
             Ok(ticket) => {
                 let follower = self.listeners.clone().follow(events, ticket.task_id.clone());
                 let closing = self.closing.clone();
                 self.tracker.spawn(async move {
                     let _ = closing.run_until_cancelled(follower).await;
                 });
-                done(&StartedAnswer {
-                    task_id: Some(ticket.task_id.to_string()),
-                    status: Some("pending".to_owned()),
-                    keep_alive: Some(ticket.limits.result_ttl.as_secs()),
-                    poll_frequency: Some(ticket.limits.progress_interval.as_secs().max(1)),
-                    alias: Some(ticket.alias.to_string()),
-                    command: Some(answer::echo(&request)),
-                    hash: Some(ticket.hash.to_string()),
-                    ..StartedAnswer::default()
-                })
+                done(&started(&ticket, &request))
             }
             Err(refusal) => refused(&alias, &request, &refusal),
         }
+    }
+}
+
+fn started(ticket: &Ticket, request: &Request) -> StartedAnswer {
+    StartedAnswer {
+        task_id: Some(ticket.task_id.to_string()),
+        status: Some("pending".to_owned()),
+        keep_alive: Some(ticket.limits.result_ttl.as_secs()),
+        poll_frequency: Some(ticket.limits.progress_interval.as_secs().max(1)),
+        alias: Some(ticket.alias.to_string()),
+        command: Some(answer::echo(request)),
+        hash: Some(ticket.hash.to_string()),
+        ..StartedAnswer::default()
     }
 }
 
@@ -119,6 +127,16 @@ fn refused(alias: &Alias, request: &Request, refusal: &Refusal) -> CallToolResul
 }
 
 impl Server {
+    /// A task that was there already: where it is now.
+    async fn known(&self, ticket: &Ticket, request: &Request) -> StartedAnswer {
+        let task = self.engine.task(&ticket.task_id).await.ok().and_then(Lookup::found);
+        StartedAnswer {
+            status: task.map(|task| task.status.to_string()),
+            existing: Some(true),
+            ..started(ticket, request)
+        }
+    }
+
     async fn run_one(
         &self,
         alias: &Alias,

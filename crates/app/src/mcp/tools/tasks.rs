@@ -1,18 +1,16 @@
-//! Tools about tasks: every task of this server, however it was started.
+//! Tools about tasks: every task of every server on this state folder, however it was started.
 
 use rmcp::RoleServer;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
-use sshepherd_engine::store::{Error, Lookup, Page, TailLines, Task};
+use sshepherd_engine::store::{Lookup, Task};
 use sshepherd_engine::{CancelAnswer, Finished, Refusal};
 use sshepherd_model::TaskId;
 
-use crate::answer::{
-    self, CancelledAnswer, Failure, OutputAnswer, RunAnswer, StatusAnswer, encoded,
-};
-use crate::mcp::args::{Args, OfOutput, OnTask, Part};
+use crate::answer::{self, CancelledAnswer, Failure, RunAnswer, StatusAnswer, TaskListAnswer};
+use crate::mcp::args::{Args, OfList, OnTask};
 use crate::mcp::output;
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
@@ -66,27 +64,21 @@ impl Server {
     }
 
     #[tool(
-        description = "Output of a task, while it runs too: the last lines, or a page from cursor on.",
-        input_schema = schema::input::<OfOutput>(),
-        output_schema = schema::output::<OutputAnswer>(),
+        description = "Tasks of every server on this machine, newest first.",
+        input_schema = schema::input::<OfList>(),
+        output_schema = schema::output::<TaskListAnswer>(),
         annotations(read_only_hint = true, open_world_hint = false)
     )]
-    async fn ssh_get_task_output(
-        &self,
-        Parameters(args): Parameters<JsonObject>,
-    ) -> CallToolResult {
-        let args = Args::new(args);
-        let parsed = args
-            .need::<TaskId>("task_id")
-            .and_then(|id| Ok((id, args.part()?, args.max_bytes(self.settings.answer_bytes)?)));
-        let (id, part, max_bytes) = match parsed {
-            Ok(parsed) => parsed,
+    async fn ssh_list_tasks(&self, Parameters(args): Parameters<JsonObject>) -> CallToolResult {
+        let query = match Args::new(args).list() {
+            Ok(query) => query,
             Err(error) => return invalid(error),
         };
-        match self.output_of(&id, &part, max_bytes).await {
-            Ok(Ok(answer)) => done(&answer),
-            Ok(Err(failure)) => failed(&failure),
-            Err(refusal) => failed(&Failure::from(&refusal).about(&id)),
+        match self.engine.tasks(query).await {
+            Ok(page) => {
+                done(&answer::task_list(&page, answer::now_ms(), self.settings.answer_bytes))
+            }
+            Err(refusal) => failed(&Failure::from(&refusal)),
         }
     }
 
@@ -119,15 +111,11 @@ impl Server {
     }
 }
 
-fn unknown(id: &TaskId) -> Failure {
-    Failure::new(
-        "no task has this id",
-        "use the task_id that ssh_run, ssh_run_on_tag or ssh_run_async gave; tasks end with the server that ran them",
-    )
-    .about(id)
+pub(super) fn unknown(id: &TaskId) -> Failure {
+    Failure::new("no task has this id", "ssh_list_tasks shows every task that is kept").about(id)
 }
 
-fn expired(id: &TaskId) -> Failure {
+pub(super) fn expired(id: &TaskId) -> Failure {
     Failure::new(
         "the result of this task has expired",
         "results are kept for keepAlive seconds after the end; the command did run, so think before running it again",
@@ -164,70 +152,6 @@ impl Server {
         Ok(Ok(answer))
     }
 
-    /// Reads with ever less room until the answer fits, because JSON escapes make text longer.
-    async fn output_of(
-        &self,
-        id: &TaskId,
-        part: &Part,
-        max_bytes: usize,
-    ) -> Result<Result<OutputAnswer, Failure>, Refusal> {
-        let budget = self.settings.answer_bytes;
-        let mut room = max_bytes.min(budget.saturating_sub(output::FIXED).max(output::MIN_ROOM));
-        loop {
-            let answer = match self.read_part(id, part, room).await? {
-                Ok(answer) => answer,
-                Err(failure) => return Ok(Err(failure)),
-            };
-            let size = encoded(&answer);
-            if size <= budget || room <= 1 {
-                return Ok(Ok(answer));
-            }
-            room = (room.saturating_mul(budget) / size).saturating_sub(16).min(room - 1).max(1);
-        }
-    }
-
-    async fn read_part(
-        &self,
-        id: &TaskId,
-        part: &Part,
-        room: usize,
-    ) -> Result<Result<OutputAnswer, Failure>, Refusal> {
-        let task = match self.engine.task(id).await? {
-            Lookup::Found(task) => task,
-            Lookup::Expired => return Ok(Err(expired(id))),
-            Lookup::Unknown => return Ok(Err(unknown(id))),
-        };
-        let filled = match part {
-            Part::Tail { lines } => {
-                self.engine.tail_lines(id, *lines, room).await?.map(|tail| last_lines(&task, &tail))
-            }
-            Part::From { cursor } => {
-                let read = self
-                    .engine
-                    .page(id, *cursor, room, sshepherd_engine::store::StreamFilter::Both)
-                    .await;
-                match read {
-                    Ok(found) => found.map(|page| one_page(&task, &page)),
-                    Err(error @ Error::BeyondEnd { .. }) => {
-                        let mut failure = Failure::new(
-                            error.to_string(),
-                            "use 0, or the cursor that an earlier answer gave",
-                        )
-                        .about(id);
-                        failure.field = Some("cursor".to_owned());
-                        return Ok(Err(failure));
-                    }
-                    Err(error) => return Err(Refusal::Store(error)),
-                }
-            }
-        };
-        Ok(match filled {
-            Lookup::Found(answer) => Ok(answer),
-            Lookup::Expired => Err(expired(id)),
-            Lookup::Unknown => Err(unknown(id)),
-        })
-    }
-
     async fn stop(&self, args: JsonObject, context: &RequestContext<RoleServer>) -> CallToolResult {
         let id: TaskId = match Args::new(args).need("task_id") {
             Ok(id) => id,
@@ -244,52 +168,17 @@ impl Server {
                 status: Some(finished.task.status.to_string()),
                 ..CancelledAnswer::default()
             }),
-            Ok(CancelAnswer::Stopping) => done(&CancelledAnswer {
+            Ok(CancelAnswer::Stopping(status)) => done(&CancelledAnswer {
                 task_id: Some(id.to_string()),
                 cancelled: Some(false),
                 message: Some(
                     "the task was asked to stop and has not ended yet; ask for its status"
                         .to_owned(),
                 ),
-                status: Some("running".to_owned()),
+                status: Some(status.to_string()),
                 ..CancelledAnswer::default()
             }),
             Err(refusal) => failed(&Failure::from(&refusal).about(&id)),
         }
-    }
-}
-
-fn last_lines(task: &Task, tail: &TailLines) -> OutputAnswer {
-    OutputAnswer {
-        task_id: Some(task.id.to_string()),
-        status: Some(task.status.to_string()),
-        output_lines: Some(tail.lines.iter().map(|line| answer::lossy(line)).collect()),
-        total_lines: Some(tail.total_lines),
-        has_more: Some(tail.has_more),
-        first_line_cut: tail.first_cut.then_some(true),
-        total_bytes: Some(task.output.bytes()),
-        missing_bytes: (task.output.missing > 0).then_some(task.output.missing),
-        ..OutputAnswer::default()
-    }
-}
-
-fn one_page(task: &Task, page: &Page) -> OutputAnswer {
-    let bytes: Vec<u8> = page.chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
-    let text = answer::lossy(&bytes);
-    let lines = text.strip_suffix('\n').unwrap_or(&text);
-    let lines: Vec<String> =
-        if text.is_empty() { Vec::new() } else { lines.split('\n').map(str::to_owned).collect() };
-    OutputAnswer {
-        task_id: Some(task.id.to_string()),
-        status: Some(task.status.to_string()),
-        output_lines: Some(lines),
-        total_lines: Some(task.output.lines),
-        // A running task may always write more.
-        has_more: Some(!page.end),
-        first_line_cut: None,
-        cursor: Some(page.next),
-        missing_bytes: (page.missing_before > 0).then_some(page.missing_before),
-        total_bytes: Some(page.total),
-        end: Some(page.end),
     }
 }

@@ -106,11 +106,11 @@ async fn a_long_output_stays_in_budget_and_can_be_read_whole() {
         let page =
             client.good("ssh_get_task_output", json!({"task_id": id, "cursor": cursor})).await;
         assert!(page.to_string().len() <= BUDGET, "{}", page.to_string().len());
-        missing += page["missing_bytes"].as_u64().unwrap_or(0);
-        let next = page["cursor"].as_u64().unwrap();
+        missing += page["missing_before"].as_u64().unwrap_or(0);
+        let next = page["next_cursor"].as_u64().unwrap();
         bytes += next - cursor;
         cursor = next;
-        if page["end"] == true {
+        if page["eof"] == true {
             assert_eq!(page["total_bytes"].as_u64().unwrap(), bytes);
             break;
         }
