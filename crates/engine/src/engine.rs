@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sshepherd_audit::Sink;
 use sshepherd_ssh::Pool;
-use sshepherd_store::Store;
+use sshepherd_store::{Orphans, Store};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,7 +76,7 @@ impl Engine {
             closing: CancellationToken::new(),
         };
         let engine = Self { inner: Arc::new(inner) };
-        engine.tracker().spawn(engine.clone().sweep());
+        engine.tracker().spawn(engine.clone().sweep(services.orphans));
         engine.tracker().spawn(engine.clone().attend(services.orphans));
         engine
     }
@@ -120,8 +120,8 @@ impl Engine {
         self.inner.pool.shutdown().await;
     }
 
-    /// Expires results when their time has come; wakes for that alone.
-    async fn sweep(self) {
+    /// Expires results when their time has come, and finds tasks of servers whose end went unheard.
+    async fn sweep(self, adopt: Adopt) {
         let mut timer = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
@@ -130,6 +130,9 @@ impl Engine {
             }
             if let Err(error) = self.inner.store.sweep(now_ms()).await {
                 tracing::warn!(%error, "expired results could not be removed");
+            }
+            if adopt == Adopt::Unasked {
+                self.take_over(Orphans::All).await;
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn list_cursor(place: &ListCursor) -> String {
 }
 
 /// One task of a list.
-pub(crate) fn task_row(task: &Task, now_ms: u64) -> TaskRow {
+fn task_row(task: &Task, now_ms: u64) -> TaskRow {
     let exit_code = match task.outcome {
         Some(Outcome::Exited { status }) => Some(status),
         Some(

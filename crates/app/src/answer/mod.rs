@@ -21,7 +21,7 @@ pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, lossy, shorten};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits};
 pub(crate) use judged::{capabilities, echo, planned};
-pub(crate) use list::{task_list, task_row};
+pub(crate) use list::task_list;
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
 pub(crate) use reload::ReloadAnswer;
 pub(crate) use run::{RunAnswer, TagAnswer, TagSummary};

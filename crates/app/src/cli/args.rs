@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Plan(OnHost),
     /// Run a command on one host, or on every host of a tag
     Run(Run),
+    /// See, follow and stop tasks, whether or not a server runs
+    #[command(subcommand)]
+    Tasks(Tasks),
     /// Work on the policy
     #[command(subcommand)]
     Policy(Policy),
@@ -101,6 +104,63 @@ pub(crate) struct Surroundings {
     /// Give this process's standard input to the command
     #[arg(long)]
     pub(crate) stdin: bool,
+}
+
+/// What to do about tasks. An ID may be cut short as long as only one task begins like it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tasks {
+    /// List tasks, newest first
+    List(Listed),
+    /// Show where a task is
+    Status {
+        /// The task
+        id: String,
+    },
+    /// Print a task's output, each stream to its own
+    Output(Wanted),
+    /// Print the output of a task that has ended, and exit as `run` would have
+    Result {
+        /// The task
+        id: String,
+    },
+    /// Stop a task and its remote command
+    Cancel {
+        /// The task
+        id: String,
+    },
+}
+
+/// Which tasks to list.
+#[derive(Debug, Args)]
+pub(crate) struct Listed {
+    /// Only tasks in this state; may be repeated
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Vec<String>,
+    /// Only tasks of this host
+    #[arg(long, value_name = "ALIAS")]
+    pub(crate) host: Option<String>,
+    /// Most tasks to show
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// Which output to print.
+#[derive(Debug, Args)]
+pub(crate) struct Wanted {
+    /// The task
+    pub(crate) id: String,
+    /// Go on until the task has ended, and exit as `run` would have
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only this stream
+    #[arg(long, value_name = "STREAM", default_value = "both", value_parser = ["both", "stdout", "stderr"])]
+    pub(crate) stream: String,
+    /// Begin at this byte
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) cursor: u64,
+    /// Only the last lines
+    #[arg(long, value_name = "LINES", conflicts_with_all = ["follow", "cursor", "stream"])]
+    pub(crate) tail: Option<usize>,
 }
 
 /// Policy tools.

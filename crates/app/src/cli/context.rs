@@ -6,9 +6,10 @@ use sshepherd_config::{
     FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings,
 };
 use sshepherd_engine::audit::Sink;
+use sshepherd_engine::policy::{Dialect, LimitTable, NetworkPolicy, Policy};
 use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore};
 use sshepherd_engine::{Adopt, Config, Engine, KnownHostsFiles, Origin, Services};
-use sshepherd_model::{Alias, Host, InvalidField, Request};
+use sshepherd_model::{Alias, Host, InvalidField, Inventory, Request};
 
 use super::args::{Global, Surroundings};
 use super::exit::Exit;
@@ -88,6 +89,23 @@ pub(crate) async fn start_shared(
         Exit::Usage
     })?);
     Ok(Engine::start(config, Services { store, audit, orphans }))
+}
+
+/// A configuration without hosts, for those who only look at tasks.
+pub(crate) fn no_hosts() -> (Config, Settings) {
+    let config = Config {
+        inventory: Inventory::new(Vec::new(), Vec::new()),
+        policy: Policy::new(
+            Vec::new(),
+            LimitTable::default(),
+            NetworkPolicy::default(),
+            Dialect::default(),
+        ),
+        policy_hash: String::new(),
+        known_hosts: KnownHostsFiles::UserAndSystem,
+        fan_out_parallel: 1,
+    };
+    (config, Settings::default())
 }
 
 fn audit(settings: &Settings) -> Result<Sink, Exit> {

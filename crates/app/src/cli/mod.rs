@@ -12,6 +12,7 @@ mod plan;
 mod policy;
 mod run;
 mod serve;
+mod tasks;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Hosts => hosts::hosts(&global),
         Command::Plan(what) => plan::plan(&global, &what).await,
         Command::Run(what) => run::run(&global, what).await,
+        Command::Tasks(what) => tasks::tasks(&global, what).await,
         Command::Policy(Policy::Test { cases, host }) => {
             policy::test(&global, &cases, host.as_deref())
         }
@@ -72,6 +74,7 @@ fn log(command: &Command) {
         | Command::Hosts
         | Command::Plan(_)
         | Command::Run(_)
+        | Command::Tasks(_)
         | Command::Policy(_)
         | Command::Check { .. } => "error,rmcp=off",
     };

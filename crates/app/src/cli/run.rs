@@ -118,7 +118,7 @@ async fn follow(engine: &Engine, id: &TaskId) {
 }
 
 /// What is not plain success, for people.
-fn tell(alias: &Alias, finished: &Finished) {
+pub(crate) fn tell(alias: &Alias, finished: &Finished) {
     let seen = |stopped: &Stopped| match stopped {
         Stopped::Confirmed => "its end was seen",
         Stopped::Unconfirmed => "its end was not seen: it may still run",
@@ -178,7 +178,8 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
     }
 }
 
-fn exit_of(outcome: &Outcome) -> Exit {
+/// How this process ends after a command with this outcome.
+pub(crate) fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::Exited { status: 0 } => Exit::Done,
         Outcome::NotStarted(failure) if failure.phase == Phase::Network => Exit::Denied,
@@ -193,7 +194,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
 }
 
 /// The answer with all the output that was kept.
-async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
+pub(crate) async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
     let id = &finished.task.id;
     match engine.head_tail(id, usize::MAX, StreamFilter::Both).await {
         Ok(Lookup::Found(output)) => {

@@ -1,0 +1,328 @@
+//! `tasks`: every task in the state folder, whether or not a server runs.
+
+use sshepherd_engine::store::{Heard, ListCursor, ListQuery, Lookup, State, StreamFilter, Task};
+use sshepherd_engine::{Adopt, CancelAnswer, Engine, Finished, Refusal};
+use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
+
+use super::args::{Global, Listed, Tasks, Wanted};
+use super::context::{self, origin};
+use super::exit::Exit;
+use super::{out, run};
+use crate::answer;
+
+/// Most bytes of output that are read at once.
+const PAGE: usize = 64 * 1024;
+
+/// Does what the arguments say.
+pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
+    let engine = match &what {
+        // A server that is gone cannot stop its tasks: this process does, and for that it must know the hosts.
+        Tasks::Cancel { .. } => context::load(global).map(context::engine_config),
+        Tasks::List(_) | Tasks::Status { .. } | Tasks::Output(_) | Tasks::Result { .. } => {
+            Ok(context::no_hosts())
+        }
+    };
+    let engine = match engine {
+        Ok((config, settings)) => {
+            context::start_shared(global, config, &settings, Adopt::OnRequest).await
+        }
+        Err(exit) => return exit,
+    };
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
+    let done = match what {
+        Tasks::List(listed) => list(global, &engine, listed).await,
+        Tasks::Status { id } => status(global, &engine, &id).await,
+        Tasks::Output(wanted) => output(&engine, wanted).await,
+        Tasks::Result { id } => result(global, &engine, &id).await,
+        Tasks::Cancel { id } => cancel(global, &engine, &id).await,
+    };
+    engine.shutdown().await;
+    done.unwrap_or_else(|exit| exit)
+}
+
+fn failed(refusal: &Refusal) -> Exit {
+    out::complain(&context::chain(refusal));
+    Exit::Failed
+}
+
+fn absent(id: &str, lookup: &str) -> Exit {
+    out::complain(&format!("{id}: {lookup}; `sshepherd tasks list` shows what is kept"));
+    Exit::Usage
+}
+
+/// The task that `id` names: whole, or by a beginning that no other task has.
+async fn named(engine: &Engine, id: &str) -> Result<Task, Exit> {
+    if let Ok(whole) = id.parse::<TaskId>() {
+        match engine.task(&whole).await.map_err(|refusal| failed(&refusal))? {
+            Lookup::Found(task) => return Ok(task),
+            Lookup::Expired => return Err(absent(id, "its result has expired")),
+            Lookup::Unknown => {}
+        }
+    }
+    let mut matches = Vec::new();
+    let mut after: Option<ListCursor> = None;
+    loop {
+        let query = ListQuery { after, ..ListQuery::default() };
+        let page = engine.tasks(query).await.map_err(|refusal| failed(&refusal))?;
+        matches.extend(page.tasks.into_iter().filter(|task| task.id.as_str().starts_with(id)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    match matches.len() {
+        0 => Err(absent(id, "no task has this id")),
+        1 => matches.pop().ok_or(Exit::Usage),
+        _ => {
+            out::complain(&format!("{id}: several tasks begin like this:"));
+            for task in matches.iter().take(10) {
+                out::say(&format!("  {}", task.id));
+            }
+            Err(Exit::Usage)
+        }
+    }
+}
+
+async fn list(global: &Global, engine: &Engine, listed: Listed) -> Result<Exit, Exit> {
+    let mut states = Vec::new();
+    for name in &listed.status {
+        let Some(state) = State::ALL.into_iter().find(|state| state.as_str() == name) else {
+            let names: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
+            out::complain(&format!("--status {name}: must be one of {}", names.join(", ")));
+            return Err(Exit::Usage);
+        };
+        states.push(state);
+    }
+    let alias = listed.host.map(|alias| alias.parse()).transpose();
+    let alias = alias.map_err(|problem| context::invalid(&problem))?;
+    let query = ListQuery { states, alias, after: None, limit: listed.limit };
+    let page = engine.tasks(query).await.map_err(|refusal| failed(&refusal))?;
+    let now = answer::now_ms();
+    if global.json {
+        out::json(&answer::task_list(&page, now, usize::MAX / 2));
+        return Ok(Exit::Done);
+    }
+    if page.tasks.is_empty() {
+        out::say("no tasks");
+        return Ok(Exit::Done);
+    }
+    let id = page.tasks.iter().map(|task| task.id.as_str().len()).max().unwrap_or(0);
+    out::line(&format!(
+        "{:id$}  {:11}  {:>8}  {:>8}  {:>10}  COMMAND",
+        "ID", "STATUS", "AGE", "ELAPSED", "BYTES"
+    ));
+    for task in &page.tasks {
+        out::line(&format!(
+            "{:id$}  {:11}  {:>8}  {:>8}  {:>10}  {}",
+            task.id.as_str(),
+            task.status.as_str(),
+            span(now.saturating_sub(task.created_at)),
+            span(task.elapsed_ms(now)),
+            task.output.bytes(),
+            plain(&task.command),
+        ));
+    }
+    if page.next.is_some() {
+        out::say("there are more; --limit shows them");
+    }
+    Ok(Exit::Done)
+}
+
+/// A command on one line, without control characters.
+fn plain(command: &str) -> String {
+    let escaped: String = command.chars().flat_map(char::escape_default).take(200).collect();
+    answer::shorten(&escaped, 60)
+}
+
+/// A time span in its largest unit.
+fn span(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        3_600_000..86_400_000 => format!("{} h", ms / 3_600_000),
+        86_400_000.. => format!("{} d", ms / 86_400_000),
+    }
+}
+
+async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
+    let task = named(engine, id).await?;
+    let answer = answer::status(&task, &engine.config(), answer::now_ms());
+    if global.json {
+        out::json(&answer);
+        return Ok(Exit::Done);
+    }
+    let now = answer::now_ms();
+    out::line(&format!("id        {}", task.id));
+    out::line(&format!("host      {}", task.alias));
+    out::line(&format!("command   {}", plain(&task.command)));
+    out::line(&format!("status    {}", task.status));
+    out::line(&format!("elapsed   {}", span(task.elapsed_ms(now))));
+    out::line(&format!("output    {} bytes, {} lines", task.output.bytes(), task.output.lines));
+    if let Some(durability) = task.durability {
+        out::line(&format!("runs as   {}", durability.as_str()));
+    }
+    if let Some(outcome) = task.outcome.clone() {
+        let safe = if outcome.safe_to_resend() { "yes" } else { "no" };
+        out::line(&format!("safe to send again: {safe}"));
+        run::tell(&task.alias.clone(), &Finished { task, outcome });
+    }
+    Ok(Exit::Done)
+}
+
+async fn output(engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
+    let task = named(engine, &wanted.id).await?;
+    let filter = match wanted.stream.as_str() {
+        "stdout" => StreamFilter::Stdout,
+        "stderr" => StreamFilter::Stderr,
+        _ => StreamFilter::Both,
+    };
+    if let Some(lines) = wanted.tail {
+        let tail = engine.tail_lines(&task.id, lines, usize::MAX / 4).await;
+        match tail.map_err(|refusal| failed(&refusal))? {
+            Lookup::Found(tail) => {
+                for line in &tail.lines {
+                    out::bytes(line);
+                    out::bytes(b"\n");
+                }
+            }
+            Lookup::Expired | Lookup::Unknown => {
+                return Err(absent(&wanted.id, "its result has expired"));
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    let told = tokio::spawn(tell_of_orphans(engine.clone(), task.id.clone()));
+    let exit = copy(engine, &task.id, wanted.cursor, filter, wanted.follow).await;
+    told.abort();
+    exit
+}
+
+/// Says so when a server is gone that may have run what is being followed.
+async fn tell_of_orphans(engine: Engine, id: TaskId) {
+    let mut hints = engine.hints();
+    loop {
+        match hints.next().await {
+            Heard::Orphans => out::complain(&format!(
+                "a server is gone; another one goes on with its tasks. If none runs: sshepherd serve, or sshepherd tasks cancel {id}"
+            )),
+            Heard::Closed => return,
+            Heard::Hint(_) | Heard::Lagged(_) => {}
+        }
+    }
+}
+
+/// Copies output, each stream to ours, and with `follow` to the end of the task.
+async fn copy(
+    engine: &Engine,
+    id: &TaskId,
+    from: u64,
+    filter: StreamFilter,
+    follow: bool,
+) -> Result<Exit, Exit> {
+    let mut cursor = from;
+    loop {
+        let read = if follow {
+            engine.follow(id, cursor, PAGE, filter).await
+        } else {
+            engine.page(id, cursor, PAGE, filter).await
+        };
+        let page = match read {
+            Ok(Lookup::Found(page)) => page,
+            Ok(Lookup::Expired | Lookup::Unknown) => {
+                return Err(absent(id.as_str(), "its result has expired"));
+            }
+            Err(error) => {
+                out::complain(&error.to_string());
+                return Err(Exit::Usage);
+            }
+        };
+        if page.missing_before > 0 {
+            out::complain(&format!("{} bytes of output are missing here", page.missing_before));
+        }
+        for chunk in &page.chunks {
+            match chunk.stream {
+                Stream::Stdout => out::bytes(&chunk.bytes),
+                Stream::Stderr => out::error_bytes(&chunk.bytes),
+            }
+        }
+        let still = page.next == cursor;
+        cursor = page.next;
+        if page.end || (still && !follow) {
+            break;
+        }
+    }
+    if !follow {
+        return Ok(Exit::Done);
+    }
+    match engine.wait(id).await.map_err(|refusal| failed(&refusal))? {
+        Lookup::Found(finished) => {
+            run::tell(&finished.task.alias.clone(), &finished);
+            Ok(run::exit_of(&finished.outcome))
+        }
+        Lookup::Expired | Lookup::Unknown => Err(absent(id.as_str(), "its result has expired")),
+    }
+}
+
+async fn result(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
+    let task = named(engine, id).await?;
+    let Some(outcome) = task.outcome.clone() else {
+        out::complain(&format!(
+            "{} is {} and has no result yet; `sshepherd tasks output --follow` waits for it",
+            task.id, task.status
+        ));
+        return Err(Exit::Usage);
+    };
+    let finished = Finished { task, outcome };
+    if global.json {
+        out::json(&run::whole(engine, &finished).await);
+    } else {
+        copy(engine, &finished.task.id, 0, StreamFilter::Both, false).await?;
+        run::tell(&finished.task.alias.clone(), &finished);
+    }
+    Ok(run::exit_of(&finished.outcome))
+}
+
+async fn cancel(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
+    let task = named(engine, id).await?;
+    let answer = engine.cancel(&task.id, &origin()).await.map_err(|refusal| failed(&refusal))?;
+    let (text, exit) = match &answer {
+        CancelAnswer::Stopped(finished) => {
+            if global.json {
+                out::json(&answer::stopped(finished));
+                return Ok(Exit::Done);
+            }
+            match &finished.outcome {
+                Outcome::Cancelled { stopped: Stopped::Unconfirmed } => (
+                    "cancelled, unconfirmed: the end of its command was not seen, it may still run"
+                        .to_owned(),
+                    Exit::Failed,
+                ),
+                Outcome::Cancelled { stopped: Stopped::Confirmed }
+                | Outcome::Exited { .. }
+                | Outcome::Signalled { .. }
+                | Outcome::TimedOut { .. }
+                | Outcome::NotStarted(_)
+                | Outcome::Denied { .. }
+                | Outcome::Interrupted(_) => {
+                    ("cancelled, confirmed: its command was seen gone".to_owned(), Exit::Done)
+                }
+            }
+        }
+        CancelAnswer::AlreadyEnded(finished) => {
+            (format!("it had ended before: {}", finished.task.status), Exit::Done)
+        }
+        CancelAnswer::Stopping(state) => (
+            format!("asked to stop, and still {state}; `sshepherd tasks status` tells more"),
+            Exit::Failed,
+        ),
+        CancelAnswer::Expired | CancelAnswer::Unknown => {
+            return Err(absent(id, "its result has expired"));
+        }
+    };
+    out::say(&format!("{}: {text}", task.id));
+    Ok(exit)
+}
