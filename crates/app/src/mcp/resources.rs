@@ -8,8 +8,9 @@ use rmcp::model::{
     ResourceContents, ResourceTemplate,
 };
 use serde_json::{Value, json};
-use sshepherd_engine::Config;
-use sshepherd_model::{Alias, Host};
+use sshepherd_engine::store::Lookup;
+use sshepherd_engine::{Config, Engine, Refusal};
+use sshepherd_model::{Alias, Host, TaskId};
 
 use crate::answer::{self, PolicyLimits};
 
@@ -62,6 +63,11 @@ pub(super) fn templates() -> ListResourceTemplatesResult {
             "host-capabilities",
             "What may be done on one host: limits and a sample of what the policy allows",
         ),
+        template(
+            "ssh://task/{task_id}",
+            "task",
+            "One task: status and its last lines; subscribe to it",
+        ),
     ])
 }
 
@@ -73,6 +79,36 @@ pub(super) fn read(config: &Config, uri: &str) -> Result<ReadResourceResult, Err
     } else {
         of_host(config, uri)?
     };
+    let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
+    Ok(ReadResourceResult::new(vec![contents]))
+}
+
+/// Lines of output shown with a task.
+const LAST_LINES: usize = 20;
+/// Most bytes of them.
+const LAST_BYTES: usize = 4096;
+
+/// One task as it stands, with its last lines.
+pub(super) async fn task(
+    engine: &Engine,
+    id: &TaskId,
+    uri: &str,
+) -> Result<ReadResourceResult, ErrorData> {
+    let missing =
+        |what: &'static str| ErrorData::resource_not_found(what, Some(json!({"uri": uri})));
+    let failed = |refusal: Refusal| ErrorData::internal_error(refusal.to_string(), None);
+    let task = match engine.task(id).await.map_err(failed)? {
+        Lookup::Found(task) => task,
+        Lookup::Expired => return Err(missing("the result of this task has expired")),
+        Lookup::Unknown => return Err(missing("no task has this id")),
+    };
+    let tail = engine.tail_lines(id, LAST_LINES, LAST_BYTES).await.map_err(failed)?;
+    let lines: Vec<String> = tail
+        .found()
+        .map(|tail| tail.lines.iter().map(|line| answer::lossy(line)).collect())
+        .unwrap_or_default();
+    let status = answer::status(&task, &engine.config(), answer::now_ms());
+    let content = json!({"task": status, "output_lines": lines});
     let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
     Ok(ReadResourceResult::new(vec![contents]))
 }

@@ -11,7 +11,8 @@ use rmcp::model::{
     GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SetLevelRequestParams, SubscriptionFilter, Tool,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::notify::Listeners;
+use super::watched::{self, Watched};
 use super::{complete, prompts, resources};
 
 /// What a model is told when it connects: how to work here, in the order it will need it.
@@ -70,6 +72,7 @@ pub(crate) struct Server {
     pub(super) loader: Loader,
     pub(super) settings: Settings,
     pub(super) listeners: Listeners,
+    watched: Watched,
     /// Fires at the end of input: calls under way stop their commands and answer.
     pub(super) closing: CancellationToken,
     /// What runs beside the calls: followers of tasks.
@@ -90,6 +93,7 @@ impl Server {
             loader,
             settings,
             listeners: Listeners::default(),
+            watched: Watched::default(),
             closing,
             tracker: TaskTracker::new(),
             tools: Arc::new(Self::tool_router()),
@@ -132,6 +136,7 @@ impl ServerHandler for Server {
             .enable_prompts()
             .enable_resources()
             .enable_resources_list_changed()
+            .enable_resources_subscribe()
             .enable_tools()
             .build();
         ServerConfig::new(capabilities)
@@ -207,12 +212,32 @@ impl ServerHandler for Server {
         ready(Ok(resources::templates()))
     }
 
-    fn read_resource(
+    async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
-    ) -> impl Future<Output = Result<ReadResourceResponse, ErrorData>> + Send + '_ {
-        ready(resources::read(&self.engine.config(), &request.uri).map(Into::into))
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        if let Some(id) = watched::task_of(&request.uri) {
+            return resources::task(&self.engine, &id, &request.uri).await.map(Into::into);
+        }
+        resources::read(&self.engine.config(), &request.uri).map(Into::into)
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.watched.subscribe(&self.engine, request.uri, context.peer).await
+    }
+
+    fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> impl Future<Output = Result<(), ErrorData>> + Send + '_ {
+        self.watched.unsubscribe(&request.uri);
+        ready(Ok(()))
     }
 
     fn list_prompts(
@@ -259,9 +284,14 @@ impl ServerHandler for Server {
         let _subscribed = self.listeners.subscribed(&context);
         let mut changes = self.engine.config_changes();
         changes.mark_unchanged();
+        let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
+        let tasks = watched::listen(self.engine.clone(), uris, context.sink().clone());
+        tokio::pin!(tasks);
+        let mut watching = true;
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
+                () = &mut tasks, if watching => watching = false,
                 () = self.closing.cancelled() => return Ok(()),
                 changed = changes.changed() => {
                     if changed.is_err() {

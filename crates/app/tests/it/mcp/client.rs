@@ -7,6 +7,7 @@ use std::time::Duration;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CustomNotification,
     LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
+    ResourceUpdatedNotificationParam,
 };
 use rmcp::service::{NotificationContext, PeerRequestOptions, RequestHandle, RunningService};
 use rmcp::transport::TokioChildProcess;
@@ -32,6 +33,7 @@ pub(crate) enum News {
     Log(Value),
     Custom(String),
     ResourcesChanged,
+    Updated(String),
 }
 
 #[derive(Clone)]
@@ -57,6 +59,14 @@ impl ClientHandler for Ear {
 
     async fn on_resource_list_changed(&self, _: NotificationContext<RoleClient>) {
         let _ = self.0.send(News::ResourcesChanged).await;
+    }
+
+    async fn on_resource_updated(
+        &self,
+        told: ResourceUpdatedNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self.0.send(News::Updated(told.uri)).await;
     }
 
     async fn on_custom_notification(

@@ -1,6 +1,13 @@
 //! Every tool, resource, prompt and completion, in both eras.
+#![expect(
+    deprecated,
+    reason = "clients of the older revisions subscribe to one resource at a time"
+)]
 
-use rmcp::model::{GetPromptRequestParams, ReadResourceRequestParams, SubscriptionFilter};
+use rmcp::model::{
+    GetPromptRequestParams, ReadResourceRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
+};
 use serde_json::{Value, json};
 
 use super::client::{Client, ERAS, Era, News};
@@ -135,7 +142,7 @@ async fn resources_prompts_and_completion_work_in_both_eras() {
             .collect();
         assert_eq!(uris[0], "ssh://hosts");
         let templates = peer.list_all_resource_templates().await.unwrap();
-        assert_eq!(templates.len(), 3);
+        assert_eq!(templates.len(), 4);
         uris.extend(
             templates.iter().map(|template| template.uri_template.replace("{alias}", ALIAS)),
         );
@@ -195,4 +202,50 @@ async fn a_listener_of_the_new_era_hears_of_changed_lists_and_of_tasks() {
     let task = News::Custom("notifications/ssh/task".to_owned());
     client.hear(|news| *news == task).await;
     subscription.cancel().await.unwrap();
+}
+
+/// A task that a client listens to tells of its end, so that nobody needs to ask again and again.
+async fn a_task_tells_of_itself(era: Era) {
+    let site = Site::new();
+    let mut client = Client::start(&site.serve(), era).await;
+    let command = json!({"alias": ALIAS, "command": "sleep 2"});
+    let id = client.good("ssh_run_async", command).await["task_id"].as_str().unwrap().to_owned();
+    let uri = format!("ssh://task/{id}");
+    let ended = |read: &Value| read["task"]["status"] == "completed";
+    match era {
+        Era::Session => {
+            client.running.subscribe(SubscribeRequestParams::new(&uri)).await.unwrap();
+            let unknown = SubscribeRequestParams::new("ssh://task/no:such:task");
+            assert!(client.running.subscribe(unknown).await.is_err());
+            while !ended(&read(&client, &uri).await) {
+                client.hear(|news| *news == News::Updated(uri.clone())).await;
+            }
+            client.running.unsubscribe(UnsubscribeRequestParams::new(&uri)).await.unwrap();
+        }
+        Era::Stateless => {
+            let filter =
+                SubscriptionFilter::builder().resource_subscriptions([uri.clone()]).build();
+            let mut subscription = client.running.peer().listen(filter).await.unwrap();
+            while !ended(&read(&client, &uri).await) {
+                let news = subscription.next().await.unwrap().unwrap();
+                let news = serde_json::to_value(&news).unwrap();
+                assert_eq!(news["method"], "notifications/resources/updated");
+                assert_eq!(news["params"]["uri"], uri.as_str());
+            }
+            subscription.cancel().await.unwrap();
+        }
+    }
+}
+
+async fn read(client: &Client, uri: &str) -> Value {
+    let read = client.running.read_resource(ReadResourceRequestParams::new(uri)).await.unwrap();
+    let read = serde_json::to_value(&read).unwrap();
+    serde_json::from_str(read["contents"][0]["text"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_task_is_a_resource_that_changes_in_both_eras() {
+    for era in ERAS {
+        a_task_tells_of_itself(era).await;
+    }
 }
