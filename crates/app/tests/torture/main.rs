@@ -14,6 +14,7 @@ mod cancels;
 mod chaos;
 mod ground;
 mod ledger;
+mod native;
 mod person;
 mod server;
 mod steps;

@@ -2,7 +2,7 @@
 
 use rmcp::RoleServer;
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::model::{CallToolResult, JsonObject};
+use rmcp::model::{CallToolResponse, CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::store::Lookup;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
 use crate::mcp::args::{Args, OnHost, OnTag, ToStart};
+use crate::mcp::native;
 use crate::mcp::notify::{Progress, whole};
 use crate::mcp::output::{self, FIXED, MIN_ROOM};
 use crate::mcp::reply::{IsError, done, failed, invalid, result};
@@ -30,16 +31,19 @@ impl Server {
         &self,
         Parameters(args): Parameters<JsonObject>,
         context: RequestContext<RoleServer>,
-    ) -> CallToolResult {
+    ) -> CallToolResponse {
         let (alias, request) = match on_host(args) {
             Ok(parsed) => parsed,
-            Err(error) => return invalid(error),
+            Err(error) => return invalid(error).into(),
         };
+        if native::wanted(&context) {
+            return self.as_task(&alias, &request, &context).await;
+        }
         let ran =
             self.stoppable(&context, |stop| self.run_one(&alias, &request, &context, stop)).await;
         match ran {
-            Ok(finished) => self.report(&finished).await,
-            Err(refusal) => refused(&alias, &request, &refusal),
+            Ok(finished) => self.report(&finished).await.into(),
+            Err(refusal) => refused(&alias, &request, &refusal).into(),
         }
     }
 
@@ -137,6 +141,31 @@ impl Server {
         }
     }
 
+    /// Runs a command that outlives this call, and answers with its result or, when that takes long, with its task.
+    async fn as_task(
+        &self,
+        alias: &Alias,
+        request: &Request,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResponse {
+        let origin = Self::origin(context);
+        let ticket = match self.engine.submit_task(alias, request, None, origin.clone()).await {
+            Ok(ticket) => ticket,
+            Err(refusal) => return refused(alias, request, &refusal).into(),
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = self.soon(&ticket) => answer,
+            // The client has given the call up before it knew of a task.
+            () = context.ct.cancelled() => {
+                self.engine.cancel(&ticket.task_id, &origin).await.map(|_| {
+                    failed(&Failure::new("cancelled", "the command was stopped").about(&ticket.task_id)).into()
+                })
+            }
+        };
+        answer.unwrap_or_else(|refusal| refused(alias, request, &refusal).into())
+    }
+
     async fn run_one(
         &self,
         alias: &Alias,
@@ -161,7 +190,7 @@ impl Server {
         }
     }
 
-    async fn report(&self, finished: &Finished) -> CallToolResult {
+    pub(in crate::mcp) async fn report(&self, finished: &Finished) -> CallToolResult {
         match output::report(&self.engine, finished, self.settings.answer_bytes).await {
             Ok(answer) => {
                 let is_error = if answer.is_error() { IsError::Yes } else { IsError::No };

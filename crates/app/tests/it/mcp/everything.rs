@@ -143,8 +143,14 @@ async fn resources_prompts_and_completion_work_in_both_eras() {
         assert_eq!(uris[0], "ssh://hosts");
         let templates = peer.list_all_resource_templates().await.unwrap();
         assert_eq!(templates.len(), 4);
+        let task =
+            templates.iter().position(|template| template.uri_template.contains("{task_id}"));
+        assert_eq!(task, Some(3));
         uris.extend(
-            templates.iter().map(|template| template.uri_template.replace("{alias}", ALIAS)),
+            templates
+                .iter()
+                .take(3)
+                .map(|template| template.uri_template.replace("{alias}", ALIAS)),
         );
         for uri in &uris {
             let read = peer.read_resource(ReadResourceRequestParams::new(uri)).await.unwrap();

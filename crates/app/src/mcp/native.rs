@@ -1,0 +1,150 @@
+//! The extension `io.modelcontextprotocol/tasks` (SEP-2663) over our own store: a call that takes long becomes a task, and
+//! its id is the same that every other tool takes.
+//!
+//! rmcp sees to it that only clients that declared the extension in the request reach `tasks/*`. A task is announced only
+//! after it is in the store, so that `tasks/get` finds it, by any server on the same state folder, after a restart too.
+
+use std::time::Duration;
+
+use rmcp::model::{
+    CallToolResponse, CallToolResult, CancelTaskParams, CreateTaskResult, DetailedTask, ErrorData,
+    GetTaskParams, GetTaskResult, JsonObject, ProtocolVersion, TaskPayload, TaskStatus,
+    UpdateTaskParams,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, model};
+use serde_json::Value;
+use sshepherd_engine::audit::Timestamp;
+use sshepherd_engine::store::{Lookup, Task};
+use sshepherd_engine::{Finished, Refusal, Ticket};
+use sshepherd_model::{Outcome, TaskId};
+
+use super::server::Server;
+
+/// How long a call is waited for before it is answered as a task: most commands end sooner, and save the client a poll.
+const FIRST_WAIT: Duration = Duration::from_millis(1500);
+
+/// Whether this call may be answered with a task: the revision and the client, in this very request, say so.
+pub(super) fn wanted(context: &RequestContext<RoleServer>) -> bool {
+    let declared = context.client_capabilities().is_some_and(|client| client.supports_tasks());
+    declared
+        && context
+            .protocol_version()
+            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+/// The task as the extension tells it.
+fn told(task: &Task, now: u64) -> model::Task {
+    let status = match task.outcome {
+        None => TaskStatus::Working,
+        Some(Outcome::Cancelled { .. }) => TaskStatus::Cancelled,
+        Some(
+            Outcome::Exited { .. }
+            | Outcome::Signalled { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::NotStarted(_)
+            | Outcome::Denied { .. }
+            | Outcome::Interrupted(_),
+        ) => TaskStatus::Completed,
+    };
+    let updated = task.ended_at.or(task.started_at).unwrap_or(task.created_at);
+    let stamp = |at| Timestamp::from_millis(at).to_string();
+    let mut told =
+        model::Task::new(task.id.to_string(), status, stamp(task.created_at), stamp(updated))
+            .with_status_message(format!(
+                "{} on {} for {} s, {} bytes of output",
+                task.status,
+                task.alias,
+                task.elapsed_ms(now) / 1000,
+                task.output.bytes()
+            ))
+            .with_poll_interval_ms(1000);
+    // While it runs there is no end to count from, so no time to live.
+    told.ttl_ms = task.expires_at().map(|at| at.saturating_sub(task.created_at));
+    told
+}
+
+/// Why there is no such task.
+fn absent(why: &str) -> ErrorData {
+    ErrorData::invalid_params(why.to_owned(), None)
+}
+
+impl Server {
+    /// Answers with the result when it comes soon, else with the task.
+    pub(super) async fn soon(&self, ticket: &Ticket) -> Result<CallToolResponse, Refusal> {
+        let ended = tokio::time::timeout(FIRST_WAIT, self.engine.wait(&ticket.task_id)).await;
+        if let Ok(found) = ended
+            && let Lookup::Found(finished) = found?
+        {
+            return Ok(self.report(&finished).await.into());
+        }
+        let gone = || {
+            let id = ticket.task_id.clone();
+            Refusal::Store(sshepherd_engine::store::Error::Gone { id })
+        };
+        let task = self.engine.task(&ticket.task_id).await?.found().ok_or_else(gone)?;
+        Ok(CreateTaskResult::new(told(&task, crate::answer::now_ms())).into())
+    }
+
+    async fn stored(&self, id: &str) -> Result<Task, ErrorData> {
+        let id: TaskId = id.parse().map_err(|_| absent("taskId: no such task"))?;
+        match self.engine.task(&id).await {
+            Ok(Lookup::Found(task)) => Ok(task),
+            Ok(Lookup::Expired) => Err(absent("taskId: the result of this task has expired")),
+            Ok(Lookup::Unknown) => Err(absent("taskId: no such task")),
+            Err(refusal) => Err(ErrorData::internal_error(refusal.to_string(), None)),
+        }
+    }
+
+    /// `tasks/get`: where it is, and the result once there is one.
+    pub(super) async fn task_now(
+        &self,
+        request: GetTaskParams,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let task = self.stored(&request.task_id).await?;
+        let told = told(&task, crate::answer::now_ms());
+        let payload = match (told.status, task.outcome.clone()) {
+            (TaskStatus::Cancelled, _) => TaskPayload::Cancelled,
+            (_, Some(outcome)) => {
+                let finished = Finished { task, outcome };
+                TaskPayload::Completed { result: object(&self.report(&finished).await) }
+            }
+            (_, None) => TaskPayload::Working,
+        };
+        Ok(GetTaskResult::new(DetailedTask::new(told, payload)))
+    }
+
+    /// `tasks/update`: no task of ours asks for anything.
+    pub(super) async fn task_input(&self, request: UpdateTaskParams) -> Result<(), ErrorData> {
+        self.stored(&request.task_id).await?;
+        Err(ErrorData::invalid_params("this task waits for no input", None))
+    }
+
+    /// `tasks/cancel`: asked for at once; `tasks/get` tells what came of it.
+    pub(super) async fn task_stop(
+        &self,
+        request: CancelTaskParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let task = self.stored(&request.task_id).await?;
+        let (engine, origin) = (self.engine.clone(), Self::origin(context));
+        self.tracker.spawn(async move {
+            if let Err(refusal) = engine.cancel(&task.id, &origin).await {
+                tracing::warn!(task = %task.id, %refusal, "a task could not be cancelled");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A result as the object that it is on the wire.
+fn object(result: &CallToolResult) -> JsonObject {
+    match serde_json::to_value(result) {
+        Ok(Value::Object(object)) => object,
+        // A struct always becomes an object.
+        Ok(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
+        )
+        | Err(_) => JsonObject::new(),
+    }
+}
