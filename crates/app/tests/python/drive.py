@@ -136,8 +136,9 @@ class Drive:
         listed = [str(resource.uri) for resource in (await self.client.list_resources()).resources]
         assert listed[0] == "ssh://hosts" and f"ssh://host/{alias}" in listed, listed
         templates = (await self.client.list_resource_templates()).resource_templates
-        assert len(templates) == 3, templates
-        uris = listed + [template.uri_template.replace("{alias}", alias) for template in templates]
+        assert len(templates) == 4, templates
+        of_host = [template for template in templates if "{alias}" in template.uri_template]
+        uris = listed + [template.uri_template.replace("{alias}", alias) for template in of_host]
         for uri in uris:
             contents = (await self.client.read_resource(uri)).contents
             text = contents[0].text
