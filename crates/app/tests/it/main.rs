@@ -10,3 +10,4 @@ mod cli;
 mod mcp;
 mod python;
 mod site;
+mod typescript;
