@@ -50,6 +50,18 @@ impl Site {
         site
     }
 
+    /// Replaces the policy by one that allows these commands with a few surroundings.
+    pub(crate) fn grant(&self, commands: &[&str]) {
+        self.write(
+            "policy.yml",
+            &format!(
+                "known_hosts_path: {}\nrules:\n  - action: allow\n    commands: {commands:?}\n    \
+                 cwd: [\"/usr\"]\n    env: [GREETING]\n    stdin: true\n",
+                self.path("known_hosts").display()
+            ),
+        );
+    }
+
     /// Writes the inventory: these aliases, all for the same server.
     pub(crate) fn hosts(&self, aliases: &[&str]) {
         let mut text = String::from("hosts:\n");

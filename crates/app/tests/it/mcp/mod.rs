@@ -4,3 +4,4 @@ mod client;
 mod everything;
 mod lifetime;
 mod listing;
+mod surroundings;
