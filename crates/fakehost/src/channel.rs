@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, Sig};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
 use crate::io::{Io, Sink, Source, Wire};
+use crate::launch::{self, Asked};
 use crate::process::Process;
 use crate::server::Shared;
 use crate::{builtin, run, script};
@@ -21,6 +23,10 @@ const INPUT_BYTES: usize = 1024 * 1024;
 
 /// What a shell answers for a line it cannot parse.
 const STATUS_SYNTAX: u32 = 2;
+/// What a shell answers for a program that is not there.
+const STATUS_NOT_FOUND: u32 = 127;
+/// How long a signalled process may take to go; a fake one goes at once or never.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The open channels of one connection. A channel leaves before anybody can know that it is closed: when the
 /// client's close is read, or just before ours is sent (russh then forgets the channel at once).
@@ -132,11 +138,12 @@ async fn job(
     mut process: Process,
 ) {
     let Surroundings { shared, handle, seats, .. } = around;
+    let pid = process.pid();
     let end = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return,
         signal = process.ended_by() => End::Signal(signal),
-        status = execute(&shared, &command, input, &wire) => End::Status(status),
+        status = execute(&shared, &command, pid, input, &wire) => End::Status(status),
     };
     // Gone before the client hears of it, so that a look afterwards never finds it.
     drop(process);
@@ -175,6 +182,49 @@ async fn tell(wire: &Wire, handle: &Handle, end: End) -> Result<(), ()> {
 }
 
 async fn execute(
+    shared: &Arc<Shared>,
+    text: &str,
+    pid: u32,
+    input: DuplexStream,
+    wire: &Arc<Wire>,
+) -> u32 {
+    let errors = Sink::Err(Arc::clone(wire));
+    let output = Sink::Out(Arc::clone(wire));
+    let said = match launch::read(text) {
+        Asked::Plain(command) => return command_line(shared, command, input, wire).await,
+        Asked::Marked { nonce, command } => {
+            let marker = format!("sshepherd-{nonce} {pid}\n");
+            return match errors.write(marker).await {
+                Ok(()) => command_line(shared, command, input, wire).await,
+                Err(_) => run::STATUS_PIPE,
+            };
+        }
+        Asked::Stop { pid } => output.write(stop(shared, pid).await).await.map(|()| 0),
+        Asked::Job { nonce } => {
+            let refused = format!("sshepherd-{nonce} refused no folder for a job can be made\n");
+            match output.write(format!("sshepherd-{nonce} start\n")).await {
+                Ok(()) => errors.write(refused).await.map(|()| 1),
+                Err(error) => Err(error),
+            }
+        }
+        Asked::Shell => errors.write("sh: not found\n".to_owned()).await.map(|()| STATUS_NOT_FOUND),
+    };
+    said.unwrap_or(run::STATUS_PIPE)
+}
+
+/// Ends a process as a stop on a real host does, and says what was seen.
+async fn stop(shared: &Shared, pid: u32) -> String {
+    let processes = &shared.machine.processes;
+    for signal in ["TERM", "KILL"] {
+        processes.signal(pid, signal);
+        if tokio::time::timeout(STOP_PATIENCE, processes.gone(pid)).await.is_ok() {
+            return "sshepherd-stop gone\n".to_owned();
+        }
+    }
+    "sshepherd-stop alive 1\n".to_owned()
+}
+
+async fn command_line(
     shared: &Arc<Shared>,
     command: &str,
     input: DuplexStream,

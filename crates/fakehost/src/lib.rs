@@ -6,7 +6,7 @@
 //! Rooms: [`spec`] (what a host is to be like), [`fleet`] (start, addresses, keys, known hosts), [`fault`] (how
 //! hosts misbehave for tests). Inside: `server` and `channel` (the SSH side), `script` and `run` (the little shell
 //! language), `builtin` (the commands), `process` (process ids that can be signalled and seen gone), `machine`
-//! (numbers that follow from a host's name), `io`, `stream`, `keys`.
+//! (numbers that follow from a host's name), `launch` (what the product sends around commands), `io`, `stream`, `keys`.
 //!
 //! As on a real host, a command whose channel is closed lives on until it writes or is signalled.
 
@@ -17,6 +17,7 @@ pub mod fault;
 pub mod fleet;
 mod io;
 mod keys;
+mod launch;
 mod machine;
 mod process;
 mod run;

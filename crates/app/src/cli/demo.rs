@@ -259,7 +259,7 @@ fn write(root: &Path, fleet: &FakeFleet) -> Result<Folders, Error> {
     for ((name, tags, description), host) in HOSTS.iter().zip(fleet.hosts()) {
         let Some(address) = host.address() else { continue };
         servers.push_str(&format!(
-            "  - {{alias: {name}, host: {}, port: {}, credentials: demo, login_shell: none, tags: [{tags}], description: {description}}}\n",
+            "  - {{alias: {name}, host: {}, port: {}, credentials: demo, tags: [{tags}], description: {description}}}\n",
             address.ip(),
             address.port()
         ));

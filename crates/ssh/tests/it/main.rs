@@ -5,6 +5,7 @@ mod agree;
 mod asks;
 mod commands;
 mod common;
+mod fake;
 mod faults;
 mod host_keys;
 mod job;
