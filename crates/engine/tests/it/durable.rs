@@ -231,3 +231,53 @@ async fn the_same_key_is_the_same_task() {
     one.engine.shutdown().await;
     two.engine.shutdown().await;
 }
+
+/// Seed defect 3: results vanished at a restart, and after five minutes whatever happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_defect_3_a_result_survives_the_restart_and_is_kept_from_its_end_on() {
+    let ground = Ground::new();
+    let first = ground.server().await;
+    let waited = first.run("echo kept").await.task;
+    let asked = first.start_task("echo later; exit 4").await;
+    first.end(&asked).await;
+    first.engine.shutdown().await;
+    drop(first);
+    let second = ground.server().await;
+    for (id, text, status) in [(&waited.id, "kept\n", 0), (&asked, "later\n", 4)] {
+        let finished = second.end(id).await;
+        assert_eq!(finished.outcome, Outcome::Exited { status });
+        assert_eq!(second.text(id).await, text);
+        let ended = finished.task.ended_at.unwrap();
+        let ttl = u64::try_from(finished.task.limits.result_ttl.as_millis()).unwrap();
+        assert_eq!(finished.task.expires_at(), Some(ended + ttl));
+    }
+    second.engine.shutdown().await;
+}
+
+/// The host restarted while the job ran: that is neither an exit status nor something to send again unseen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_on_a_host_that_rebooted_is_told_as_such() {
+    let ground = Ground::new();
+    let folder = ground.folder.path().join("job");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in [("out", "half\n"), ("err", ""), ("pid", "1 1 another-boot\n")] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let store = ground.store().await;
+    let id = store.create(new_task("echo half; sleep 9", 1)).await.unwrap().id;
+    let started = Patch::Started { at: 1_000, durability: Durability::Job };
+    let _ = store.patch(&id, started).await.unwrap();
+    let place = serde_json::json!({
+        "folder": folder, "pid": "1", "start": "1", "boot": "another-boot"
+    });
+    let _ = store.patch(&id, Patch::Placed { place: place.to_string() }).await.unwrap();
+    drop(store);
+    let site = ground.server().await;
+    let finished = site.end(&id).await;
+    let Outcome::Interrupted(Interruption { cause, .. }) = &finished.outcome else {
+        panic!("{:?}", finished.outcome)
+    };
+    assert_eq!((*cause, finished.task.status), (Cause::HostRebooted, State::Interrupted));
+    assert_eq!(site.text(&id).await, "half\n", "what came before is kept");
+    site.engine.shutdown().await;
+}
