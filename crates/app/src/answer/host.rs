@@ -1,6 +1,6 @@
 //! The server itself, and the hosts it knows.
 
-use super::answer;
+use super::{answer, encoded, shorten};
 
 /// The server is there.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
@@ -41,7 +41,43 @@ answer! {
         description: String,
         /// The limits in force.
         policy_limits: PolicyLimits,
+        /// Tags and denied texts left out here; the resource `ssh://host/{alias}` has them all.
+        missing_entries: u64,
     }
+}
+
+impl HostAnswer {
+    /// The same in at most `budget` bytes: first denied texts go, then tags, then the end of the description.
+    pub(crate) fn within(mut self, budget: usize) -> Self {
+        let mut missing = 0;
+        while encoded(&self) > budget {
+            let denied =
+                self.policy_limits.as_mut().and_then(|limits| limits.deny_substrings.as_mut());
+            if let Some(denied) = denied.filter(|denied| !denied.is_empty()) {
+                missing += halve(denied);
+            } else if let Some(tags) = self.tags.as_mut().filter(|tags| !tags.is_empty()) {
+                missing += halve(tags);
+            } else {
+                let text = self.description.take().unwrap_or_default();
+                if text.is_empty() {
+                    break;
+                }
+                self.description = Some(shorten(&text, text.chars().count() / 2));
+                if text.chars().count() < 2 {
+                    self.description = None;
+                }
+            }
+            self.missing_entries = Some(missing).filter(|missing| *missing > 0);
+        }
+        self
+    }
+}
+
+/// Leaves out the second half, and answers how many that were.
+fn halve(list: &mut Vec<String>) -> u64 {
+    let before = list.len();
+    list.truncate(before / 2);
+    (before - list.len()) as u64
 }
 
 /// The limits of a host after all overrides.
@@ -75,5 +111,29 @@ impl From<&sshepherd_model::Limits> for PolicyLimits {
             task_progress_interval: limits.progress_interval.as_secs(),
             deny_substrings: Some(limits.deny_substrings.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_much_to_say_is_cut_to_the_budget_and_says_so() {
+        let host = HostAnswer {
+            alias: Some("web".to_owned()),
+            tags: Some((0..1000).map(|n| format!("tag-{n}")).collect()),
+            description: Some("ä".repeat(20_000)),
+            policy_limits: Some(PolicyLimits {
+                deny_substrings: Some((0..1000).map(|n| format!("never {n}")).collect()),
+                ..PolicyLimits::default()
+            }),
+            ..HostAnswer::default()
+        };
+        let cut = host.clone().within(8192);
+        assert!(encoded(&cut) <= 8192 && cut.missing_entries > Some(1000));
+        assert_eq!(cut.alias, host.alias);
+        let small = HostAnswer { alias: host.alias, ..HostAnswer::default() };
+        assert_eq!(small.within(8192).missing_entries, None);
     }
 }

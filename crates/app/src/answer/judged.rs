@@ -9,6 +9,12 @@ use super::{Limits, PlanAnswer, PlannedCommand, PolicyLimits, encoded, shorten};
 /// Longest command text that is repeated in an answer, in characters; the asker knows the rest.
 const ECHO_CHARS: usize = 400;
 
+/// Longest explanation in an answer, in characters; an owner's `why` may be of any length.
+const WORDS_CHARS: usize = 600;
+
+/// Most addresses shown; a name rarely has more than a few.
+const ADDRESSES: usize = 16;
+
 /// A command as it is repeated in answers.
 pub(crate) fn echo(request: &Request) -> String {
     shorten(request.command(), ECHO_CHARS)
@@ -38,13 +44,14 @@ pub(crate) fn planned(
         ..PlanAnswer::default()
     };
     if let Some(denial) = &explanation.denial {
-        answer.why = Some(denial.message.clone());
-        answer.hint = Some(denial.hint.clone());
+        answer.why = Some(shorten(&denial.message, WORDS_CHARS));
+        answer.hint = Some(shorten(&denial.hint, WORDS_CHARS));
         answer.denied_command = denial.command.as_deref().map(echo_part);
     }
     match &preview.addresses {
         Ok(addresses) => {
-            answer.addresses = Some(addresses.iter().map(ToString::to_string).collect());
+            let some = addresses.iter().take(ADDRESSES);
+            answer.addresses = Some(some.map(ToString::to_string).collect());
         }
         // A name that cannot be looked up just now does not make the command forbidden.
         Err(failure) if preview.allowed() => {

@@ -83,6 +83,8 @@ impl Server {
             tags: Some(host.tags.iter().map(ToString::to_string).collect()),
             description: Some(host.description.clone()),
             policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),
-        })
+            missing_entries: None,
+        }
+        .within(self.settings.answer_bytes))
     }
 }
