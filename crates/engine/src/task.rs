@@ -104,7 +104,7 @@ impl Engine {
     pub async fn follow(
         &self,
         id: &TaskId,
-        cursor: u64,
+        mut cursor: u64,
         max_bytes: usize,
         filter: StreamFilter,
     ) -> Result<Lookup<Page>, Error> {
@@ -115,6 +115,10 @@ impl Engine {
                 gone @ (Lookup::Expired | Lookup::Unknown) => return Ok(gone),
             };
             let some = !page.chunks.is_empty() || page.missing_before > 0;
+            if !some {
+                // Bytes of the other stream are not looked at again.
+                cursor = page.next;
+            }
             if page.end || some || !self.hears_of(&mut hints, id, Ear::Output).await {
                 return Ok(Lookup::Found(page));
             }

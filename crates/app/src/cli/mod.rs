@@ -8,6 +8,7 @@ mod exit;
 mod hosts;
 mod init;
 mod out;
+mod output;
 mod plan;
 mod policy;
 mod run;

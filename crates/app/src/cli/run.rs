@@ -5,17 +5,15 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use sshepherd_engine::store::{Lookup, StreamFilter};
 use sshepherd_engine::{Adopt, Engine, FanOut, Finished, HostReport, Refusal};
-use sshepherd_model::{Alias, Interruption, Outcome, Phase, Request, Stopped, Stream, Tag, TaskId};
+use sshepherd_model::{Alias, Interruption, Outcome, Phase, Request, Stopped, Tag};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Global, Run};
 use super::context::{self, origin};
 use super::exit::Exit;
+use super::output::{self, Until};
 use super::{out, serve};
 use crate::answer::{self, RunAnswer};
-
-/// Most bytes of output that are read at once while following.
-const PAGE: usize = 64 * 1024;
 
 /// Runs what the arguments say.
 pub(crate) async fn run(global: &Global, what: Run) -> Exit {
@@ -72,8 +70,9 @@ async fn on_host(
     let result = if global.json {
         ended.await
     } else {
+        let copying = output::copy(engine, &ticket.task_id, 0, StreamFilter::Both, Until::End);
         // Both end with the task: the one when it is final, the other when its output is read to the end.
-        let (result, ()) = tokio::join!(ended, follow(engine, &ticket.task_id));
+        let (result, _) = tokio::join!(ended, copying);
         result
     };
     match result {
@@ -86,34 +85,6 @@ async fn on_host(
             }
             exit_of(&finished.outcome)
         }
-    }
-}
-
-/// Copies output as it comes, each stream to ours.
-async fn follow(engine: &Engine, id: &TaskId) {
-    let mut cursor = 0;
-    loop {
-        let page = match engine.follow(id, cursor, PAGE, StreamFilter::Both).await {
-            Ok(Lookup::Found(page)) => page,
-            Ok(Lookup::Expired | Lookup::Unknown) => return,
-            Err(error) => {
-                out::complain(&error.to_string());
-                return;
-            }
-        };
-        if page.missing_before > 0 {
-            out::complain(&format!("{} bytes of output are missing here", page.missing_before));
-        }
-        for chunk in &page.chunks {
-            match chunk.stream {
-                Stream::Stdout => out::bytes(&chunk.bytes),
-                Stream::Stderr => out::error_bytes(&chunk.bytes),
-            }
-        }
-        if page.end || page.next == cursor {
-            return;
-        }
-        cursor = page.next;
     }
 }
 

@@ -2,16 +2,14 @@
 
 use sshepherd_engine::store::{Heard, ListCursor, ListQuery, Lookup, State, StreamFilter, Task};
 use sshepherd_engine::{Adopt, CancelAnswer, Engine, Finished, Refusal};
-use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
+use sshepherd_model::{Outcome, Stopped, TaskId};
 
 use super::args::{Global, Listed, Tasks, Wanted};
 use super::context::{self, origin};
 use super::exit::Exit;
+use super::output::{self, Copied, Until};
 use super::{out, run};
 use crate::answer;
-
-/// Most bytes of output that are read at once.
-const PAGE: usize = 64 * 1024;
 
 /// Does what the arguments say.
 pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
@@ -35,7 +33,7 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
     let done = match what {
         Tasks::List(listed) => list(global, &engine, listed).await,
         Tasks::Status { id } => status(global, &engine, &id).await,
-        Tasks::Output(wanted) => output(&engine, wanted).await,
+        Tasks::Output(wanted) => shown(&engine, wanted).await,
         Tasks::Result { id } => result(global, &engine, &id).await,
         Tasks::Cancel { id } => cancel(global, &engine, &id).await,
     };
@@ -173,7 +171,7 @@ async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
     Ok(Exit::Done)
 }
 
-async fn output(engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
+async fn shown(engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
     let task = named(engine, &wanted.id).await?;
     let filter = match wanted.stream.as_str() {
         "stdout" => StreamFilter::Stdout,
@@ -195,8 +193,9 @@ async fn output(engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
         }
         return Ok(Exit::Done);
     }
+    let until = if wanted.follow { Until::End } else { Until::Now };
     let told = tokio::spawn(tell_of_orphans(engine.clone(), task.id.clone()));
-    let exit = copy(engine, &task.id, wanted.cursor, filter, wanted.follow).await;
+    let exit = copy(engine, &task.id, wanted.cursor, filter, until).await;
     told.abort();
     exit
 }
@@ -215,47 +214,21 @@ async fn tell_of_orphans(engine: Engine, id: TaskId) {
     }
 }
 
-/// Copies output, each stream to ours, and with `follow` to the end of the task.
+/// Copies output, and with `--follow` goes on to the end and exits as `run` would have.
 async fn copy(
     engine: &Engine,
     id: &TaskId,
     from: u64,
     filter: StreamFilter,
-    follow: bool,
+    until: Until,
 ) -> Result<Exit, Exit> {
-    let mut cursor = from;
-    loop {
-        let read = if follow {
-            engine.follow(id, cursor, PAGE, filter).await
-        } else {
-            engine.page(id, cursor, PAGE, filter).await
-        };
-        let page = match read {
-            Ok(Lookup::Found(page)) => page,
-            Ok(Lookup::Expired | Lookup::Unknown) => {
-                return Err(absent(id.as_str(), "its result has expired"));
-            }
-            Err(error) => {
-                out::complain(&error.to_string());
-                return Err(Exit::Usage);
-            }
-        };
-        if page.missing_before > 0 {
-            out::complain(&format!("{} bytes of output are missing here", page.missing_before));
-        }
-        for chunk in &page.chunks {
-            match chunk.stream {
-                Stream::Stdout => out::bytes(&chunk.bytes),
-                Stream::Stderr => out::error_bytes(&chunk.bytes),
-            }
-        }
-        let still = page.next == cursor;
-        cursor = page.next;
-        if page.end || (still && !follow) {
-            break;
-        }
+    let gone = || absent(id.as_str(), "its result has expired");
+    match output::copy(engine, id, from, filter, until).await {
+        Copied::Whole => {}
+        Copied::Gone => return Err(gone()),
+        Copied::Failed => return Err(Exit::Usage),
     }
-    if !follow {
+    if until == Until::Now {
         return Ok(Exit::Done);
     }
     match engine.wait(id).await.map_err(|refusal| failed(&refusal))? {
@@ -263,7 +236,7 @@ async fn copy(
             run::tell(&finished.task.alias.clone(), &finished);
             Ok(run::exit_of(&finished.outcome))
         }
-        Lookup::Expired | Lookup::Unknown => Err(absent(id.as_str(), "its result has expired")),
+        Lookup::Expired | Lookup::Unknown => Err(gone()),
     }
 }
 
@@ -280,7 +253,7 @@ async fn result(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
     if global.json {
         out::json(&run::whole(engine, &finished).await);
     } else {
-        copy(engine, &finished.task.id, 0, StreamFilter::Both, false).await?;
+        copy(engine, &finished.task.id, 0, StreamFilter::Both, Until::Now).await?;
         run::tell(&finished.task.alias.clone(), &finished);
     }
     Ok(run::exit_of(&finished.outcome))
