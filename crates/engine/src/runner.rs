@@ -26,6 +26,13 @@ use crate::watch::{Bounds, GRACE, Line, Watched, watch};
 /// How long to wait before an outcome that could not be stored is tried again: a full disk has no event for room.
 const FINISH_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long a task that nobody waits for tries to connect through trouble of the network, as when sshd restarts or a laptop
+/// wakes up: long enough for those, short enough that a host that is down is told soon.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time before the second attempt; it doubles each time. The network sends no event when it is back.
+const CONNECT_AGAIN: Duration = Duration::from_millis(250);
+
 /// Runs `plan` to its end and records the outcome. Never fails: what goes wrong is the outcome.
 pub(crate) async fn drive(engine: &Engine, plan: Plan, cancel: CancellationToken) {
     let began = Instant::now();
@@ -48,10 +55,8 @@ enum Connected {
 async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Connected {
     let brief = &plan.brief;
     let outlives = matches!(plan.manner, Manner::Background { .. });
-    let connecting = async {
-        let target = target(engine, &brief.config, &brief.host).await?;
-        engine.pool().open(target).await
-    };
+    let patience = if outlives { CONNECT_PATIENCE } else { Duration::ZERO };
+    let connecting = connect(engine, brief, patience);
     tokio::pin!(connecting);
     let began = Instant::now();
     let mut ticks = ticker(brief);
@@ -68,6 +73,39 @@ async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Conn
             },
             _ = ticks.tick() => report(engine, brief, "connecting", began).await,
         }
+    }
+}
+
+/// Connects and opens a channel; tries again for as long as `patience` lasts when the network was in the way. Nothing is
+/// sent by it, so nothing can run twice.
+async fn connect(
+    engine: &Engine,
+    brief: &Brief,
+    patience: Duration,
+) -> Result<Ready, ConnectFailure> {
+    let began = Instant::now();
+    let mut wait = CONNECT_AGAIN;
+    loop {
+        let opened = async {
+            let target = target(engine, &brief.config, &brief.host).await?;
+            engine.pool().open(target).await
+        };
+        match opened.await {
+            Err(failure) if may_pass(failure.phase) && began.elapsed() + wait < patience => {
+                tracing::debug!(task = %brief.task_id, %failure, "connecting again");
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether a failure at this step may be the network's, and pass.
+fn may_pass(phase: Phase) -> bool {
+    match phase {
+        Phase::Dial | Phase::Banner | Phase::KeyExchange | Phase::Channel => true,
+        Phase::Resolve | Phase::Network | Phase::HostKey | Phase::Auth | Phase::Exec => false,
     }
 }
 
@@ -165,11 +203,7 @@ async fn fall_back(engine: &Engine, brief: &Brief, start: Start, bounds: &mut Bo
     if let Err(error) = noted {
         return Outcome::NotStarted(unrecorded(&error));
     }
-    let ready = async {
-        let target = target(engine, &brief.config, &brief.host).await?;
-        engine.pool().open(target).await
-    };
-    match ready.await {
+    match connect(engine, brief, CONNECT_PATIENCE).await {
         Ok(ready) => attached(engine, brief, start, ready, bounds).await,
         Err(failure) => Outcome::NotStarted(failure),
     }

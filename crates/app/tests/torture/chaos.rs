@@ -168,8 +168,8 @@ fn drive(
             None => server = serve(),
         }
     }
-    // The last server stays until all is settled.
-    while server.is_none() {
+    // The last server stays until all is settled; the last kill may have been its.
+    while server.as_mut().is_none_or(|alive| alive.call("ssh_ping", json!({})).is_none()) {
         server = serve();
     }
     std::mem::forget(server);
