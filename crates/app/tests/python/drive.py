@@ -10,8 +10,12 @@ import json
 import sys
 import time
 
+from typing import Any, Literal
+
 from mcp import Client, StdioServerParameters
-from mcp_types import PromptReference, ResourceTemplateReference
+from mcp.client.extension import ClientExtension, ResultClaim
+from mcp_types import CallToolResult, PromptReference, Request, RequestParams, ResourceTemplateReference, Result
+from pydantic import Field
 
 TOOLS = [
     "ssh_cancel", "ssh_cancel_async_task", "ssh_describe_host", "ssh_get_task_output", "ssh_get_task_result",
@@ -169,6 +173,57 @@ class Drive:
             assert (await self.call("ssh_ping"))["status"] == "pong"
 
 
+class TaskParams(RequestParams):
+    task_id: str = Field(alias="taskId")
+
+
+class TaskAnswer(Result):
+    """A call that became a task, or a task as `tasks/get` tells it."""
+
+    result_type: Literal["task", "complete"] = Field(alias="resultType")
+    task_id: str = Field(alias="taskId")
+    status: str
+    result: dict[str, Any] | None = None
+
+
+class Started(Result):
+    result_type: Literal["task"] = Field(alias="resultType")
+    task_id: str = Field(alias="taskId")
+
+
+class Tasks(ClientExtension):
+    """The tasks extension, as far as a client needs it: ask until the task has ended."""
+
+    identifier = "io.modelcontextprotocol/tasks"
+
+    def __init__(self):
+        self.seen = []
+
+    def claims(self):
+        return [ResultClaim(result_type="task", model=Started, resolve=self.resolve)]
+
+    async def resolve(self, started, context):
+        self.seen.append(started.task_id)
+        while True:
+            request = Request(method="tasks/get", params=TaskParams(taskId=started.task_id))
+            task = await context.session.send_request(request, TaskAnswer)
+            if task.status != "working":
+                return CallToolResult.model_validate(task.result)
+            await asyncio.sleep(0.2)
+
+
+async def by_extension(spec):
+    """A command that takes longer than the server waits becomes a task, and its result is the call's."""
+    program, *arguments = spec["server"]
+    tasks = Tasks()
+    server = StdioServerParameters(command=program, args=arguments)
+    async with Client(server, mode=spec["mode"], extensions=[tasks]) as client:
+        arguments = {"alias": spec["alias"], "command": "sleep 3"}
+        result = await client.call_tool("ssh_run", arguments)
+        assert result.structured_content["exit_code"] == 0, result
+        assert tasks.seen == [result.structured_content["task_id"]], (tasks.seen, result)
+
+
 async def main(spec):
     logged = []
 
@@ -188,6 +243,8 @@ async def main(spec):
         await drive.reading()
         await drive.reload()
         version = client.protocol_version
+    if spec["mode"] != "legacy":
+        await by_extension(spec)
     events = [data["event"] for data in logged]
     if spec["mode"] == "legacy":
         assert "created" in events and "cancelled" in events, events
