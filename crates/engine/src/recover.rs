@@ -166,10 +166,7 @@ fn course(config: &Arc<Config>, task: &Task) -> Course {
             brief: Box::new(brief(config, host, origin, task)),
         },
         (_, Some(Durability::Attached) | None, _) => Course::Over {
-            outcome: Outcome::lost(format!(
-                "the server that ran it ended after {} bytes of output had come",
-                task.output.bytes()
-            )),
+            outcome: Outcome::lost("the server that ran it ended"),
             brief: Box::new(brief(config, host, origin, task)),
         },
     }

@@ -42,6 +42,11 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
         ..RunAnswer::default()
     };
     fate(&mut answer, &report.finished.outcome);
+    if let Outcome::Interrupted(interruption) = &report.finished.outcome {
+        let bytes = task.output.bytes();
+        answer.detail =
+            Some(format!("{}; interrupted at byte {bytes} of its output", interruption.detail));
+    }
     answer
 }
 

@@ -61,8 +61,8 @@ impl From<&Refusal> for Failure {
                 ..Self::new(error, "ssh_list_hosts gives every alias")
             },
             Refusal::Denied(_) => Self::new(error, "ssh_plan shows which part is not allowed"),
-            Refusal::Busy(_) => Self::new(
-                error,
+            Refusal::Busy(full) => Self::new(
+                format!("{error}: {full}"),
                 "nothing was run; wait for a task to end or stop one with ssh_cancel, then call again",
             ),
             Refusal::KeyTaken { task_id } => Self {
