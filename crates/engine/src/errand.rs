@@ -1,7 +1,7 @@
 //! What another server needs to run a task whose own server ended: the request, to be judged anew, and who asked.
 
 use serde::{Deserialize, Serialize};
-use sshepherd_model::Request;
+use sshepherd_model::{Request, Tag};
 
 use crate::pipeline::Origin;
 
@@ -13,17 +13,35 @@ pub(crate) struct Errand {
     env: Vec<(String, String)>,
     stdin: Option<String>,
     client: Option<String>,
+    /// For every host of this tag, as one task.
+    #[serde(default)]
+    tag: Option<Tag>,
 }
 
 impl Errand {
     /// As it is stored.
     pub(crate) fn text(request: &Request, origin: &Origin) -> String {
+        Self::stored(request, origin, None)
+    }
+
+    /// The same for every host of a tag.
+    pub(crate) fn of_group(request: &Request, origin: &Origin, tag: &Tag) -> String {
+        Self::stored(request, origin, Some(tag.clone()))
+    }
+
+    /// The tag, if it is for every host of one.
+    pub(crate) fn tag(text: &str) -> Option<Tag> {
+        serde_json::from_str::<Self>(text).ok()?.tag
+    }
+
+    fn stored(request: &Request, origin: &Origin, tag: Option<Tag>) -> String {
         let errand = Self {
             command: request.command().to_owned(),
             cwd: request.cwd.clone(),
             env: request.env.clone(),
             stdin: request.stdin.clone(),
             client: origin.client.clone(),
+            tag,
         };
         // A struct of texts always has a form in JSON.
         serde_json::to_string(&errand).unwrap_or_default()

@@ -4,7 +4,8 @@
 //! [`pipeline`]: judge → plan → audit → record → run. Rooms: [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
-//! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts),
+//! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
+//! same as one task),
 //! [`task`] (asking about tasks), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
@@ -15,6 +16,7 @@ mod engine;
 mod errand;
 mod event;
 mod fan_out;
+mod group;
 mod host_keys;
 mod job;
 mod live;

@@ -60,9 +60,13 @@ impl Engine {
                 Ok(Recorded::Known(task))
             }
             Err(Error::KeyTaken { task }) => Err(Refusal::KeyTaken { task_id: task.id.clone() }),
-            Err(full @ (Error::Full { .. } | Error::NoRoom { .. })) => Err(Refusal::Busy(full)),
-            Err(error) => Err(Refusal::Store(error)),
+            Err(error) => Err(not_entered(error)),
         }
+    }
+
+    /// Enters a task that nobody may have entered before.
+    pub(crate) async fn enter(&self, task: NewTask) -> Result<(), Refusal> {
+        self.store().create(task).await.map(drop).map_err(not_entered)
     }
 
     /// Writes down that a request was denied.
@@ -136,6 +140,23 @@ impl Engine {
         let mut entry = Entry::new(SystemTime::now(), Event::Reload, source(origin));
         entry.policy_hash = Some(config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+}
+
+fn not_entered(error: Error) -> Refusal {
+    match error {
+        full @ (Error::Full { .. } | Error::NoRoom { .. }) => Refusal::Busy(full),
+        other @ (Error::Exists { .. }
+        | Error::KeyTaken { .. }
+        | Error::Gone { .. }
+        | Error::Illegal { .. }
+        | Error::Ended { .. }
+        | Error::NotRunning { .. }
+        | Error::BeyondEnd { .. }
+        | Error::Folder { .. }
+        | Error::Newer { .. }
+        | Error::Database { .. }
+        | Error::Fenced { .. }) => Refusal::Store(other),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::engine::{Adopt, Engine, now_ms};
 use crate::errand::Errand;
+use crate::group::Group;
 use crate::job::{Job, Sent, Start};
 use crate::pipeline::Origin;
 use crate::plan::{Brief, Manner, Plan};
@@ -84,6 +85,17 @@ impl Engine {
 
     fn resume(&self, task: Task) {
         tracing::info!(task = %task.id, status = %task.status, "taken over from a server that is gone");
+        if let Some(text) = &task.errand
+            && let (Some(tag), Some((request, origin))) = (Errand::tag(text), Errand::parse(text))
+        {
+            self.run_group(Group { id: task.id.clone(), tag, request, origin });
+            if task.cancel_requested_at.is_some()
+                && let Some(live) = self.live().get(&task.id)
+            {
+                live.cancel.cancel();
+            }
+            return;
+        }
         let engine = self.clone();
         let id = task.id.clone();
         self.at_work(&id, |cancel| async move {

@@ -38,6 +38,12 @@ pub enum Refusal {
     /// The caller stopped a fan-out before this host's turn came.
     #[error("cancelled before it was started")]
     NotReached,
+    /// Of a fan-out that has ended: why this host has no result.
+    #[error("{reason}")]
+    Earlier {
+        /// In words.
+        reason: String,
+    },
     /// The engine is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,

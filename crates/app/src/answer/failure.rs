@@ -81,6 +81,7 @@ impl From<&Refusal> for Failure {
             Refusal::NotReached => {
                 Self::new(error, "nothing was sent to this host; it is safe to call again")
             }
+            Refusal::Earlier { .. } => Self::new(error, "ssh_list_tasks shows what is kept"),
             Refusal::ShuttingDown => Self::new(error, "nothing was run; start the server again"),
         }
     }

@@ -142,6 +142,7 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
         | Refusal::Store(_)
         | Refusal::NoRandomness(_)
         | Refusal::NotReached
+        | Refusal::Earlier { .. }
         | Refusal::ShuttingDown => {
             out::complain(&format!("{alias}: {}", context::chain(refusal)));
             Exit::Failed

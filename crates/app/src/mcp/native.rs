@@ -17,7 +17,7 @@ use serde_json::Value;
 use sshepherd_engine::audit::Timestamp;
 use sshepherd_engine::store::{Lookup, Task};
 use sshepherd_engine::{Finished, Refusal, Ticket};
-use sshepherd_model::{Outcome, TaskId};
+use sshepherd_model::{Outcome, Request, TaskId};
 
 use super::server::Server;
 
@@ -76,7 +76,7 @@ impl Server {
         if let Ok(found) = ended
             && let Lookup::Found(finished) = found?
         {
-            return Ok(self.report(&finished).await.into());
+            return Ok(self.whole(&finished).await.into());
         }
         let gone = || {
             let id = ticket.task_id.clone();
@@ -84,6 +84,18 @@ impl Server {
         };
         let task = self.engine.task(&ticket.task_id).await?.found().ok_or_else(gone)?;
         Ok(CreateTaskResult::new(told(&task, crate::answer::now_ms())).into())
+    }
+
+    /// The result that the call itself would have had, on one host or on all of a tag.
+    async fn whole(&self, finished: &Finished) -> CallToolResult {
+        let task = &finished.task;
+        let tag = task.alias.as_str().parse().ok().zip(Request::new(&task.command).ok());
+        match (self.engine.group(task).await, tag) {
+            (Some(fan_out), Some((tag, request))) => {
+                self.report_all(&tag, &request, &fan_out).await
+            }
+            (None, _) | (_, None) => self.report(finished).await,
+        }
     }
 
     async fn stored(&self, id: &str) -> Result<Task, ErrorData> {
@@ -107,7 +119,7 @@ impl Server {
             (TaskStatus::Cancelled, _) => TaskPayload::Cancelled,
             (_, Some(outcome)) => {
                 let finished = Finished { task, outcome };
-                TaskPayload::Completed { result: object(&self.report(&finished).await) }
+                TaskPayload::Completed { result: object(&self.whole(&finished).await) }
             }
             (_, None) => TaskPayload::Working,
         };

@@ -41,7 +41,8 @@ impl Ground {
             (
                 "servers.yml",
                 format!(
-                    "hosts:\n  - alias: box\n    host: 127.0.0.1\n    port: {}\n    credentials: test\n",
+                    "hosts:\n  - {{alias: box, host: 127.0.0.1, port: {0}, credentials: test, tags: [all]}}\n  \
+                     - {{alias: box2, host: 127.0.0.1, port: {0}, credentials: test, tags: [all]}}\n",
                     proxy.port()
                 ),
             ),

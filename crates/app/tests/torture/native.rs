@@ -50,6 +50,12 @@ impl Stateless {
         self.ask("tools/call", json!({"name": "ssh_run", "arguments": arguments}))["result"].clone()
     }
 
+    fn run_on_all(&mut self, command: &str) -> Value {
+        let arguments = json!({"tag": "all", "command": command});
+        let call = json!({"name": "ssh_run_on_tag", "arguments": arguments});
+        self.ask("tools/call", call)["result"].clone()
+    }
+
     fn get(&mut self, id: &str) -> Value {
         self.ask("tasks/get", json!({"taskId": id}))
     }
@@ -118,4 +124,33 @@ fn a_client_that_does_not_know_tasks_waits_for_the_result() {
     assert_eq!(ran["structuredContent"]["output"], "done\n", "{ran}");
     let id = ran["structuredContent"]["task_id"].as_str().unwrap().to_owned();
     assert!(client.get(&id)["error"].is_object(), "tasks/get belongs to the extension");
+}
+
+#[test]
+fn a_fan_out_becomes_one_task_and_each_host_runs_once_through_a_kill() {
+    let ground = Ground::new();
+    let mut client = Stateless::start(&ground, with_tasks());
+    let quick = client.run_on_all("echo quick");
+    assert_eq!(quick["structuredContent"]["summary"]["completed"], 2, "{quick}");
+    let command =
+        format!("mktemp -d {}/ran.XXXXXX; sleep 4; echo done", ground.path("ledger").display());
+    let task = client.run_on_all(&command);
+    assert_eq!(task["resultType"], "task", "{task}");
+    let id = task["taskId"].as_str().unwrap().to_owned();
+    // The client's end is the server's: kill -9.
+    drop(client);
+
+    let mut client = Stateless::start(&ground, with_tasks());
+    let done = client.settled(&id);
+    let answer = &done["result"]["structuredContent"];
+    assert_eq!((&answer["tag"], &answer["summary"]["completed"]), (&json!("all"), &json!(2)));
+    for host in answer["results"].as_array().unwrap() {
+        assert!(host["output"].as_str().unwrap().ends_with("\ndone\n"), "{host}");
+    }
+    assert_eq!(ground.ledger().len(), 2, "{:?}", ground.ledger());
+
+    let endless = client.run_on_all("sleep 1000");
+    let id = endless["taskId"].as_str().unwrap().to_owned();
+    assert!(client.ask("tasks/cancel", json!({"taskId": id}))["error"].is_null());
+    assert_eq!(client.settled(&id)["status"], "cancelled");
 }

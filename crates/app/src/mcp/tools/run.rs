@@ -57,16 +57,22 @@ impl Server {
         &self,
         Parameters(args): Parameters<JsonObject>,
         context: RequestContext<RoleServer>,
-    ) -> CallToolResult {
+    ) -> CallToolResponse {
         let args = Args::new(args);
         let parsed = args.need::<Tag>("tag").and_then(|tag| Ok((tag, args.request()?)));
         let (tag, request) = match parsed {
             Ok(parsed) => parsed,
-            Err(error) => return invalid(error),
+            Err(error) => return invalid(error).into(),
         };
+        if native::wanted(&context) {
+            return match self.engine.submit_group(&tag, &request, Self::origin(&context)).await {
+                Ok(ticket) => self.answered(&ticket, &context).await,
+                Err(refusal) => failed(&Failure::from(&refusal)).into(),
+            };
+        }
         let fan_out =
             self.stoppable(&context, |stop| self.run_all(&tag, &request, &context, stop)).await;
-        self.report_all(&tag, &request, &fan_out).await
+        self.report_all(&tag, &request, &fan_out).await.into()
     }
 
     #[tool(
@@ -149,13 +155,22 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let origin = Self::origin(context);
-        let ticket = match self.engine.submit_task(alias, request, None, origin.clone()).await {
-            Ok(ticket) => ticket,
-            Err(refusal) => return refused(alias, request, &refusal).into(),
-        };
+        match self.engine.submit_task(alias, request, None, origin).await {
+            Ok(ticket) => self.answered(&ticket, context).await,
+            Err(refusal) => refused(alias, request, &refusal).into(),
+        }
+    }
+
+    /// Answers a call that was started as a task: with its result or, when that takes long, with the task.
+    async fn answered(
+        &self,
+        ticket: &Ticket,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResponse {
+        let origin = Self::origin(context);
         let answer = tokio::select! {
             biased;
-            answer = self.soon(&ticket) => answer,
+            answer = self.soon(ticket) => answer,
             // The client has given the call up before it knew of a task.
             () = context.ct.cancelled() => {
                 self.engine.cancel(&ticket.task_id, &origin).await.map(|_| {
@@ -163,7 +178,9 @@ impl Server {
                 })
             }
         };
-        answer.unwrap_or_else(|refusal| refused(alias, request, &refusal).into())
+        answer.unwrap_or_else(|refusal| {
+            failed(&Failure::from(&refusal).about(&ticket.task_id)).into()
+        })
     }
 
     async fn run_one(
@@ -227,7 +244,12 @@ impl Server {
         fan_out
     }
 
-    async fn report_all(&self, tag: &Tag, request: &Request, fan_out: &FanOut) -> CallToolResult {
+    pub(in crate::mcp) async fn report_all(
+        &self,
+        tag: &Tag,
+        request: &Request,
+        fan_out: &FanOut,
+    ) -> CallToolResult {
         let budget = self.settings.answer_bytes;
         // Every host gets the same share; what one does not use is not worth another round.
         let share =

@@ -1,0 +1,251 @@
+//! One command on every host of a tag as one task: a parent whose children are the hosts' own tasks.
+//!
+//! Each child carries a key made of the parent's id and its host, so that whoever goes on with the parent finds the children
+//! that were started and starts the others: nothing runs twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use sshepherd_model::{Alias, Limits, Outcome, Request, Stopped, Tag, TaskId};
+use sshepherd_policy::Verdict;
+use sshepherd_store::{Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::engine::{Engine, now_ms};
+use crate::errand::Errand;
+use crate::fan_out::{FanOut, HostReport};
+use crate::pipeline::{Origin, Ticket};
+use crate::plan::Manner;
+use crate::refusal::Refusal;
+use crate::runner;
+use crate::task::Finished;
+
+/// What became of the hosts, as it is kept with the parent.
+#[derive(Debug, Serialize, Deserialize)]
+struct Children {
+    children: Vec<Child>,
+}
+
+/// One host's task, or why it has none.
+#[derive(Debug, Serialize, Deserialize)]
+struct Child {
+    alias: Alias,
+    task_id: Option<TaskId>,
+    refused: Option<String>,
+}
+
+/// How long to wait before a step that the store had no room for is tried again.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
+
+/// One command for many hosts.
+pub(crate) struct Group {
+    pub(crate) id: TaskId,
+    pub(crate) tag: Tag,
+    pub(crate) request: Request,
+    pub(crate) origin: Origin,
+}
+
+impl Engine {
+    /// Starts `request` on every host that carries `tag`, as one task that outlives this server. Its `alias` is the tag.
+    /// Each host's command is judged by itself.
+    pub async fn submit_group(
+        &self,
+        tag: &Tag,
+        request: &Request,
+        origin: Origin,
+    ) -> Result<Ticket, Refusal> {
+        if self.closing().is_cancelled() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let config = self.config();
+        let hosts: Vec<Limits> =
+            config.inventory.tagged(tag).map(|host| config.policy.limits(host)).collect();
+        let mut limits = hosts.first().cloned().unwrap_or_default();
+        limits.max_time = hosts.iter().map(|host| host.max_time).max().unwrap_or_default();
+        // The same rule of characters holds for both, and a tag is the shorter one.
+        let Ok(alias) = tag.as_str().parse::<Alias>() else { return Err(Refusal::NotReached) };
+        let id = TaskId::compose(&alias, &request.hash(), self.nonce()?);
+        let task = NewTask {
+            id: id.clone(),
+            alias: alias.clone(),
+            hash: request.hash(),
+            command: request.command().to_owned(),
+            limits: TaskLimits::from(&limits),
+            raw_shell: false,
+            created_at: now_ms(),
+            errand: Errand::of_group(request, &origin, tag),
+            key: None,
+            care: Care::EachStep,
+        };
+        self.enter(task).await?;
+        let group = Group { id: id.clone(), tag: tag.clone(), request: request.clone(), origin };
+        self.run_group(group);
+        Ok(Ticket { task_id: id, alias, hash: request.hash(), limits, known: false })
+    }
+
+    /// Runs, or goes on with, a group behind the caller.
+    pub(crate) fn run_group(&self, group: Group) {
+        let engine = self.clone();
+        let id = group.id.clone();
+        self.at_work(&id, |cancel| async move { group.run(&engine, &cancel).await });
+    }
+
+    /// What became of the hosts of a group that has ended; `None` when the task is no group's.
+    pub async fn group(&self, task: &Task) -> Option<FanOut> {
+        let kept: Children = serde_json::from_str(task.place.as_deref()?).ok()?;
+        let request = Request::new(&task.command).ok()?;
+        let config = self.config();
+        let mut hosts = Vec::with_capacity(kept.children.len());
+        for child in kept.children {
+            let result = self.child(&config, &request, &child).await;
+            hosts.push(HostReport { alias: child.alias, result });
+        }
+        Some(FanOut { hosts })
+    }
+
+    async fn child(
+        &self,
+        config: &Arc<Config>,
+        request: &Request,
+        child: &Child,
+    ) -> Result<Finished, Refusal> {
+        let earlier = |reason: &str| Refusal::Earlier { reason: reason.to_owned() };
+        let Some(id) = &child.task_id else {
+            // The denial itself was not kept; the policy gives it again.
+            if let Some(host) = config.inventory.host(&child.alias)
+                && let Verdict::Deny(denial) = config.policy.judge(host, request)
+            {
+                return Err(Refusal::Denied(Box::new(denial)));
+            }
+            return Err(earlier(child.refused.as_deref().unwrap_or("it was not started")));
+        };
+        match self.task(id).await? {
+            Lookup::Found(task) => match task.outcome.clone() {
+                Some(outcome) => Ok(Finished { task, outcome }),
+                None => Err(earlier("it has not ended")),
+            },
+            Lookup::Expired | Lookup::Unknown => Err(earlier("its result has expired")),
+        }
+    }
+}
+
+impl Group {
+    async fn run(self, engine: &Engine, cancel: &CancellationToken) {
+        let started = Patch::Started { at: now_ms(), durability: Durability::Job };
+        // A group that another server started is running already.
+        let task = engine.task(&self.id).await.ok().and_then(Lookup::found);
+        if task.is_some_and(|task| task.status == State::Pending)
+            && let Err(error) = engine.store().patch(&self.id, started).await
+        {
+            tracing::error!(task = %self.id, %error, "the start could not be stored");
+            return;
+        }
+        let closing = engine.closing().clone();
+        let reports = tokio::select! {
+            biased;
+            // The children are handed on by themselves.
+            () = closing.cancelled() => return,
+            reports = self.on_all(engine, cancel) => reports,
+        };
+        if closing.is_cancelled() {
+            return;
+        }
+        let children = Children { children: reports.iter().map(Child::of).collect() };
+        // A struct of texts always has a form in JSON.
+        let place = serde_json::to_string(&children).unwrap_or_default();
+        let outcome = outcome(&reports, cancel.is_cancelled());
+        self.end(engine, place, outcome).await;
+    }
+
+    async fn on_all(&self, engine: &Engine, cancel: &CancellationToken) -> Vec<HostReport> {
+        let config = engine.config();
+        let aliases: Vec<Alias> =
+            config.inventory.tagged(&self.tag).map(|host| host.alias.clone()).collect();
+        let parallel = config.fan_out_parallel.max(1);
+        let mut reports: Vec<(usize, HostReport)> = futures::stream::iter(aliases)
+            .enumerate()
+            .map(|(place, alias)| {
+                let one = self.on_one(engine, &config, alias, cancel);
+                async move { (place, one.await) }
+            })
+            .buffer_unordered(parallel)
+            .collect()
+            .await;
+        reports.sort_by_key(|(place, _)| *place);
+        reports.into_iter().map(|(_, report)| report).collect()
+    }
+
+    async fn on_one(
+        &self,
+        engine: &Engine,
+        config: &Arc<Config>,
+        alias: Alias,
+        cancel: &CancellationToken,
+    ) -> HostReport {
+        if cancel.is_cancelled() {
+            return HostReport { alias, result: Err(Refusal::NotReached) };
+        }
+        let manner = Manner::Background { key: Some(format!("{}:{alias}", self.id)) };
+        let (config, origin) = (Arc::clone(config), self.origin.clone());
+        let submitted = engine.submit_under(config, &alias, &self.request, manner, origin).await;
+        let result = match submitted {
+            Ok(ticket) => engine.wait_or_cancel(&ticket.task_id, cancel, &self.origin).await,
+            Err(refusal) => Err(refusal),
+        };
+        HostReport { alias, result }
+    }
+
+    /// Stores what became of the hosts, then the end, however long the store takes to have room.
+    async fn end(&self, engine: &Engine, place: String, outcome: Outcome) {
+        let end = Finish { outcome, at: now_ms() };
+        loop {
+            let stored = async {
+                let patch = Patch::Placed { place: place.clone() };
+                let _ = engine.store().patch(&self.id, patch).await?;
+                engine.store().finish(&self.id, end.clone()).await
+            };
+            match stored.await {
+                Err(error) if runner::passes(&error) && !engine.closing().is_cancelled() => {
+                    tokio::time::sleep(STORE_AGAIN).await;
+                }
+                Err(error) => {
+                    tracing::error!(task = %self.id, %error, "the outcome could not be stored");
+                    return;
+                }
+                Ok(_) => return,
+            }
+        }
+    }
+}
+
+impl Child {
+    fn of(report: &HostReport) -> Self {
+        let (task_id, refused) = match &report.result {
+            Ok(finished) => (Some(finished.task.id.clone()), None),
+            Err(refusal) => (None, Some(refusal.to_string())),
+        };
+        Self { alias: report.alias.clone(), task_id, refused }
+    }
+}
+
+/// Exit status 0 when every host's was; of a cancel, whether every host was seen to have stopped.
+fn outcome(reports: &[HostReport], cancelled: bool) -> Outcome {
+    let outcomes = || reports.iter().map(|report| report.result.as_ref().map(|done| &done.outcome));
+    if cancelled {
+        let unsure = outcomes().any(|outcome| {
+            matches!(
+                outcome,
+                Ok(Outcome::Cancelled { stopped: Stopped::Unconfirmed }
+                    | Outcome::TimedOut { stopped: Stopped::Unconfirmed }
+                    | Outcome::Interrupted(_))
+            )
+        });
+        let stopped = if unsure { Stopped::Unconfirmed } else { Stopped::Confirmed };
+        return Outcome::Cancelled { stopped };
+    }
+    let good = outcomes().all(|outcome| matches!(outcome, Ok(Outcome::Exited { status: 0 })));
+    Outcome::Exited { status: u32::from(!good) }
+}
