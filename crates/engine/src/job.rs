@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sshepherd_model::{Cause, ConnectFailure, Interruption, Outcome, Phase};
+use sshepherd_model::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};
 use sshepherd_ssh::job::{
     self, JobEnd, JobEvent, JobPlace, JobSpec, Launched, Offsets, Settled, Tombstone,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Job<'a> {
     pub(crate) sent: Sent,
     pub(crate) place: Option<JobPlace>,
     pub(crate) tombstone: Tombstone,
+    /// It is only looked for, to be stopped: what never started is not started now.
+    pub(crate) stopping: Option<Why>,
 }
 
 /// How it went.
@@ -94,7 +96,7 @@ fn outcome(end: JobEnd) -> Outcome {
                 "it ended with exit status {status}, but the host could not keep all of its output; is its disk full?"
             ),
         ),
-        JobEnd::Limit => Outcome::TimedOut { stopped: sshepherd_model::Stopped::Unconfirmed },
+        JobEnd::Limit => Outcome::TimedOut { stopped: Stopped::Unconfirmed },
         JobEnd::Rebooted => interrupted(Cause::HostRebooted, "the host restarted while it ran"),
         JobEnd::Killed => interrupted(
             Cause::Lost,
@@ -168,7 +170,7 @@ impl Job<'_> {
                     (Some(place), Ok(target)) => {
                         job::stop(engine.pool(), target, &place, &cookie, GRACE).await
                     }
-                    (None, _) | (_, Err(_)) => sshepherd_model::Stopped::Unconfirmed,
+                    (None, _) | (_, Err(_)) => Stopped::Unconfirmed,
                 }
             })
         })
@@ -177,7 +179,7 @@ impl Job<'_> {
 
     /// The host ended it; whether all of it is gone is seen by looking.
     async fn limit_there(&self) -> Outcome {
-        let mut stopped = sshepherd_model::Stopped::Unconfirmed;
+        let mut stopped = Stopped::Unconfirmed;
         if let (Some(place), Ok(target)) = (&self.place, self.target().await) {
             let cookie = self.brief.task_id.to_string();
             stopped = job::stop(self.engine.pool(), target, place, &cookie, GRACE).await;
@@ -203,26 +205,16 @@ impl Job<'_> {
             }
         };
         let ended = tokio::time::timeout(STOP_PATIENCE, look).await;
-        Some(ended.unwrap_or(Ended::Over(why.outcome(sshepherd_model::Stopped::Unconfirmed))))
+        Some(ended.unwrap_or(Ended::Over(why.outcome(Stopped::Unconfirmed))))
     }
 
     async fn stop_if_seen(&mut self, why: Why) -> Option<Ended> {
+        self.stopping = Some(why);
         match self.reach(None).await {
             Reached::Away(_) => None,
             Reached::Ended(ended) => Some(ended),
             Reached::Line(line) => {
-                let cancel = tokio_util::sync::CancellationToken::new();
-                // The order to stop stands: it is carried out at once.
-                cancel.cancel();
-                let left = match why {
-                    Why::Cancelled => Duration::MAX,
-                    Why::TimedOut => Duration::ZERO,
-                };
-                let token = match why {
-                    Why::Cancelled => cancel,
-                    Why::TimedOut => tokio_util::sync::CancellationToken::new(),
-                };
-                let mut bounds = Bounds::new(token, left, std::time::Instant::now());
+                let mut bounds = Bounds::reached(why);
                 match self.follow(*line, &mut bounds).await {
                     Watched::Over(outcome) | Watched::Cut(_, Some(outcome)) => {
                         Some(Ended::Over(outcome))
@@ -248,7 +240,9 @@ impl Job<'_> {
         if let Some(place) = self.place.clone() {
             return self.follow_at(target, place).await;
         }
-        let Some(start) = &self.start else { return self.settle(target).await };
+        let Some(start) = self.start.as_ref().filter(|_| self.stopping.is_none()) else {
+            return self.settle(target).await;
+        };
         let spec = JobSpec {
             id: self.brief.task_id.to_string(),
             wire: start.wire.clone(),
@@ -319,7 +313,7 @@ impl Job<'_> {
         }
     }
 
-    /// The policy no longer lets the start be sent, but an earlier one may have arrived.
+    /// The start must not be sent any more, but an earlier one may have arrived, or be on its way.
     async fn settle(&mut self, target: Arc<Target>) -> Reached {
         let id = self.brief.task_id.to_string();
         match job::settle(self.engine.pool(), Arc::clone(&target), &id).await {
@@ -327,9 +321,12 @@ impl Job<'_> {
                 self.placed(place.clone(), Tombstone::Keep).await;
                 self.follow_at(target, place).await
             }
-            Ok(Settled::Never) => Reached::Ended(Ended::Over(Outcome::Denied {
-                reason: "the policy now in force no longer allows it, and it had not started"
-                    .to_owned(),
+            Ok(Settled::Never) => Reached::Ended(Ended::Over(match self.stopping {
+                Some(why) => why.outcome(Stopped::Confirmed),
+                None => Outcome::Denied {
+                    reason: "the policy now in force no longer allows it, and it had not started"
+                        .to_owned(),
+                },
             })),
             Ok(Settled::Unsure { reason }) => unanswered(&reason),
             Err(failure) => Reached::Away(failure.to_string()),

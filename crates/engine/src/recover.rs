@@ -19,7 +19,7 @@ use crate::job::{Job, Sent, Start};
 use crate::pipeline::Origin;
 use crate::plan::{Brief, Manner, Plan};
 use crate::runner;
-use crate::watch::{Bounds, GRACE};
+use crate::watch::{Bounds, GRACE, Why};
 
 /// What to do with a claimed task.
 enum Course {
@@ -147,10 +147,12 @@ async fn go_on(
 ) {
     // How long it has run is the host's to say: the clock on the wall, all that this server could go by, may have jumped.
     // The host ends it in time; here the whole time counts anew, for a host that is not reached any more.
-    let mut bounds = Bounds::new(cancel, brief.limits.max_time + 2 * GRACE, Instant::now());
+    let mut bounds = Bounds::new(cancel.clone(), brief.limits.max_time + 2 * GRACE, Instant::now());
     // A place that is known was told by the host: that start was answered.
     let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
-    let job = Job { engine, brief, start, sent: Sent::Unanswered, place, tombstone };
+    let stopping = cancel.is_cancelled().then_some(Why::Cancelled);
+    let sent = Sent::Unanswered;
+    let job = Job { engine, brief, start, sent, place, tombstone, stopping };
     runner::run_job(job, None, &mut bounds, peer).await;
 }
 

@@ -167,6 +167,7 @@ async fn send(
                 sent: Sent::Never,
                 place: None,
                 tombstone: Tombstone::Leave,
+                stopping: None,
             };
             run_job(job, Some(ready), &mut bounds, peer).await;
         }

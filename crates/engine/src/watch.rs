@@ -101,6 +101,19 @@ impl Bounds {
         Self { cancel, limit: Box::pin(tokio::time::sleep(left)), began }
     }
 
+    /// Bounds that were reached before: the order to stop stands.
+    pub(crate) fn reached(why: Why) -> Self {
+        let cancel = CancellationToken::new();
+        let left = match why {
+            Why::Cancelled => {
+                cancel.cancel();
+                Duration::MAX
+            }
+            Why::TimedOut => Duration::ZERO,
+        };
+        Self::new(cancel, left, Instant::now())
+    }
+
     /// Returns when the command must be stopped. Cancel safe.
     pub(crate) async fn over(&mut self) -> Why {
         tokio::select! {

@@ -281,3 +281,21 @@ async fn a_job_on_a_host_that_rebooted_is_told_as_such() {
     assert_eq!(site.text(&id).await, "half\n", "what came before is kept");
     site.engine.shutdown().await;
 }
+
+/// A start that may still be on its way to the host must not run once the task is cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_task_whose_start_never_arrived_is_buried_not_started() {
+    let ground = Ground::new();
+    let ledger = ground.folder.path().join("ledger");
+    let store = ground.store().await;
+    let id = store.create(new_task(&format!("mkdir {}", ledger.display()), 1)).await.unwrap().id;
+    let started = Patch::Started { at: 1_000, durability: Durability::Job };
+    let _ = store.patch(&id, started).await.unwrap();
+    let _ = store.patch(&id, Patch::RequestCancel { at: 2_000 }).await.unwrap();
+    drop(store);
+    let site = ground.server().await;
+    let finished = site.end(&id).await;
+    assert_eq!(finished.outcome, Outcome::Cancelled { stopped: Stopped::Confirmed });
+    assert!(!ledger.exists());
+    site.engine.shutdown().await;
+}
