@@ -2,7 +2,7 @@
 
 use sshepherd_engine::store::{Heard, ListCursor, ListQuery, Lookup, State, StreamFilter, Task};
 use sshepherd_engine::{Adopt, CancelAnswer, Engine, Finished, Refusal};
-use sshepherd_model::{Outcome, Stopped, TaskId};
+use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
 
 use super::args::{Global, Listed, Tasks, Wanted};
 use super::context::{self, origin};
@@ -33,7 +33,7 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
     let done = match what {
         Tasks::List(listed) => list(global, &engine, listed).await,
         Tasks::Status { id } => status(global, &engine, &id).await,
-        Tasks::Output(wanted) => shown(&engine, wanted).await,
+        Tasks::Output(wanted) => shown(global, &engine, wanted).await,
         Tasks::Result { id } => result(global, &engine, &id).await,
         Tasks::Cancel { id } => cancel(global, &engine, &id).await,
     };
@@ -171,13 +171,16 @@ async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
     Ok(Exit::Done)
 }
 
-async fn shown(engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
+async fn shown(global: &Global, engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
     let task = named(engine, &wanted.id).await?;
     let filter = match wanted.stream.as_str() {
         "stdout" => StreamFilter::Stdout,
         "stderr" => StreamFilter::Stderr,
         _ => StreamFilter::Both,
     };
+    if global.json {
+        return document(engine, &task.id, filter, &wanted).await;
+    }
     if let Some(lines) = wanted.tail {
         let tail = engine.tail_lines(&task.id, lines, usize::MAX / 4).await;
         match tail.map_err(|refusal| failed(&refusal))? {
@@ -198,6 +201,48 @@ async fn shown(engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
     let exit = copy(engine, &task.id, wanted.cursor, filter, until).await;
     told.abort();
     exit
+}
+
+/// The output as one JSON document; with `--follow` when the task has ended.
+async fn document(
+    engine: &Engine,
+    id: &TaskId,
+    filter: StreamFilter,
+    wanted: &Wanted,
+) -> Result<Exit, Exit> {
+    let gone = || absent(id.as_str(), "its result has expired");
+    if wanted.follow {
+        let _ = engine.wait(id).await.map_err(|refusal| failed(&refusal))?;
+    }
+    let task =
+        engine.task(id).await.map_err(|refusal| failed(&refusal))?.found().ok_or_else(gone)?;
+    let page = engine.page(id, wanted.cursor, usize::MAX / 4, filter).await.map_err(|error| {
+        out::complain(&error.to_string());
+        Exit::Usage
+    })?;
+    let page = page.found().ok_or_else(gone)?;
+    let text = |stream| {
+        let chunks = page.chunks.iter().filter(|chunk| chunk.stream == stream);
+        let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes.iter().copied()).collect();
+        let text = answer::lossy(&bytes);
+        let lines = text.lines().count();
+        let skip = wanted.tail.map_or(0, |tail| lines.saturating_sub(tail));
+        text.split_inclusive('\n').skip(skip).collect::<String>()
+    };
+    out::json(&serde_json::json!({
+        "task_id": id.to_string(),
+        "status": task.status.as_str(),
+        "stdout": text(Stream::Stdout),
+        "stderr": text(Stream::Stderr),
+        "missing_before": page.missing_before,
+        "next_cursor": page.next,
+        "total_bytes": page.total,
+        "eof": page.end,
+    }));
+    Ok(match task.outcome.filter(|_| wanted.follow) {
+        Some(outcome) => run::exit_of(&outcome),
+        None => Exit::Done,
+    })
 }
 
 /// Says so when a server is gone that may have run what is being followed.
@@ -296,6 +341,17 @@ async fn cancel(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
             return Err(absent(id, "its result has expired"));
         }
     };
+    if global.json {
+        let now = engine.task(&task.id).await.ok().and_then(Lookup::found).unwrap_or(task);
+        out::json(&answer::CancelledAnswer {
+            task_id: Some(now.id.to_string()),
+            cancelled: Some(false),
+            message: Some(text),
+            status: Some(now.status.to_string()),
+            ..answer::CancelledAnswer::default()
+        });
+        return Ok(exit);
+    }
     out::say(&format!("{}: {text}", task.id));
     Ok(exit)
 }
