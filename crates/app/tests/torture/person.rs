@@ -88,17 +88,21 @@ fn a_person_lists_follows_and_stops_with_and_without_a_server() {
     assert_eq!((code, out.as_str()), (2, ""), "--tail and --stream exclude each other");
     let (code, out, _) = run(&ground, &["output", &waiting, "--stream", "stderr"]);
     assert_eq!((code, out.as_str()), (0, ""));
-    let (code, out, _) = run(&ground, &["output", &waiting, "--json"]);
-    let document: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &document["stdout"]), (0, &json!("one\ntwo\n")), "{document}");
-    assert_eq!((&document["stderr"], &document["eof"]), (&json!("bad\n"), &json!(true)));
-    let (code, out, _) = run(&ground, &["cancel", &waiting, "--json"]);
-    let document: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &document["cancelled"]), (0, &json!(false)), "{document}");
+    as_documents(&ground, &waiting);
     let (code, out, _) = run(&ground, &["result", &waiting]);
     assert_eq!((code, out.as_str()), (1, "one\ntwo\n"));
     let (code, _, err) = run(&ground, &["status", "box:0000000000000000:none"]);
     assert!(code == 2 && err.contains("no task has this id"), "{err}");
+}
+
+fn as_documents(ground: &Ground, ended: &str) {
+    let (code, out, _) = run(ground, &["output", ended, "--json"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &document["stdout"]), (0, &json!("one\ntwo\n")), "{document}");
+    assert_eq!((&document["stderr"], &document["eof"]), (&json!("bad\n"), &json!(true)));
+    let (code, out, _) = run(ground, &["cancel", ended, "--json"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &document["cancelled"]), (0, &json!(false)), "{document}");
 }
 
 fn first_line(server: &mut Server, id: &str) -> Vec<u32> {
