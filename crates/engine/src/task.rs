@@ -127,7 +127,9 @@ impl Engine {
 
     /// Waits for the end of a task, whichever server runs it.
     pub async fn wait(&self, id: &TaskId) -> Result<Lookup<Finished>, Refusal> {
-        if let Some(live) = self.live().get(id) {
+        let live = self.live().get(id);
+        let ours = live.is_some();
+        if let Some(live) = live {
             live.ended().await;
         }
         let mut hints = self.store().subscribe();
@@ -139,6 +141,10 @@ impl Engine {
             };
             if let Some(outcome) = task.outcome.clone() {
                 return Ok(Lookup::Found(Finished { task, outcome }));
+            }
+            // Let go here without an end: handed on, or no longer ours to write. Another server may end it, or nobody.
+            if ours && !self.closing().is_cancelled() {
+                return Err(Refusal::Store(Error::Fenced { id: id.clone() }));
             }
             if !self.hears_of(&mut hints, id, Ear::End).await {
                 return Err(Refusal::ShuttingDown);
