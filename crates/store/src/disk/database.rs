@@ -148,9 +148,17 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     let writer = connect(path).map_err(|error| failed(&error))?;
     migrate(folder, &writer)?;
     let reader = connect(path).map_err(|error| failed(&error))?;
-    let mut journal = Journal { path: path.with_extension("db-wal"), enough: LONGEST_JOURNAL };
+    // SQLite would move the log's pages into the database inside some commit, with two flushes, while a caller waits.
+    writer.pragma_update(None, "wal_autocheckpoint", 0).map_err(|error| failed(&error))?;
+    let mut journal = Journal {
+        path: path.with_extension("db-wal"),
+        enough: LONGEST_JOURNAL,
+        groups: 0,
+        mover: mover(connect(path).map_err(|error| failed(&error))?)?,
+    };
     let write = move |connection: &mut Connection, calls| {
         group(connection, calls);
+        journal.move_on();
         journal.shorten(connection);
     };
     Ok((start("sshepherd-write", writer, write)?, start("sshepherd-read", reader, one)?))
@@ -161,9 +169,42 @@ struct Journal {
     path: PathBuf,
     /// Length at which readers are asked to wait.
     enough: u64,
+    /// Transactions since its pages were last moved.
+    groups: u32,
+    /// Wakes the thread that moves them.
+    mover: std::sync::mpsc::SyncSender<()>,
+}
+
+/// Transactions after which the pages of the write-ahead log are moved into the database: a few hundred pages, of which
+/// most are the same ones again.
+const MOVE_AFTER: u32 = 64;
+
+/// A thread that moves the pages of the write-ahead log beside the writer, and ends with it.
+fn mover(connection: Connection) -> Result<std::sync::mpsc::SyncSender<()>, Error> {
+    let (sender, wanted) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("sshepherd-move".to_owned()).spawn(move || {
+        while wanted.recv().is_ok() {
+            // What cannot be moved now is moved the next time.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
+    });
+    match thread {
+        Ok(_) => Ok(sender),
+        Err(error) => Err(Error::Database { detail: format!("no thread for it: {error}") }),
+    }
 }
 
 impl Journal {
+    /// Has its pages moved from time to time, without waiting for that.
+    fn move_on(&mut self) {
+        self.groups += 1;
+        if self.groups >= MOVE_AFTER {
+            self.groups = 0;
+            // One request that waits is as good as two.
+            let _ = self.mover.try_send(());
+        }
+    }
+
     /// Empties the log when it is long, and lets those who want to read wait for that.
     fn shorten(&mut self, connection: &mut Connection) {
         let length = || std::fs::metadata(&self.path).map_or(0, |journal| journal.len());
