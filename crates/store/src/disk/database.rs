@@ -4,6 +4,7 @@
 //! the writer comes back goes into one transaction: many callers share one flush.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -150,12 +151,10 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     let reader = connect(path).map_err(|error| failed(&error))?;
     // SQLite would move the log's pages into the database inside some commit, with two flushes, while a caller waits.
     writer.pragma_update(None, "wal_autocheckpoint", 0).map_err(|error| failed(&error))?;
-    let mut journal = Journal {
-        path: path.with_extension("db-wal"),
-        enough: LONGEST_JOURNAL,
-        groups: 0,
-        mover: mover(connect(path).map_err(|error| failed(&error))?)?,
-    };
+    let moving = Arc::new(Mutex::new(()));
+    let mover = mover(connect(path).map_err(|error| failed(&error))?, Arc::clone(&moving))?;
+    let path = path.with_extension("db-wal");
+    let mut journal = Journal { path, enough: LONGEST_JOURNAL, groups: 0, mover, moving };
     let write = move |connection: &mut Connection, calls| {
         group(connection, calls);
         journal.move_on();
@@ -173,6 +172,8 @@ struct Journal {
     groups: u32,
     /// Wakes the thread that moves them.
     mover: std::sync::mpsc::SyncSender<()>,
+    /// Held by whoever moves pages: SQLite refuses the second of two.
+    moving: Arc<Mutex<()>>,
 }
 
 /// Transactions after which the pages of the write-ahead log are moved into the database: a few hundred pages, of which
@@ -180,11 +181,15 @@ struct Journal {
 const MOVE_AFTER: u32 = 64;
 
 /// A thread that moves the pages of the write-ahead log beside the writer, and ends with it.
-fn mover(connection: Connection) -> Result<std::sync::mpsc::SyncSender<()>, Error> {
+fn mover(
+    connection: Connection,
+    moving: Arc<Mutex<()>>,
+) -> Result<std::sync::mpsc::SyncSender<()>, Error> {
     let (sender, wanted) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("sshepherd-move".to_owned()).spawn(move || {
         while wanted.recv().is_ok() {
             // What cannot be moved now is moved the next time.
+            let _held = moving.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
     });
@@ -211,6 +216,7 @@ impl Journal {
         if length() < self.enough {
             return;
         }
+        let _held = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         // Its answer says whether a reader held it up, as one that is stopped would for ever.
         let emptied = connection
             .busy_handler(Some(look_often))
