@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use russh::client::{Config, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
@@ -45,7 +45,7 @@ const CIPHERS: &[russh::cipher::Name] = &[
 ];
 
 /// Host key algorithms; RSA with SHA-2 only.
-const HOST_KEYS: [Algorithm; 6] = [
+static HOST_KEYS: [Algorithm; 6] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
@@ -55,7 +55,7 @@ const HOST_KEYS: [Algorithm; 6] = [
 ];
 
 /// The SSH settings for `target`. Algorithms of keys that are stored for the host come first: a host with several keys
-/// must show the one we know.
+/// must show the one we know. Certificates are asked for, before all keys, where an authority is stored for the host.
 pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
     let stored = target.known_hosts.algorithms_for(&target.host_key_name, target.port);
     let known = |offered: &Algorithm| {
@@ -64,11 +64,14 @@ pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
             (offered, stored) => offered == stored,
         })
     };
+    let certified = target.known_hosts.has_authority(&target.host_key_name, target.port);
+    let certificates: &[Algorithm] = if certified { &HOST_KEYS } else { &[] };
     let mut keys = HOST_KEYS.to_vec();
     keys.sort_by_key(|algorithm| !known(algorithm));
     Config {
         preferred: Preferred {
             key: Cow::Owned(keys),
+            host_key_certificates: Cow::Borrowed(certificates),
             cipher: Cow::Borrowed(CIPHERS),
             compression: Cow::Borrowed(&[russh::compression::NONE]),
             ..Preferred::DEFAULT
@@ -117,16 +120,14 @@ impl Handler for Client {
         offered: &PublicKeyOrCertificate,
     ) -> Result<bool, Self::Error> {
         let target = &self.target;
+        let (name, port, known) = (&target.host_key_name, target.port, &target.known_hosts);
         let checked = match offered {
-            PublicKeyOrCertificate::PublicKey { key, .. } => {
-                target.known_hosts.check(&target.host_key_name, target.port, key)
+            PublicKeyOrCertificate::PublicKey { key, .. } => known.check(name, port, key),
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                // A clock before 1970 makes every certificate one that is not valid yet.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                known.check_certificate(name, port, certificate, now.as_secs())
             }
-            PublicKeyOrCertificate::Certificate(_) => Err(ConnectFailure {
-                phase: Phase::HostKey,
-                detail: format!("{} showed a host certificate", target.host_key_name),
-                hint: "host certificates are not supported yet; store the host's own key"
-                    .to_owned(),
-            }),
         };
         match checked {
             Ok(()) => Ok(true),

@@ -96,4 +96,23 @@ impl KeyPair {
     pub fn public_key(&self) -> String {
         self.public.split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
+
+    /// Has this key certified by `authority` with more arguments for `ssh-keygen -s` (`-h` for a host, `-n NAMES`,
+    /// `-V VALIDITY`, `-O OPTION`); the certificate's file, which is `PATH-cert.pub` and replaces an older one.
+    ///
+    /// # Panics
+    /// When `ssh-keygen` is missing or fails.
+    pub fn certify(&self, authority: &KeyPair, arguments: &[&str]) -> PathBuf {
+        let output = Command::new("ssh-keygen")
+            .args(["-q", "-I", "sshepherd test", "-s"])
+            .arg(authority.path())
+            .args(arguments)
+            .arg(format!("{}.pub", self.path.display()))
+            .stdin(Stdio::null())
+            .output()
+            .expect("ssh-keygen can be run");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ssh-keygen -s failed: {said}");
+        PathBuf::from(format!("{}-cert.pub", self.path.display()))
+    }
 }

@@ -33,10 +33,6 @@ async fn unknown_changed_and_revoked_keys_are_refused_each_in_its_words() {
     let revoked = refusal(with(&server, &format!("{line}\n@revoked {line}\n"))).await;
     assert_eq!(revoked.phase, Phase::HostKey);
     assert!(revoked.detail.contains("is revoked (known:2)"), "{revoked:?}");
-
-    let authority = refusal(with(&server, &format!("@cert-authority {line}\n"))).await;
-    assert_eq!(authority.phase, Phase::HostKey);
-    assert!(authority.detail.contains("not supported yet"), "{authority:?}");
 }
 
 #[tokio::test]

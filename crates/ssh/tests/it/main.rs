@@ -3,6 +3,7 @@
 
 mod agree;
 mod asks;
+mod certificates;
 mod commands;
 mod common;
 mod fake;

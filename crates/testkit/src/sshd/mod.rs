@@ -102,6 +102,15 @@ impl Sshd {
         self.host_keys.iter().map(|key| format!("{name} {}\n", key.public_key())).collect()
     }
 
+    /// The first host key.
+    ///
+    /// # Panics
+    /// When the server was built without one.
+    #[must_use]
+    pub fn host_key(&self) -> &KeyPair {
+        self.host_keys.first().expect("a server has a host key")
+    }
+
     /// Writes a `known_hosts` file that knows this server by `[127.0.0.1]:PORT`.
     ///
     /// # Panics

@@ -1,0 +1,115 @@
+//! known_hosts: which keys a host may show. Strict: a key that is neither stored for the host nor certified by an
+//! authority stored for it ends the connection.
+//!
+//! Our own matcher over OpenSSH's file format, because the library's accepts revoked keys and knows neither wildcards
+//! nor negation. Rooms: `file` (its lines), `verdict` (what they say about a key), `certificate` (what an authority must
+//! have signed).
+
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sshepherd_model::{ConnectFailure, Phase};
+
+use file::{Entry, entry};
+
+mod certificate;
+mod file;
+mod verdict;
+
+pub use verdict::Verdict;
+
+/// Largest file that is read: some hundred thousand entries, far more than one file has.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The stored keys of some files.
+#[derive(Debug, Clone, Default)]
+pub struct KnownHosts {
+    entries: Vec<Entry>,
+}
+
+fn unusable(detail: String, hint: &str) -> ConnectFailure {
+    ConnectFailure { phase: Phase::HostKey, detail, hint: hint.to_owned() }
+}
+
+impl KnownHosts {
+    /// Reads one file, which must exist, be a regular file of at most 64 MiB (a link to one is fine), and be writable by
+    /// its owner alone.
+    pub fn load_file(path: &Path) -> Result<Self, ConnectFailure> {
+        let mut known = Self::default();
+        known.add_file(path)?;
+        Ok(known)
+    }
+
+    /// Reads the user's and the system's files, as `ssh` does; a missing one is fine, one that cannot be read is not.
+    pub fn load_user_and_system() -> Result<Self, ConnectFailure> {
+        let mut known = Self::default();
+        for path in Self::user_and_system_paths() {
+            if path.try_exists().unwrap_or(true) {
+                known.add_file(&path)?;
+            }
+        }
+        Ok(known)
+    }
+
+    /// Where the user's and the system's files are (ssh_config(5), UserKnownHostsFile and GlobalKnownHostsFile).
+    #[must_use]
+    pub fn user_and_system_paths() -> Vec<PathBuf> {
+        let user = std::env::home_dir().map(|home| home.join(".ssh"));
+        let user = user.iter().flat_map(|ssh| [ssh.join("known_hosts"), ssh.join("known_hosts2")]);
+        let system = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+        user.chain(system.map(PathBuf::from)).collect()
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), ConnectFailure> {
+        use std::os::unix::fs::PermissionsExt;
+        let shown = path.display();
+        let hint = "check known_hosts_path in policy.yml and the file's permissions";
+        let failed =
+            |error: std::io::Error| unusable(format!("{shown} cannot be read: {error}"), hint);
+        let regular = |metadata: &Metadata| {
+            let odd = || unusable(format!("{shown} is not a regular file"), hint);
+            metadata.is_file().then_some(()).ok_or_else(odd)
+        };
+        // Looked at before the open, which would wait for the other end of a pipe, and again after it: what counts is the
+        // file that is read.
+        regular(&std::fs::metadata(path).map_err(failed)?)?;
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        regular(&metadata)?;
+        let mode = metadata.permissions().mode();
+        if mode & 0o022 != 0 {
+            return Err(unusable(
+                format!("{shown} can be written by others (mode {:03o})", mode & 0o777),
+                "run chmod go-w on it",
+            ));
+        }
+        let mut bytes = Vec::new();
+        let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if u64::try_from(read).map_or(true, |read| read > MAX_FILE_BYTES) {
+            return Err(unusable(
+                format!("{shown} is larger than {MAX_FILE_BYTES} bytes"),
+                "keep only the hosts that are used",
+            ));
+        }
+        self.add(&String::from_utf8_lossy(&bytes), path);
+        Ok(())
+    }
+
+    /// Adds the lines of a text; lines that are no entries are logged and never match.
+    pub fn add(&mut self, text: &str, file: &Path) {
+        for (index, line) in text.lines().enumerate() {
+            // Blanks are space and tab alone, as OpenSSH reads them.
+            let line = line.trim_matches([' ', '\t']);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match entry(line, file, index + 1) {
+                Some(entry) => self.entries.push(entry),
+                None => {
+                    tracing::warn!(file = %file.display(), line = index + 1, "not a known_hosts entry; passed over")
+                }
+            }
+        }
+    }
+}
