@@ -43,6 +43,34 @@ impl Kind {
     }
 }
 
+impl Node {
+    /// Its text, if it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Null
+            | Kind::Boolean(_)
+            | Kind::Integer(_)
+            | Kind::List(_)
+            | Kind::Map(_)
+            | Kind::Other(_) => None,
+        }
+    }
+
+    /// Its number, if it is one.
+    pub(crate) fn as_integer(&self) -> Option<i64> {
+        match &self.kind {
+            Kind::Integer(number) => Some(*number),
+            Kind::Null
+            | Kind::Boolean(_)
+            | Kind::Text(_)
+            | Kind::List(_)
+            | Kind::Map(_)
+            | Kind::Other(_) => None,
+        }
+    }
+}
+
 /// One file under inspection.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -89,6 +117,25 @@ impl Document {
         let file = self.file.clone();
         let problem = Problem { severity, file, line, field: field.to_owned(), message };
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// The file's name, or what stands for it.
+    pub(crate) fn name(&self) -> String {
+        self.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Errors so far.
+    pub(crate) fn errors(&self) -> usize {
+        let problems = self.problems.borrow();
+        problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// Whether something at or below a field is already known to be wrong.
+    pub(crate) fn has_error_at(&self, line: usize, field: &str) -> bool {
+        let below = |problem: &Problem| {
+            problem.field.starts_with(field) && problem.line.is_none_or(|at| at >= line)
+        };
+        self.problems.borrow().iter().any(|p| p.severity == Severity::Error && below(p))
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
@@ -152,7 +199,7 @@ pub(crate) struct Text {
 
 /// A mapping that is being read.
 pub(crate) struct Section<'a> {
-    document: &'a Document,
+    pub(crate) document: &'a Document,
     entries: &'a [(String, Node)],
     path: String,
     pub(crate) line: usize,
@@ -192,6 +239,19 @@ impl<'a> Section<'a> {
     /// A field with a value; one that is left empty counts as not given.
     fn get(&self, key: &'static str) -> Option<&'a Node> {
         self.given(key).filter(|node| !matches!(node.kind, Kind::Null))
+    }
+
+    /// A field of any type.
+    pub(crate) fn any(&self, key: &'static str) -> Option<(&'a Node, String)> {
+        self.get(key).map(|node| (node, self.path(key)))
+    }
+
+    /// A text, or a list of texts.
+    pub(crate) fn text_or_texts(&self, key: &'static str) -> Option<Vec<Text>> {
+        match self.get(key)?.as_text() {
+            Some(_) => self.text(key).map(|text| vec![text]),
+            None => self.texts(key),
+        }
     }
 
     /// Whether a field has a value, whatever its type.

@@ -1,8 +1,8 @@
 //! Reads the owner's files into typed values and reports every problem of all files with file, line and field.
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
-//! `servers`, `credentials`, [`secrets`], `policy`, [`settings`] (one room a file), [`load`](mod@load) (all of them
-//! together), [`starter`] (what `init` writes).
+//! `servers`, `credentials`, [`secrets`], `policy`, [`settings`] (one room a file), `rules` (one rule), `typed` (the typed part
+//! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes).
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
 
@@ -11,12 +11,16 @@ mod document;
 mod files;
 pub mod folders;
 pub mod load;
+pub mod packs;
 mod policy;
+mod rules;
 pub mod secrets;
 mod servers;
 pub mod settings;
 pub mod starter;
+mod typed;
 
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
-pub use load::{KnownHosts, Loaded, Report, load};
+pub use load::{KnownHosts, Loaded, Report, load, load_to_judge};
+pub use packs::{PACKS, Pack};
 pub use settings::Settings;

@@ -11,6 +11,7 @@ use sshepherd_policy::Policy;
 use crate::document::{Document, Node};
 use crate::files::{self, Refused};
 use crate::folders::{Environment, Folders};
+use crate::packs::PACKS;
 use crate::settings::Settings;
 use crate::{credentials, policy, servers, settings};
 
@@ -30,7 +31,7 @@ pub struct Loaded {
     pub inventory: Inventory,
     /// The policy.
     pub policy: Policy,
-    /// SHA-256 of `policy.yml` in hex.
+    /// SHA-256 in hex of `policy.yml` and the packs that it includes, each ended by a NUL; of the file alone without packs.
     pub policy_hash: String,
     /// Where host keys are looked up.
     pub known_hosts: KnownHosts,
@@ -66,8 +67,30 @@ struct File {
     missing: bool,
 }
 
+/// What a configuration is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To connect.
+    Connect,
+    /// To judge commands only: keys and secrets need not be there.
+    Judge,
+}
+
 /// Reads the four files of `folders`.
 pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded, Report> {
+    read(folders, environment, Purpose::Connect)
+}
+
+/// Reads them without `credentials.yml`, for those who work on a policy where there are no keys.
+pub fn load_to_judge(folders: &Folders, environment: &impl Environment) -> Result<Loaded, Report> {
+    read(folders, environment, Purpose::Judge)
+}
+
+fn read(
+    folders: &Folders,
+    environment: &impl Environment,
+    purpose: Purpose,
+) -> Result<Loaded, Report> {
     let servers = open(&folders.config, "servers.yml", |document| {
         document.error(
             None,
@@ -75,7 +98,10 @@ pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded,
             "does not exist; `sshepherd init` writes a commented starter configuration",
         );
     });
-    let logins = open(&folders.config, "credentials.yml", |_| {});
+    let logins = match purpose {
+        Purpose::Connect => open(&folders.config, "credentials.yml", |_| {}),
+        Purpose::Judge => File::unread(&folders.config, "credentials.yml"),
+    };
     let rules = open(&folders.config, "policy.yml", |document| {
         document.warn(None, "", "does not exist, so every command is denied");
     });
@@ -98,7 +124,6 @@ pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded,
         }
     }
     let inventory = Inventory::new(hosts, entries.usable);
-    let policy_hash = hex(&Sha256::digest(rules.text.as_bytes()));
     let read = rules
         .root
         .as_ref()
@@ -107,10 +132,11 @@ pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded,
         Some(root) => settings::read(&own.document, root, &folders.config),
         None => Settings::default(),
     };
-    let (policy, known_hosts) = match read {
-        Some(file) => (file.policy, file.known_hosts),
-        None => (Policy::default(), None),
+    let (policy, known_hosts, packs) = match read {
+        Some(file) => (file.policy, file.known_hosts, file.packs),
+        None => (Policy::default(), None, Vec::new()),
     };
+    let policy_hash = policy_hash(&rules.text, &packs);
     let problems = collect([servers, logins, rules, own]);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(Report { problems });
@@ -123,6 +149,14 @@ pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded,
         settings,
         warnings: problems,
     })
+}
+
+impl File {
+    /// A file that is not looked at.
+    fn unread(folder: &Path, name: &str) -> Self {
+        let document = Document::new(&folder.join(name));
+        Self { document, text: String::new(), root: None, missing: false }
+    }
 }
 
 fn open(folder: &Path, name: &str, missing: impl FnOnce(&Document)) -> File {
@@ -153,6 +187,15 @@ fn collect(files: [File; 4]) -> Vec<Problem> {
         problems.extend(of_file);
     }
     problems
+}
+
+fn policy_hash(text: &str, packs: &[&str]) -> String {
+    let mut digest = Sha256::new_with_prefix(text.as_bytes());
+    for pack in PACKS.iter().filter(|pack| packs.contains(&pack.name)) {
+        digest.update([0]);
+        digest.update(pack.text.as_bytes());
+    }
+    hex(&digest.finalize())
 }
 
 fn hex(bytes: &[u8]) -> String {

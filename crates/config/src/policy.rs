@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use sshepherd_model::Inventory;
 use sshepherd_policy::{
-    Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
+    Action, Dialect, Enforcement, LimitPatch, LimitTable, NetworkPolicy, Policy, Rule,
 };
 
 use crate::document::{Document, Node, Section, Text};
+use crate::{packs, rules};
 
 /// What the file says.
 pub(crate) struct PolicyFile {
     pub(crate) policy: Policy,
     pub(crate) known_hosts: Option<PathBuf>,
+    /// The packs that it includes, each once.
+    pub(crate) packs: Vec<&'static str>,
 }
 
 /// Reads the file; parts with errors are left out, their errors are in the document.
@@ -32,9 +35,13 @@ pub(crate) fn read(
         limits.base = reader.limits(section);
     }
     let network = top.section("network").map(|section| reader.network(section)).unwrap_or_default();
-    let rules = top.list("rules").unwrap_or_default();
-    let rules: Vec<Rule> =
-        rules.into_iter().filter_map(|(node, path)| reader.rule(node, &path)).collect();
+    let hosts = rules::Reader { document, inventory: Some(inventory) };
+    let mut rules: Vec<Rule> = packs::included(&hosts, &top);
+    let own = top.list("rules").unwrap_or_default();
+    rules.extend(own.into_iter().filter_map(|(node, path)| hosts.rule(node, &path)));
+    if limits.base.deny_substrings.is_none() && !rules.iter().any(by_patterns) {
+        limits.base.deny_substrings = Some(Vec::new());
+    }
     for (place, rule) in rules.iter().enumerate() {
         if let Some(first) = rules.iter().take(place).find(|other| other.id == rule.id) {
             let message =
@@ -54,8 +61,34 @@ pub(crate) fn read(
         dialect.harmless_redirections = section.boolean("harmless").unwrap_or(true);
         section.finish();
     }
+    let enforcement = enforcement(&top);
+    let packs = packs::names(&top);
     top.finish();
-    Some(PolicyFile { policy: Policy::new(rules, limits, network, dialect), known_hosts })
+    let policy = Policy::new(rules, limits, network, dialect).with_enforcement(enforcement);
+    Some(PolicyFile { policy, known_hosts, packs })
+}
+
+/// The seed's denied texts stand against patterns that admit more than they seem to. A typed rule admits what it says, and
+/// a list that also cuts `systemctl status ssh nginx` would only surprise.
+fn by_patterns(rule: &Rule) -> bool {
+    rule.action != Action::Deny && rule.spec.is_none()
+}
+
+fn enforcement(top: &Section<'_>) -> Enforcement {
+    let Some(text) = top.text("enforcement") else { return Enforcement::Enforce };
+    match text.text.as_str() {
+        "enforce" => Enforcement::Enforce,
+        "audit" => {
+            let message = "the policy only watches: every command that can be sent runs, and what would be denied is recorded";
+            top.document.warn(Some(text.line), &text.field, message);
+            Enforcement::Audit
+        }
+        other => {
+            let message = format!("{other:?} is neither enforce nor audit");
+            top.document.error(Some(text.line), &text.field, message);
+            Enforcement::Enforce
+        }
+    }
 }
 
 fn known_hosts(document: &Document, text: &Text, folder: &Path) -> Option<PathBuf> {
@@ -169,108 +202,6 @@ impl Reader<'_> {
             );
         }
         parsed
-    }
-
-    fn rule(&self, node: &Node, path: &str) -> Option<Rule> {
-        let section = Section::of(self.document, node, path)?;
-        let action = self.action(&section);
-        let aliases = self.globs(section.texts("aliases"));
-        let tags = self.globs(section.texts("tags"));
-        self.hosts_exist(&aliases, &tags);
-        let commands = self.globs(section.texts("commands"));
-        if commands.is_empty() {
-            let message = "the rule has no commands, so it matches nothing";
-            self.document.warn(Some(section.line), &section.path("commands"), message);
-        }
-        let shell_unrestricted = match section.text("shell") {
-            Some(text) if text.text != "unrestricted" => {
-                let message = format!("{:?} is not unrestricted, the only value", text.text);
-                self.document.error(Some(text.line), &text.field, message);
-                false
-            }
-            shell => shell.is_some(),
-        };
-        let only = |globs: Vec<(Glob, Text)>| globs.into_iter().map(|(glob, _)| glob).collect();
-        let rule = Rule {
-            id: section.text("id").map_or_else(|| path.to_owned(), |text| text.text),
-            why: section.text("why").map(|text| text.text),
-            position: Position {
-                file: self
-                    .document
-                    .file
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                line: section.line,
-            },
-            action: action?,
-            aliases: only(aliases),
-            tags: only(tags),
-            commands: only(commands),
-            shell_unrestricted,
-            grants: Grants {
-                cwd: only(self.globs(section.texts("cwd"))),
-                env: only(self.globs(section.texts("env"))),
-                stdin: section.boolean("stdin").unwrap_or(false),
-            },
-        };
-        section.finish();
-        Some(rule)
-    }
-
-    fn action(&self, section: &Section<'_>) -> Option<Action> {
-        let Some(text) = section.text("action") else {
-            self.document.error(
-                Some(section.line),
-                &section.path("action"),
-                "is required: allow or deny",
-            );
-            return None;
-        };
-        match text.text.as_str() {
-            "allow" => Some(Action::Allow),
-            "deny" => Some(Action::Deny),
-            other => {
-                let message = format!("{other:?} is neither allow nor deny");
-                self.document.error(Some(text.line), &text.field, message);
-                None
-            }
-        }
-    }
-
-    fn globs(&self, texts: Option<Vec<Text>>) -> Vec<(Glob, Text)> {
-        let glob = |text: Text| match Glob::new(text.text.trim()) {
-            Ok(glob) => Some((glob, text)),
-            Err(bad) => {
-                self.document.error(Some(text.line), &text.field, bad.to_string());
-                None
-            }
-        };
-        texts.unwrap_or_default().into_iter().filter_map(glob).collect()
-    }
-
-    /// A rule for a host that is not there is most likely misspelt.
-    fn hosts_exist(&self, aliases: &[(Glob, Text)], tags: &[(Glob, Text)]) {
-        let hosts = self.inventory.hosts();
-        for (glob, text) in aliases {
-            if !hosts.iter().any(|host| glob.matches(host.alias.as_str())) {
-                self.document.warn(
-                    Some(text.line),
-                    &text.field,
-                    format!("no host has the alias {glob}"),
-                );
-            }
-        }
-        for (glob, text) in tags {
-            if !hosts.iter().any(|host| host.tags.iter().any(|tag| glob.matches(tag.as_str()))) {
-                self.document.warn(
-                    Some(text.line),
-                    &text.field,
-                    format!("no host has the tag {glob}"),
-                );
-            }
-        }
     }
 
     fn overrides(&self, section: Section<'_>, limits: &mut LimitTable) {

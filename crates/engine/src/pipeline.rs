@@ -84,6 +84,11 @@ impl Engine {
         let host = find(&config, alias)?;
         let permit = match config.policy.judge(&host, request) {
             Verdict::Allow(permit) => permit,
+            Verdict::Ask(question) => {
+                let denial = question.unanswered();
+                self.audit_denial(&config, &host, request, &denial, &origin)?;
+                return Err(Refusal::Denied(Box::new(denial)));
+            }
             Verdict::Deny(denial) => {
                 self.audit_denial(&config, &host, request, &denial, &origin)?;
                 return Err(Refusal::Denied(Box::new(denial)));

@@ -199,6 +199,7 @@ fn judge(
             let (config, origin, id) = (Arc::clone(config), origin.clone(), task.id.clone());
             Ok(Box::new(Plan::resume(permit, config, origin, manner, id)))
         }
+        Verdict::Ask(question) => Err(question.unanswered().message),
         Verdict::Deny(denial) => Err(denial.message),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::{Host, Request};
 
+use crate::explain::Answer;
 use crate::policy::Policy;
 
 /// One case.
@@ -25,6 +26,8 @@ pub struct Case {
 pub enum Expect {
     /// It may run.
     Allow,
+    /// A person is asked first.
+    Ask,
     /// It may not.
     Deny,
 }
@@ -48,9 +51,13 @@ pub fn judge_case(policy: &Policy, host: &Arc<Host>, case: &Case) -> Option<Mism
             match explanation.denial {
                 Some(denial) => (Expect::Deny, denial.message),
                 None => {
+                    let verdict = match explanation.answer {
+                        Answer::Ask => Expect::Ask,
+                        Answer::Allow | Answer::Deny => Expect::Allow,
+                    };
                     let by: Vec<String> =
                         explanation.commands.into_iter().filter_map(|part| part.by).collect();
-                    (Expect::Allow, format!("allowed by {}", by.join(", ")))
+                    (verdict, format!("decided by {}", by.join(", ")))
                 }
             }
         }

@@ -19,7 +19,10 @@ pub struct Denial {
     /// The simple command that is to blame, re-quoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// The rule that forbids it.
+    /// A command that would be let through in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
+    /// The rule that forbids it, or that came nearest to allowing it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleRef>,
     /// Byte offset in the trimmed command of what was not understood.
@@ -39,6 +42,8 @@ pub enum DenialReason {
     DenyRule,
     /// No allow rule matches.
     NoRule,
+    /// A rule speaks of the program, but not with these arguments.
+    Arguments,
     /// After a pipe stands a filter with an option or operand that is not harmless.
     Filter,
     /// After a pipe stands a command whose rule does not grant standard input.
@@ -47,11 +52,13 @@ pub enum DenialReason {
     Redirection,
     /// cwd, env or stdin is not granted, or has no sound form.
     NotGranted,
+    /// A person would have to be asked.
+    Approval,
 }
 
 impl Denial {
     pub(crate) fn new(reason: DenialReason, message: String, hint: String) -> Self {
-        Self { reason, message, hint, command: None, rule: None, offset: None }
+        Self { reason, message, hint, command: None, nearest: None, rule: None, offset: None }
     }
 
     pub(crate) fn of(mut self, command: &SimpleCommand) -> Self {
@@ -70,6 +77,15 @@ impl Denial {
                 "a deny beats every allow; only the owner can change the rule".to_owned(),
             )
         }
+    }
+
+    /// Noted where the owner only watches and the policy would ask a person.
+    pub(crate) fn would_ask() -> Self {
+        Self::new(
+            DenialReason::Approval,
+            "a person would be asked first".to_owned(),
+            "once the policy is enforced, the command waits for an approval".to_owned(),
+        )
     }
 
     /// Denied because the text is outside the language.
@@ -92,10 +108,12 @@ impl Denial {
             DenialReason::DeniedText => "denied_text",
             DenialReason::DenyRule => "deny_rule",
             DenialReason::NoRule => "no_rule",
+            DenialReason::Arguments => "arguments",
             DenialReason::Filter => "filter",
             DenialReason::PipedInput => "piped_input",
             DenialReason::Redirection => "redirection",
             DenialReason::NotGranted => "not_granted",
+            DenialReason::Approval => "approval",
         }
     }
 }

@@ -3,14 +3,35 @@
 use serde::Serialize;
 use sshepherd_model::Limits;
 
+use crate::approval::Terms;
 use crate::denial::Denial;
 use crate::rule::RuleRef;
+
+/// What would happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It would run.
+    Allow,
+    /// A person would be asked first.
+    Ask,
+    /// It would not run.
+    Deny,
+}
 
 /// One judgement, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Whether it would run.
+    /// What would happen.
+    pub answer: Answer,
+    /// Whether it would run without further ado.
     pub allowed: bool,
+    /// Whose yes would be wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<Terms>,
+    /// What would have been said if the policy were enforced; it runs all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unenforced: Option<Denial>,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denial: Option<Denial>,
@@ -33,12 +54,20 @@ pub struct Part {
     pub text: String,
     /// Its words.
     pub argv: Vec<String>,
-    /// Whether it may run.
+    /// Its words as they would be sent, where a path or `sudo` makes them others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Vec<String>>,
+    /// What would happen to it.
+    pub answer: Answer,
+    /// Whether it may run without further ado.
     pub allowed: bool,
     /// The deciding rule's id, or `filter:` and a name; `None` when nothing allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// The deciding rule.
+    /// The deciding rule, or the one that comes nearest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleRef>,
+    /// Why it may not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
 }

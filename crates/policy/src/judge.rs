@@ -6,19 +6,17 @@ use std::sync::Arc;
 
 use sshepherd_model::{Host, Limits, Request};
 
+use crate::approval::Terms;
+use crate::decide::Passed;
 use crate::denial::{Denial, DenialReason};
-use crate::explain::{Explanation, Part};
-use crate::filter;
-use crate::glob::Glob;
+use crate::explain::{Answer, Explanation, Part};
 use crate::permit::{Decision, Permit, PermitParts};
-use crate::policy::Policy;
+use crate::policy::{Enforcement, Policy};
+use crate::question::Question;
 use crate::rule::{Action, Rule};
 use crate::script::{Script, SimpleCommand};
 use crate::surroundings;
 use crate::words::{self, Refusal};
-
-/// Longest pattern that a hint suggests, in bytes: longer ones help nobody to read the hint.
-const MAX_SUGGESTION: usize = 200;
 
 /// What the policy says to a request.
 #[derive(Debug)]
@@ -26,6 +24,8 @@ const MAX_SUGGESTION: usize = 200;
 pub enum Verdict {
     /// It may run, once.
     Allow(Permit),
+    /// It may run once a person has said yes.
+    Ask(Question),
     /// It may not.
     Deny(Denial),
 }
@@ -33,8 +33,10 @@ pub enum Verdict {
 /// What was found out about a request.
 struct Assessment {
     limits: Limits,
-    parts: Vec<(SimpleCommand, Result<Decision, Denial>)>,
+    parts: Vec<(SimpleCommand, Result<Passed, Denial>)>,
     result: Result<Sendable, Denial>,
+    /// What would have been said, where the owner only watches.
+    unenforced: Option<Denial>,
 }
 
 /// What may be sent, and on whose word.
@@ -42,24 +44,31 @@ struct Sendable {
     wire: String,
     decisions: Vec<Decision>,
     raw_shell: bool,
+    asks: Option<Terms>,
 }
 
 impl Policy {
     /// Judges `request` for `host`.
     pub fn judge(&self, host: &Arc<Host>, request: &Request) -> Verdict {
         let assessment = self.assess(host, request);
-        match assessment.result {
-            Err(denial) => Verdict::Deny(denial),
-            Ok(sendable) => Verdict::Allow(Permit::new(PermitParts {
-                host: Arc::clone(host),
-                command: request.command().to_owned(),
-                hash: request.hash(),
-                wire: sendable.wire,
-                stdin: request.stdin.clone(),
-                limits: assessment.limits,
-                decisions: sendable.decisions,
-                raw_shell: sendable.raw_shell,
-            })),
+        let sendable = match assessment.result {
+            Err(denial) => return Verdict::Deny(denial),
+            Ok(sendable) => sendable,
+        };
+        let permit = Permit::new(PermitParts {
+            host: Arc::clone(host),
+            command: request.command().to_owned(),
+            hash: request.hash(),
+            wire: sendable.wire,
+            stdin: request.stdin.clone(),
+            limits: assessment.limits,
+            decisions: sendable.decisions,
+            raw_shell: sendable.raw_shell,
+            unenforced: assessment.unenforced,
+        });
+        match sendable.asks {
+            Some(terms) => Verdict::Ask(Question::new(permit, terms)),
+            None => Verdict::Allow(permit),
         }
     }
 
@@ -67,21 +76,30 @@ impl Policy {
     #[must_use]
     pub fn explain(&self, host: &Host, request: &Request) -> Explanation {
         let assessment = self.assess(host, request);
-        let commands = assessment.parts.iter().map(|(command, decision)| part(command, decision));
         let mut explanation = Explanation {
+            answer: Answer::Deny,
             allowed: false,
+            asks: None,
             denial: None,
-            commands: commands.collect(),
+            unenforced: assessment.unenforced,
+            commands: assessment
+                .parts
+                .iter()
+                .map(|(command, decided)| part(command, decided))
+                .collect(),
             wire: None,
             raw_shell: false,
             limits: assessment.limits,
         };
         match assessment.result {
             Ok(sendable) => {
-                explanation.allowed = true;
+                explanation.answer =
+                    if sendable.asks.is_some() { Answer::Ask } else { Answer::Allow };
+                explanation.allowed = sendable.asks.is_none();
+                explanation.asks = sendable.asks;
                 explanation.wire = Some(sendable.wire);
                 explanation.raw_shell = sendable.raw_shell;
-                if sendable.raw_shell {
+                if sendable.raw_shell && explanation.unenforced.is_none() {
                     explanation.commands = sendable
                         .decisions
                         .iter()
@@ -103,10 +121,18 @@ impl Policy {
                 parts.push((command.clone(), self.decide(host, request, command)));
             }
         }
+        let canonical = recognised.as_ref().ok().map(Script::canonical);
         let result = self
             .forbidden(host, request, &limits, recognised.as_ref().ok())
-            .map_or_else(|| self.permitted(host, request, recognised, &parts), Err);
-        Assessment { limits, parts, result }
+            .map_or_else(|| self.permitted(host, request, recognised, &parts), Err)
+            .and_then(|sendable| {
+                free_of_denied(&limits, &[&sendable.wire]).map_or(Ok(sendable), Err)
+            });
+        let (result, unenforced) = match self.enforcement() {
+            Enforcement::Enforce => (result, None),
+            Enforcement::Audit => unenforced(request, canonical, result),
+        };
+        Assessment { limits, parts, result, unenforced }
     }
 
     /// Whatever forbids a request outright, whichever way it would be sent.
@@ -125,17 +151,9 @@ impl Policy {
         if let Some(script) = script {
             forms.extend([script.normalised(), script.canonical()]);
         }
-        let denied = limits
-            .deny_substrings
-            .iter()
-            .find(|text| forms.iter().any(|form| form.contains(text.as_str())));
-        if let Some(text) = denied {
-            return Some(Denial::new(
-                DenialReason::DeniedText,
-                format!("the command contains {text:?}, which limits.deny_substrings forbids"),
-                "leave it out; no rule can allow it while the text is on the owner's list"
-                    .to_owned(),
-            ));
+        let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
+        if let Some(denial) = free_of_denied(limits, &forms) {
+            return Some(denial);
         }
         // A text that was understood is judged command by command; cutting it up as text would also cut its quoted words.
         match script {
@@ -145,7 +163,7 @@ impl Policy {
     }
 
     /// The deny rules that speak of `host`.
-    fn denying(&self, host: &Host) -> impl Iterator<Item = &Rule> {
+    pub(crate) fn denying(&self, host: &Host) -> impl Iterator<Item = &Rule> {
         self.rules().iter().filter(move |rule| rule.action == Action::Deny && rule.covers(host))
     }
 
@@ -163,7 +181,7 @@ impl Policy {
         host: &Host,
         request: &Request,
         recognised: Result<Script, Refusal>,
-        parts: &[(SimpleCommand, Result<Decision, Denial>)],
+        parts: &[(SimpleCommand, Result<Passed, Denial>)],
     ) -> Result<Sendable, Denial> {
         let denial = match recognised {
             Err(refusal) => Denial::not_understood(&refusal),
@@ -174,17 +192,26 @@ impl Policy {
                 if let Some(denied) = denied {
                     return Err(denied.clone());
                 }
-                let decisions: Result<Vec<Decision>, Denial> =
-                    parts.iter().map(|(_, decision)| decision.clone()).collect();
-                match decisions {
-                    Ok(decisions) => {
+                let passed: Result<Vec<&Passed>, &Denial> =
+                    parts.iter().map(|(_, decided)| decided.as_ref()).collect();
+                match passed {
+                    Ok(passed) => {
+                        let argvs = passed.iter().map(|passed| passed.argv.clone()).collect();
+                        let asks = passed.iter().filter_map(|passed| passed.asks.as_ref());
                         return Ok(Sendable {
-                            wire: surroundings::wrap(request, &script.canonical()),
-                            decisions,
+                            wire: surroundings::wrap(
+                                request,
+                                &script.with_argvs(argvs).canonical(),
+                            ),
+                            decisions: passed
+                                .iter()
+                                .map(|passed| passed.decision.clone())
+                                .collect(),
                             raw_shell: false,
+                            asks: asks.fold(None, |all, terms| Some(stricter(all, terms))),
                         });
                     }
-                    Err(denial) => denial,
+                    Err(denial) => denial.clone(),
                 }
             }
         };
@@ -195,7 +222,7 @@ impl Policy {
     fn full_shell(&self, host: &Host, request: &Request) -> Option<Result<Sendable, Denial>> {
         let mut refused = None;
         let open = self.rules().iter().filter(|rule| {
-            rule.action == Action::Allow
+            rule.action != Action::Deny
                 && rule.shell_unrestricted
                 && rule.covers(host)
                 && rule.matches_line(request.command())
@@ -210,6 +237,7 @@ impl Policy {
                         wire: surroundings::wrap(request, request.command()),
                         decisions: vec![Decision::Rule(rule.reference())],
                         raw_shell: true,
+                        asks: (rule.action == Action::Ask).then(|| rule.terms.clone()),
                     }));
                 }
                 Err(problem) => refused = refused.or(Some(Err(problem.into()))),
@@ -217,128 +245,70 @@ impl Policy {
         }
         refused
     }
+}
 
-    /// Who lets one simple command through, or why nobody does.
-    fn decide(
-        &self,
-        host: &Host,
-        request: &Request,
-        command: &SimpleCommand,
-    ) -> Result<Decision, Denial> {
-        if let Some(rule) = self.denying(host).find(|rule| rule.hits(command)) {
-            return Err(Denial::by_rule(rule).of(command));
-        }
-        if !command.redirections().is_empty() && !self.dialect().harmless_redirections {
-            return Err(Denial::new(
-                DenialReason::Redirection,
-                "the policy lets no redirection through".to_owned(),
-                "leave it out; standard output and standard error come back apart".to_owned(),
-            )
-            .of(command));
-        }
-        let mut filter_problem = None;
-        if command.piped() && self.dialect().filters {
-            match filter::check(command.argv()) {
-                Some(Ok(())) => return Ok(Decision::Filter(command.program().to_owned())),
-                Some(Err(problem)) => filter_problem = Some(problem),
-                None => {}
-            }
-        }
-        let mut refused = None;
-        let admitting = self.rules().iter().filter(|rule| {
-            rule.action == Action::Allow
-                && !rule.shell_unrestricted
-                && rule.covers(host)
-                && rule.admits(command)
-        });
-        for rule in admitting {
-            match self.through(rule, request, command) {
-                Ok(decision) => return Ok(decision),
-                Err(denial) => refused = refused.or(Some(denial)),
-            }
-        }
-        if let Some(denial) = refused {
-            return Err(denial);
-        }
-        Err(match filter_problem {
-            Some(problem) => Denial::new(
-                DenialReason::Filter,
-                problem,
-                "after a pipe a filter may only read its standard input; leave that option or operand out".to_owned(),
-            ),
-            None => self.no_rule(host, command),
-        }
-        .of(command))
-    }
+/// Denied because of a text on the owner's list, in any of the forms of a command.
+fn free_of_denied(limits: &Limits, forms: &[&str]) -> Option<Denial> {
+    let denied = |text: &&String| forms.iter().any(|form| form.contains(text.as_str()));
+    limits.deny_substrings.iter().find(denied).map(|text| {
+        Denial::new(
+            DenialReason::DeniedText,
+            format!("the command contains {text:?}, which limits.deny_substrings forbids"),
+            "leave it out; no rule can allow it while the text is on the owner's list".to_owned(),
+        )
+    })
+}
 
-    /// Whether an admitting rule also grants what surrounds the command.
-    fn through(
-        &self,
-        rule: &Rule,
-        request: &Request,
-        command: &SimpleCommand,
-    ) -> Result<Decision, Denial> {
-        if command.piped() && !rule.grants.stdin {
-            return Err(Denial {
-                rule: Some(rule.reference()),
-                ..Denial::new(
-                    DenialReason::PipedInput,
-                    format!("rule {} allows the command, but not with input from a pipe", rule.id),
-                    "run the parts one after the other, filter with grep, head, tail, wc, sort, uniq, cut, tr, nl or \
-                     column, or ask the owner to add `stdin: true` to the rule"
-                        .to_owned(),
-                )
-                .of(command)
-            });
-        }
-        surroundings::granted(rule, request)
-            .map(|()| Decision::Rule(rule.reference()))
-            .map_err(|problem| Denial::from(problem).of(command))
-    }
-
-    fn no_rule(&self, host: &Host, command: &SimpleCommand) -> Denial {
-        let program = command.program();
-        let near: Vec<&str> = self
-            .rules()
-            .iter()
-            .filter(|rule| rule.action == Action::Allow && rule.covers(host))
-            .flat_map(|rule| &rule.commands)
-            .map(Glob::as_str)
-            .filter(|glob| glob.split(' ').next() == Some(program))
-            .take(5)
-            .collect();
-        let mut hint = if near.is_empty() {
-            format!(
-                "no rule speaks of {program} on this host; ssh://host/{}/capabilities lists what is allowed",
-                host.alias
-            )
-        } else {
-            format!("allowed for {program} on this host: {}", near.join(" | "))
-        };
-        let exact = Glob::escape(&command.joined());
-        if exact.len() <= MAX_SUGGESTION {
-            hint.push_str(&format!(
-                "; if you need exactly this, ask the owner for a rule with commands: [{exact:?}]"
-            ));
-        } else {
-            hint.push_str("; ask the owner for a rule if you need it");
-        }
-        Denial::new(DenialReason::NoRule, "no rule allows this command".to_owned(), hint)
+fn stricter(all: Option<Terms>, terms: &Terms) -> Terms {
+    match all {
+        Some(all) => all.strictest(terms),
+        None => terms.clone(),
     }
 }
 
-fn part(command: &SimpleCommand, decision: &Result<Decision, Denial>) -> Part {
-    let (by, rule) = match decision {
-        Ok(Decision::Rule(rule)) => (Some(rule.id.clone()), Some(rule.clone())),
-        Ok(filter @ Decision::Filter(_)) => (Some(filter.by()), None),
-        Err(denial) => (None, denial.rule.clone()),
+/// What runs, and what is only noted, while the owner watches: everything that can be sent at all is. Surroundings that
+/// have no sound form cannot.
+fn unenforced(
+    request: &Request,
+    canonical: Option<String>,
+    result: Result<Sendable, Denial>,
+) -> (Result<Sendable, Denial>, Option<Denial>) {
+    let (sendable, noted) = match result {
+        Ok(Sendable { asks: None, .. }) => return (result, None),
+        Ok(asked) => (Sendable { asks: None, ..asked }, Denial::would_ask()),
+        Err(denial) if surroundings::well_formed(request).is_err() => return (Err(denial), None),
+        Err(denial) => {
+            let raw_shell = canonical.is_none();
+            let text = canonical.unwrap_or_else(|| request.command().to_owned());
+            let wire = surroundings::wrap(request, &text);
+            (Sendable { wire, decisions: Vec::new(), raw_shell, asks: None }, denial)
+        }
     };
+    (Ok(sendable), Some(noted))
+}
+
+fn part(command: &SimpleCommand, decided: &Result<Passed, Denial>) -> Part {
+    let (by, rule, answer) = match decided {
+        Ok(passed) => {
+            let rule = match &passed.decision {
+                Decision::Rule(rule) => Some(rule.clone()),
+                Decision::Filter(_) => None,
+            };
+            let answer = if passed.asks.is_some() { Answer::Ask } else { Answer::Allow };
+            (Some(passed.decision.by()), rule, answer)
+        }
+        Err(denial) => (None, denial.rule.clone(), Answer::Deny),
+    };
+    let sent = decided.as_ref().ok().map(|passed| &passed.argv);
     Part {
         text: command.canonical(),
         argv: command.argv().to_vec(),
-        allowed: decision.is_ok(),
+        sent: sent.filter(|argv| argv.as_slice() != command.argv()).cloned(),
+        answer,
+        allowed: answer == Answer::Allow,
         by,
         rule,
+        denial: decided.as_ref().err().cloned(),
     }
 }
 
@@ -347,7 +317,16 @@ fn whole_line(line: &str, decision: &Decision) -> Part {
         Decision::Rule(rule) => Some(rule.clone()),
         Decision::Filter(_) => None,
     };
-    Part { text: line.to_owned(), argv: Vec::new(), allowed: true, by: Some(decision.by()), rule }
+    Part {
+        text: line.to_owned(),
+        argv: Vec::new(),
+        sent: None,
+        answer: Answer::Allow,
+        allowed: true,
+        by: Some(decision.by()),
+        rule,
+        denial: None,
+    }
 }
 
 fn blanks_folded(text: &str) -> String {

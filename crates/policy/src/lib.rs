@@ -2,11 +2,15 @@
 //!
 //! [`words`] recognises a small shell language and refuses the rest (program names are its own room, `program`); [`script`] is what it recognised and its
 //! re-quoted form; [`rule`], [`glob`], [`limit`] and [`network`] are the owner's policy as typed values;
-//! [`filter`] knows the programs that are harmless after a pipe; [`judge`](mod@judge) brings them together; [`denial`] says why not and what instead; [`permit`] is the
+//! [`filter`] knows the programs that are harmless after a pipe; [`typed`] is what a program may be called with, word by word; `decide` finds the rule for one
+//! simple command and [`judge`](mod@judge) brings the commands of a text together; [`approval`] and [`question`] are what a person's yes is
+//! wanted for; [`denial`] says why not and what instead; [`permit`] is the
 //! proof that something was judged, which only this crate can make; [`explain`], [`lint`](mod@lint) and [`corpus`] serve those who
 //! write policies.
 
+pub mod approval;
 pub mod corpus;
+mod decide;
 pub mod denial;
 pub mod explain;
 pub mod filter;
@@ -18,20 +22,26 @@ pub mod network;
 pub mod permit;
 pub mod policy;
 mod program;
+pub mod question;
 pub mod rule;
 pub mod script;
+pub mod sudo;
 mod surroundings;
+pub mod typed;
 pub mod words;
 
+pub use approval::{Lasts, Terms};
 pub use denial::{Denial, DenialReason};
-pub use explain::{Explanation, Part};
+pub use explain::{Answer, Explanation, Part};
 pub use glob::{BadGlob, Glob};
 pub use judge::Verdict;
 pub use limit::{LimitPatch, LimitTable};
 pub use lint::{Finding, lint};
 pub use network::{NetworkDenial, NetworkPolicy};
 pub use permit::{Decision, Permit, PermitParts};
-pub use policy::{Dialect, Policy};
+pub use policy::{Dialect, Enforcement, Policy};
+pub use question::Question;
 pub use rule::{Action, Grants, Position, Rule, RuleRef};
 pub use script::{Script, SimpleCommand, quote};
+pub use typed::Spec;
 pub use words::{Refusal, recognise};

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use sshepherd_model::{Inventory, Severity};
+use sshepherd_model::{Inventory, Request, Severity};
 
+use crate::explain::Part;
 use crate::glob::Glob;
-use crate::policy::Policy;
+use crate::policy::{Enforcement, Policy};
 use crate::rule::{Action, Rule};
+use crate::typed::{Spec, ValueType};
 
 /// One remark about a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,6 +89,11 @@ pub fn lint(policy: &Policy, inventory: &Inventory) -> Vec<Finding> {
         severity: Severity::Warning,
         message,
     };
+    if policy.enforcement() == Enforcement::Audit {
+        let message =
+            "enforcement: audit: the policy only watches, and everything that can be sent runs";
+        findings.push(say(message.to_owned()));
+    }
     let allowed = policy.network().allowed().unwrap_or_default();
     findings.extend(allowed.iter().filter(|network| network.prefix_len() == 0).map(|network| {
         say(format!("network: {network} on the allow list admits every address of its family"))
@@ -109,7 +116,7 @@ fn about_rule(
     rule: &Rule,
 ) -> Vec<(Severity, String)> {
     let mut found = Vec::new();
-    if rule.commands.is_empty() {
+    if rule.commands.is_empty() && rule.spec.is_none() {
         found.push((Severity::Error, "it has no commands, so it matches nothing".to_owned()));
     }
     let hosts = inventory.hosts();
@@ -123,13 +130,18 @@ fn about_rule(
     if let Some(deny) = shadow(policy, place, rule) {
         found.push((Severity::Error, format!("rule {deny} denies everything it allows")));
     }
+    found.extend(unreached(policy, inventory, rule));
+    if let Some(spec) = &rule.spec {
+        found.extend(free_words(spec).map(|message| (Severity::Warning, message)));
+        return found;
+    }
     if rule.shell_unrestricted {
         let message =
             "it gives a full shell: whatever the account may do, the agent may do".to_owned();
         found.push((Severity::Warning, message));
         return found;
     }
-    let too_broad = rule.commands.iter().filter_map(broad);
+    let too_broad = rule.commands.iter().filter_map(|glob| broad(glob).or_else(|| untyped(glob)));
     found.extend(too_broad.map(|message| (Severity::Warning, message)));
     if rule.grants.stdin {
         let fed = rule.commands.iter().filter_map(fed_interpreter);
@@ -168,6 +180,80 @@ fn broad(glob: &Glob) -> Option<String> {
     Some(format!(
         "{text:?}: with free arguments {base} can run other programs or read and write any file; write the arguments out"
     ))
+}
+
+/// A pattern that also takes options nobody thought of.
+fn untyped(glob: &Glob) -> Option<String> {
+    let (program, _, rest) = split(glob);
+    rest.contains('*').then(|| {
+        format!(
+            "{:?}: a * takes blanks too, so every further option and operand of {program} is admitted; a typed rule \
+             (program: {program}) says which",
+            glob.as_str()
+        )
+    })
+}
+
+/// A typed rule that takes any word for a program that could make something of it.
+fn free_words(spec: &Spec) -> Option<String> {
+    let base = spec.program().base();
+    let anything = spec.values().any(|value| match value {
+        ValueType::Matching(pattern) => pattern.takes_anything(),
+        ValueType::Integer { .. }
+        | ValueType::OneOf(_)
+        | ValueType::Literal(_)
+        | ValueType::Unit
+        | ValueType::Path
+        | ValueType::PathUnder(_)
+        | ValueType::PathIn(_)
+        | ValueType::HostName
+        | ValueType::Time => false,
+    });
+    if anything && listed(SHELLS_IN_DISGUISE, base) {
+        return Some(format!(
+            "{base} can run other programs or read and write any file, and one of its values takes any word; write a narrower \
+             regex"
+        ));
+    }
+    (anything && listed(INTERPRETERS, base))
+        .then(|| format!("{base} runs what it is given, and one of its values takes any word"))
+}
+
+/// Whether the rule's own examples come to it: a deny, an ask, a denied text or an earlier rule may stand before.
+fn unreached(policy: &Policy, inventory: &Inventory, rule: &Rule) -> Vec<(Severity, String)> {
+    let Some(host) = inventory.hosts().iter().find(|host| rule.covers(host)) else {
+        return Vec::new();
+    };
+    let mut before: Vec<(String, String)> = Vec::new();
+    let mut tried = 0;
+    for example in &rule.examples {
+        let Ok(request) = Request::new(example) else { continue };
+        tried += 1;
+        let explained = policy.explain(host, &request);
+        let other = |part: &Part| part.rule.as_ref().is_some_and(|by| by.id != rule.id);
+        if let Some(denial) = &explained.denial {
+            before.push((example.clone(), denial.message.clone()));
+        } else if let Some(part) = explained.commands.iter().find(|part| other(part)) {
+            let by = part.by.as_deref().unwrap_or_default();
+            before.push((example.clone(), format!("rule {by} decides it")));
+        }
+    }
+    let all = before.len() == tried;
+    let severity = |denied: bool| if denied { Severity::Error } else { Severity::Warning };
+    match before.into_iter().next() {
+        Some((example, what)) if all => {
+            let message = format!("none of its examples comes to it: {example:?}: {what}");
+            let shadowed = what.starts_with("rule ") && what.ends_with("decides it");
+            vec![(severity(!shadowed), message)]
+        }
+        Some((example, what)) => {
+            vec![(
+                Severity::Warning,
+                format!("its example {example:?} does not come to it: {what}"),
+            )]
+        }
+        None => Vec::new(),
+    }
 }
 
 /// Verbs after which a program that is a shell in disguise has no option that runs, edits or writes a chosen file.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sshepherd_model::{CommandHash, Host, Limits};
 
+use crate::denial::Denial;
 use crate::rule::RuleRef;
 
 /// Who let one simple command through.
@@ -54,6 +55,8 @@ pub struct PermitParts {
     pub decisions: Vec<Decision>,
     /// Whether the raw text goes to a full shell.
     pub raw_shell: bool,
+    /// What the policy would have said, where the owner only watches.
+    pub unenforced: Option<Denial>,
 }
 
 impl Permit {

@@ -21,6 +21,17 @@ impl Default for Dialect {
     }
 }
 
+/// Whether the policy decides or only watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Enforcement {
+    /// What is not allowed does not run.
+    #[default]
+    Enforce,
+    /// Everything that can be sent runs, and what would have been said is recorded: to learn what a policy must allow
+    /// before it is switched on. Networks and host keys are checked as ever.
+    Audit,
+}
+
 /// Rules, limits and networks. Without rules it denies everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -28,6 +39,7 @@ pub struct Policy {
     limits: LimitTable,
     network: NetworkPolicy,
     dialect: Dialect,
+    enforcement: Enforcement,
 }
 
 impl Policy {
@@ -39,7 +51,19 @@ impl Policy {
         network: NetworkPolicy,
         dialect: Dialect,
     ) -> Self {
-        Self { rules, limits, network, dialect }
+        Self { rules, limits, network, dialect, enforcement: Enforcement::Enforce }
+    }
+
+    /// The same policy, enforced or only watched.
+    #[must_use]
+    pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
+        Self { enforcement, ..self }
+    }
+
+    /// Whether it decides or only watches.
+    #[must_use]
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
     }
 
     /// The rules in file order.
@@ -77,13 +101,13 @@ impl Policy {
     pub fn samples(&self, host: &Host, most: usize) -> Vec<String> {
         let mut samples: Vec<String> = Vec::new();
         let allowing =
-            self.rules.iter().filter(|rule| rule.action == Action::Allow && rule.covers(host));
-        for glob in allowing.flat_map(|rule| &rule.commands) {
+            self.rules.iter().filter(|rule| rule.action != Action::Deny && rule.covers(host));
+        for form in allowing.flat_map(Rule::forms) {
             if samples.len() == most {
                 break;
             }
-            if !samples.iter().any(|sample| sample == glob.as_str()) {
-                samples.push(glob.as_str().to_owned());
+            if !samples.contains(&form) {
+                samples.push(form);
             }
         }
         samples

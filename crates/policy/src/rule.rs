@@ -3,14 +3,19 @@
 use serde::Serialize;
 use sshepherd_model::Host;
 
+use crate::approval::Terms;
 use crate::glob::Glob;
 use crate::script::SimpleCommand;
+use crate::sudo;
+use crate::typed::{Mismatch, Spec, base};
 
 /// What a rule does with what it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Lets it run.
     Allow,
+    /// Lets it run when a person has said yes; beats an allow.
+    Ask,
     /// Forbids it, whatever other rules say.
     Deny,
 }
@@ -51,8 +56,16 @@ pub struct Rule {
     pub aliases: Vec<Glob>,
     /// Hosts by tag; empty for every host. With both lists, a host must be on both.
     pub tags: Vec<Glob>,
-    /// Commands, one simple command each; a rule without any matches nothing.
+    /// Commands as patterns, one simple command each; a rule without any, and without `spec`, matches nothing.
     pub commands: Vec<Glob>,
+    /// The command word by word; stands instead of `commands`.
+    pub spec: Option<Spec>,
+    /// The account that the command runs as, through `sudo -n -u`; callers may write that themselves or leave it out.
+    pub as_user: Option<String>,
+    /// Whose yes is wanted, and for how long it holds, when the action is to ask.
+    pub terms: Terms,
+    /// Commands that the owner gives as examples of what it is for.
+    pub examples: Vec<String>,
     /// Whether matching lines go to the host's shell as they are.
     pub shell_unrestricted: bool,
     /// What else a caller may choose.
@@ -84,33 +97,85 @@ impl Rule {
         alias && tag
     }
 
-    /// Whether an allow rule's patterns admit a simple command.
-    #[must_use]
-    pub fn admits(&self, command: &SimpleCommand) -> bool {
-        let joined = command.joined();
-        self.commands.iter().any(|glob| glob.matches(&joined))
+    /// The argv to send for a simple command that the rule lets through; else why not.
+    pub fn admits(&self, command: &SimpleCommand) -> Result<Vec<String>, Mismatch> {
+        let Some(user) = &self.as_user else { return self.reads(command.argv()) };
+        let plain = match sudo::read(command.argv()) {
+            Some((asked, rest)) if asked == *user => rest,
+            Some(_) => return Err(Mismatch::Program),
+            None => command.argv(),
+        };
+        self.reads(plain).map(|argv| sudo::write(user, &argv))
     }
 
-    /// Whether a deny rule's patterns hit a simple command, in its plain form, its quoted form, or with the program's
-    /// folder left out: `rm *` also catches `/bin/rm x`.
+    fn reads(&self, argv: &[String]) -> Result<Vec<String>, Mismatch> {
+        if let Some(spec) = &self.spec {
+            return spec.read(argv);
+        }
+        let joined = argv.join(" ");
+        let matches = self.commands.iter().any(|glob| glob.matches(&joined));
+        matches.then(|| argv.to_vec()).ok_or(Mismatch::Program)
+    }
+
+    /// Whether a deny rule hits a simple command: its patterns in its plain form, its quoted form, or with the program's
+    /// folder left out (`rm *` also catches `/bin/rm x`); a typed rule as loosely as [`Spec::hits`]. What stands behind
+    /// `sudo` is looked at by itself, too.
     #[must_use]
     pub fn hits(&self, command: &SimpleCommand) -> bool {
-        let joined = command.joined();
-        let canonical = command.canonical();
-        let program = command.program();
-        let base = program.rsplit('/').next().unwrap_or(program);
-        let short = joined.strip_prefix(program).map(|rest| format!("{base}{rest}"));
+        self.hits_argv(command.argv(), &command.canonical())
+            || sudo::read(command.argv())
+                .is_some_and(|(_, inner)| self.hits_argv(inner, &inner.join(" ")))
+    }
+
+    /// The same for words that are not in a text.
+    #[must_use]
+    pub(crate) fn hits_argv(&self, argv: &[String], canonical: &str) -> bool {
+        if let Some(spec) = &self.spec {
+            return spec.hits(argv);
+        }
+        let joined = argv.join(" ");
+        let program = argv.first().map_or("", String::as_str);
+        let short = joined.strip_prefix(program).map(|rest| format!("{}{rest}", base(program)));
         self.commands.iter().any(|glob| {
             glob.matches(&joined)
-                || glob.matches(&canonical)
+                || glob.matches(canonical)
                 || short.as_deref().is_some_and(|short| glob.matches(short))
         })
     }
 
-    /// Whether its patterns match a whole line: for unrestricted shells only.
+    /// Whether it hits a line that goes to a shell as it is, or was not understood: a typed rule wherever its program's name
+    /// stands as a word.
     #[must_use]
     pub fn matches_line(&self, line: &str) -> bool {
-        self.commands.iter().any(|glob| glob.matches(line))
+        let Some(spec) = &self.spec else {
+            return self.commands.iter().any(|glob| glob.matches(line));
+        };
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        (0..words.len()).any(|at| words.get(at..).is_some_and(|words| spec.hits(words)))
+    }
+
+    /// What it takes, one line each, as hints show it.
+    #[must_use]
+    pub fn forms(&self) -> Vec<String> {
+        let forms = match &self.spec {
+            Some(spec) => vec![spec.usage()],
+            None => self.commands.iter().map(|glob| glob.as_str().to_owned()).collect(),
+        };
+        match &self.as_user {
+            Some(user) => forms.into_iter().map(|form| format!("{form} (as {user})")).collect(),
+            None => forms,
+        }
+    }
+
+    /// The program that it speaks of, as far as it names one.
+    #[must_use]
+    pub fn programs(&self) -> Vec<&str> {
+        match &self.spec {
+            Some(spec) => vec![spec.program().name()],
+            None => {
+                self.commands.iter().filter_map(|glob| glob.as_str().split(' ').next()).collect()
+            }
+        }
     }
 
     /// The rule as answers name it.

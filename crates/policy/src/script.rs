@@ -109,13 +109,7 @@ impl SimpleCommand {
     /// The re-quoted form with its redirections.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let mut text = String::new();
-        for (place, word) in self.argv.iter().enumerate() {
-            if place > 0 {
-                text.push(' ');
-            }
-            text.push_str(&quote(word));
-        }
+        let mut text = quote_words(&self.argv);
         for redirection in &self.redirections {
             text.push(' ');
             text.push_str(redirection.text());
@@ -149,6 +143,14 @@ impl Script {
         self.render(SimpleCommand::joined)
     }
 
+    /// The same script with other words, one argv for each simple command.
+    pub(crate) fn with_argvs(mut self, argvs: Vec<Vec<String>>) -> Self {
+        for (command, argv) in self.commands.iter_mut().zip(argvs) {
+            command.argv = argv;
+        }
+        self
+    }
+
     fn render(&self, command: impl Fn(&SimpleCommand) -> String) -> String {
         let mut text = String::new();
         for simple in &self.commands {
@@ -162,6 +164,11 @@ impl Script {
         }
         text
     }
+}
+
+/// Words, each quoted as far as it must be, with one blank between.
+pub(crate) fn quote_words(words: &[String]) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// One word, quoted if any shell could read it as more than its letters.

@@ -43,7 +43,13 @@ pub(crate) fn planned(
         would_send: explanation.wire.as_deref().map(echo_part),
         ..PlanAnswer::default()
     };
+    answer.needs_approval = explanation.asks.is_some().then_some(true);
+    if let Some(noted) = &explanation.unenforced {
+        answer.not_enforced = Some(true);
+        answer.why = Some(shorten(&noted.message, WORDS_CHARS));
+    }
     if let Some(denial) = &explanation.denial {
+        answer.nearest = denial.nearest.as_deref().map(echo_part);
         answer.why = Some(shorten(&denial.message, WORDS_CHARS));
         answer.hint = Some(shorten(&denial.hint, WORDS_CHARS));
         answer.denied_command = denial.command.as_deref().map(echo_part);

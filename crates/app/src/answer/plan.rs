@@ -25,6 +25,12 @@ answer! {
         raw_shell: bool,
         /// Why not.
         why: String,
+        /// A command that would be let through in its place.
+        nearest: String,
+        /// A person must say yes first.
+        needs_approval: bool,
+        /// The policy only watches: it would deny this, and it runs all the same.
+        not_enforced: bool,
         /// What to do next.
         hint: String,
         /// The part of a chain that is to blame.

@@ -168,7 +168,7 @@ pub(crate) struct Wanted {
 pub(crate) enum Policy {
     /// Judge every case of a JSONL corpus; exit 1 on any mismatch
     Test {
-        /// A file of {"command": …, "expect": "allow"|"deny", "why": …}, one a line
+        /// A file of {"command": …, "expect": "allow"|"ask"|"deny", "why": …}, one a line
         #[arg(long, value_name = "FILE.jsonl")]
         cases: PathBuf,
         /// Judge for this host instead of the first one
@@ -179,4 +179,9 @@ pub(crate) enum Policy {
     Explain(OnHost),
     /// Point at rules that admit more than they seem to
     Lint,
+    /// List the ready-made rule packs, or print one
+    Packs {
+        /// The pack to print
+        name: Option<String>,
+    },
 }

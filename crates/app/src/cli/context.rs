@@ -36,9 +36,16 @@ pub(crate) fn folders(global: &Global) -> Result<Folders, Exit> {
 
 /// A usable configuration; problems go to standard error, and errors among them end the command.
 pub(crate) fn load(global: &Global) -> Result<Loaded, Exit> {
-    let folders = folders(global)?;
-    let loaded =
-        sshepherd_config::load(&folders, &ProcessEnvironment).map_err(|report| refuse(&report))?;
+    told(sshepherd_config::load(&folders(global)?, &ProcessEnvironment))
+}
+
+/// The same for those who only judge: keys and secrets need not be there.
+pub(crate) fn load_to_judge(global: &Global) -> Result<Loaded, Exit> {
+    told(sshepherd_config::load_to_judge(&folders(global)?, &ProcessEnvironment))
+}
+
+fn told(loaded: Result<Loaded, Report>) -> Result<Loaded, Exit> {
+    let loaded = loaded.map_err(|report| refuse(&report))?;
     for warning in &loaded.warnings {
         out::say(&warning.to_string());
     }

@@ -19,7 +19,7 @@ pub(crate) fn test(global: &Global, cases: &Path, host: Option<&str>) -> Exit {
 }
 
 fn tested(global: &Global, cases: &Path, host: Option<&str>) -> Result<Exit, Exit> {
-    let (config, _) = context::engine_config(context::load(global)?);
+    let (config, _) = context::engine_config(context::load_to_judge(global)?);
     let host = chosen(&config, host)?;
     let text = std::fs::read_to_string(cases).map_err(|error| {
         out::complain(&format!("{}: {error}", cases.display()));
@@ -87,7 +87,7 @@ pub(crate) fn explain(global: &Global, what: &OnHost) -> Exit {
 }
 
 fn explained(global: &Global, what: &OnHost) -> Result<Exit, Exit> {
-    let (config, _) = context::engine_config(context::load(global)?);
+    let (config, _) = context::engine_config(context::load_to_judge(global)?);
     let host = chosen(&config, Some(&what.alias))?;
     let request = context::request(&what.command, &what.surroundings)?;
     let explanation = config.policy.explain(host, &request);
@@ -101,7 +101,7 @@ fn explained(global: &Global, what: &OnHost) -> Result<Exit, Exit> {
 
 /// Points at rules that admit more than they seem to; remarks are no failure.
 pub(crate) fn lint(global: &Global) -> Exit {
-    let loaded = match context::load(global) {
+    let loaded = match context::load_to_judge(global) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
@@ -113,6 +113,33 @@ pub(crate) fn lint(global: &Global) -> Exit {
             out::line(&finding.to_string());
         }
         out::say(&format!("{} remarks", findings.len()));
+    }
+    Exit::Done
+}
+
+/// Lists the packs, or prints one as it would stand in `policy.yml`.
+pub(crate) fn packs(global: &Global, name: Option<&str>) -> Exit {
+    let known = sshepherd_config::PACKS;
+    let Some(name) = name else {
+        if global.json {
+            let list = known.map(|pack| json!({ "name": pack.name, "about": pack.about }));
+            out::json(&json!({ "packs": list }));
+        } else {
+            for pack in known {
+                out::line(&format!("{:<16} {}", pack.name, pack.about));
+            }
+        }
+        return Exit::Done;
+    };
+    let Some(pack) = known.iter().find(|pack| pack.name == name) else {
+        let names = known.map(|pack| pack.name).join(", ");
+        out::complain(&format!("no pack is called {name}; there are {names}"));
+        return Exit::Usage;
+    };
+    if global.json {
+        out::json(&json!({ "name": pack.name, "about": pack.about, "text": pack.text }));
+    } else {
+        out::line(pack.text.trim_end());
     }
     Exit::Done
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod broken;
+mod examples;
 mod folder;
 mod gaps;
 mod logins;

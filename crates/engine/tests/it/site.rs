@@ -7,6 +7,7 @@ use std::time::Duration;
 use sshepherd_engine::audit::Sink;
 use sshepherd_engine::policy::{
     Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
+    Terms,
 };
 use sshepherd_engine::store::{Lookup, MemoryStore, Store, StreamFilter};
 use sshepherd_engine::{Adopt, Config, Engine, Finished, KnownHostsFiles, Origin, Services};
@@ -59,6 +60,10 @@ fn rule(commands: &[&str], shell_unrestricted: bool) -> Rule {
         aliases: Vec::new(),
         tags: Vec::new(),
         commands: commands.iter().map(|text| Glob::new(text).unwrap()).collect(),
+        spec: None,
+        as_user: None,
+        terms: Terms::default(),
+        examples: Vec::new(),
         shell_unrestricted,
         grants: Grants { stdin: true, ..Grants::default() },
     }

@@ -7,7 +7,8 @@ use sshepherd_model::{Host, LoginShell, Request};
 use super::Verdict;
 use crate::DenialReason;
 use crate::rule::{Action, Grants, Position, Rule};
-use crate::{Dialect, Glob, LimitTable, NetworkPolicy, Policy};
+use crate::typed::{OperandSpec, OptionSpec, Order, Program, ValueType};
+use crate::{Answer, Dialect, Enforcement, Glob, LimitTable, NetworkPolicy, Policy, Spec, Terms};
 
 fn globs(list: &[&str]) -> Vec<Glob> {
     list.iter().map(|text| Glob::new(text).unwrap()).collect()
@@ -22,6 +23,10 @@ fn rule(action: Action, commands: &[&str]) -> Rule {
         aliases: Vec::new(),
         tags: Vec::new(),
         commands: globs(commands),
+        spec: None,
+        as_user: None,
+        terms: Terms::default(),
+        examples: Vec::new(),
         shell_unrestricted: false,
         grants: Grants::default(),
     }
@@ -62,6 +67,11 @@ fn judge(policy: &Policy, request: &Request) -> Result<String, DenialReason> {
             assert!(explained.allowed);
             assert_eq!(explained.wire.as_deref(), Some(permit.parts().wire.as_str()));
             Ok(permit.into_parts().wire)
+        }
+        Verdict::Ask(question) => {
+            assert_eq!((explained.allowed, explained.answer), (false, Answer::Ask));
+            assert_eq!(explained.asks.as_ref(), Some(question.terms()));
+            Ok(format!("ask: {}", question.approved().into_parts().wire))
         }
         Verdict::Deny(denial) => {
             assert_eq!(explained.denial.as_ref(), Some(&denial));
@@ -284,4 +294,173 @@ fn a_canonical_text_is_recognised_as_itself() {
         let canonical = crate::recognise(text).unwrap().canonical();
         assert_eq!(crate::recognise(&canonical).unwrap().canonical(), canonical);
     }
+}
+
+fn typed(action: Action, program: &str, paths: &[&str], subcommand: &str) -> Rule {
+    let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+    let lines = OptionSpec {
+        names: vec!["-n".to_owned()],
+        value: Some(ValueType::Integer { min: 1, max: 9 }),
+        value_optional: false,
+        required: false,
+        repeatable: false,
+    };
+    let units = OperandSpec { value: ValueType::Unit, min: 1, max: 4 };
+    let spec = Spec::new(
+        Program::new(program, paths).unwrap(),
+        vec![vec![subcommand.to_owned()]],
+        vec![lines],
+        vec![units],
+        Order::Any,
+    );
+    Rule { spec: Some(spec.unwrap()), id: format!("{program}-{subcommand}"), ..rule(action, &[]) }
+}
+
+fn denial(policy: &Policy, command: &str) -> crate::Denial {
+    policy.explain(&host(), &Request::new(command).unwrap()).denial.unwrap()
+}
+
+#[test]
+fn a_typed_rule_judges_words_and_says_what_would_do() {
+    let rules = vec![typed(Action::Allow, "systemctl", &[], "status"), allow(&["uptime"])];
+    let policy = policy(rules);
+    assert_eq!(
+        wire(&policy, "systemctl 'status' nginx -n 5 && uptime").unwrap(),
+        "systemctl status nginx -n 5 && uptime"
+    );
+    let over = denial(&policy, "systemctl status nginx -n 50 --full");
+    assert_eq!(over.reason, DenialReason::Arguments);
+    assert_eq!(over.message, "systemctl: -n takes a number from 1 to 9, not \"50\"");
+    assert_eq!(over.nearest.as_deref(), Some("systemctl status nginx -n 9"));
+    assert_eq!(over.rule.unwrap().id, "systemctl-status");
+    assert!(over.hint.starts_with(
+        "this would be allowed: systemctl status nginx -n 9; rule systemctl-status takes systemctl"
+    ));
+    let verb = denial(&policy, "systemctl stop nginx");
+    assert_eq!(verb.message, "after systemctl only status may stand");
+    assert_eq!(verb.nearest, None);
+    assert_eq!(denial(&policy, "/usr/bin/systemctl status nginx").reason, DenialReason::NoRule);
+}
+
+#[test]
+fn a_name_is_bound_to_its_path() {
+    let paths = ["/usr/bin/systemctl", "/bin/systemctl"];
+    let policy = policy(vec![typed(Action::Allow, "systemctl", &paths, "status")]);
+    assert_eq!(wire(&policy, "systemctl status a").unwrap(), "/usr/bin/systemctl status a");
+    assert_eq!(wire(&policy, "/bin/systemctl status a").unwrap(), "/bin/systemctl status a");
+    assert_eq!(wire(&policy, "/tmp/systemctl status a"), Err(DenialReason::NoRule));
+    let request = Request::new("systemctl status a").unwrap();
+    let part = policy.explain(&host(), &request).commands.remove(0);
+    assert_eq!(part.sent.unwrap(), ["/usr/bin/systemctl", "status", "a"]);
+    let denied = Some(vec!["/usr/bin".to_owned()]);
+    let base = crate::LimitPatch { deny_substrings: denied, ..crate::LimitPatch::default() };
+    let limits = LimitTable { base, ..LimitTable::default() };
+    let rules = policy.rules().to_vec();
+    let strict = Policy::new(rules, limits, NetworkPolicy::default(), Dialect::default());
+    let judged = wire(&strict, "systemctl status a");
+    assert_eq!(judged, Err(DenialReason::DeniedText), "what is sent counts, too");
+}
+
+#[test]
+fn another_account_needs_its_own_rule() {
+    let restart = typed(Action::Allow, "systemctl", &[], "restart");
+    let restart = Rule { as_user: Some("root".to_owned()), ..restart };
+    let rules = vec![typed(Action::Allow, "systemctl", &[], "status"), restart];
+    let policy = policy(rules.clone());
+    let sent = "sudo -n -u root -- systemctl restart nginx";
+    for command in [
+        "systemctl restart nginx",
+        "sudo systemctl restart nginx",
+        "sudo -u root -n -- systemctl restart nginx",
+        sent,
+    ] {
+        assert_eq!(wire(&policy, command).unwrap(), sent, "{command}");
+    }
+    for command in [
+        "sudo systemctl status nginx",
+        "sudo -u ops systemctl restart nginx",
+        "sudo -i systemctl restart nginx",
+        "sudo -E systemctl restart nginx",
+        "sudo sudo systemctl restart nginx",
+        "/usr/bin/sudo systemctl restart nginx",
+        "sudo -- sudo -n -u root -- systemctl restart nginx",
+        "sudo A=b systemctl restart nginx",
+    ] {
+        assert!(wire(&policy, command).is_err(), "{command}");
+    }
+    let without = wire(&policy, "systemctl status nginx").unwrap();
+    assert_eq!(without, "systemctl status nginx", "without another account is preferred");
+    for forbidden in [
+        deny(&["sudo *"]),
+        deny(&["systemctl restart *"]),
+        typed(Action::Deny, "sudo", &[], "systemctl"),
+    ] {
+        let mut rules = rules.clone();
+        rules.push(Rule { spec: forbidden.spec.clone(), ..forbidden });
+        let policy = self::policy(rules);
+        for command in ["systemctl restart nginx", "sudo systemctl restart nginx"] {
+            assert_eq!(wire(&policy, command), Err(DenialReason::DenyRule), "{command}");
+        }
+    }
+}
+
+#[test]
+fn a_deny_beats_an_ask_and_an_ask_beats_an_allow() {
+    let ask = typed(Action::Ask, "systemctl", &[], "restart");
+    let rules = vec![allow(&["systemctl *", "uptime"]), ask];
+    let policy = policy(rules.clone());
+    for (command, judged) in [
+        ("systemctl restart a", "ask: systemctl restart a"),
+        ("uptime && systemctl restart a", "ask: uptime && systemctl restart a"),
+        // What the ask does not speak of.
+        ("systemctl restart a -n 99", "systemctl restart a -n 99"),
+    ] {
+        assert_eq!(wire(&policy, command).unwrap(), judged);
+    }
+    let policy = self::policy([rules, vec![deny(&["systemctl restart a"])]].concat());
+    assert_eq!(wire(&policy, "systemctl restart a"), Err(DenialReason::DenyRule));
+    assert_eq!(wire(&policy, "systemctl restart b").unwrap(), "ask: systemctl restart b");
+}
+
+#[test]
+fn a_full_shell_may_be_asked_for_and_a_typed_deny_reads_its_lines() {
+    let open = Rule { shell_unrestricted: true, ..rule(Action::Ask, &["*"]) };
+    let policy = policy(vec![open, typed(Action::Deny, "systemctl", &[], "stop")]);
+    assert_eq!(wire(&policy, "echo $HOME"), Ok("ask: echo $HOME".to_owned()));
+    for line in [
+        "x=$(systemctl stop -n 1 a.b)",
+        "echo `date`; /bin/systemctl stop b",
+        "if true; then systemctl -q stop a; fi",
+    ] {
+        assert_eq!(wire(&policy, line), Err(DenialReason::DenyRule), "{line}");
+    }
+}
+
+#[test]
+fn a_policy_that_only_watches_lets_everything_through_and_says_what_it_would_have_said() {
+    let rules = vec![allow(&["uptime"]), rule(Action::Ask, &["true"]), deny(&["id"])];
+    let policy = policy(rules).with_enforcement(Enforcement::Audit);
+    let judged = |command: &str| match policy.judge(&host(), &Request::new(command).unwrap()) {
+        Verdict::Allow(permit) => permit.into_parts(),
+        other @ (Verdict::Ask(_) | Verdict::Deny(_)) => panic!("{command}: {other:?}"),
+    };
+    assert_eq!(judged("uptime").unenforced, None);
+    for (command, wire, reason, raw) in [
+        ("'df' -h", "df -h", DenialReason::NoRule, false),
+        ("reboot", "reboot", DenialReason::DeniedText, false),
+        ("true", "true", DenialReason::Approval, false),
+        ("id", "id", DenialReason::DenyRule, false),
+        ("echo $HOME", "echo $HOME", DenialReason::NotUnderstood, true),
+    ] {
+        let parts = judged(command);
+        assert_eq!((parts.wire.as_str(), parts.raw_shell), (wire, raw));
+        assert_eq!(parts.unenforced.unwrap().reason, reason, "{command}");
+        let explained = policy.explain(&host(), &Request::new(command).unwrap());
+        assert_eq!((explained.allowed, explained.answer), (true, Answer::Allow));
+        assert_eq!(explained.unenforced.unwrap().reason, reason);
+    }
+    let mut request = Request::new("uptime").unwrap();
+    request.cwd = Some("relative".to_owned());
+    let unsound = policy.judge(&host(), &request);
+    assert!(matches!(unsound, Verdict::Deny(_)), "what has no sound form cannot be sent");
 }

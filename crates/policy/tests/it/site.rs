@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sshepherd_model::{Host, LoginShell, Request};
 use sshepherd_policy::{
-    Action, Dialect, Glob, Grants, LimitTable, NetworkPolicy, Policy, Position, Rule, Verdict,
+    Action, Dialect, Glob, Grants, LimitTable, NetworkPolicy, Policy, Position, Rule, Terms,
+    Verdict,
 };
 
 pub(crate) fn globs(list: &[&str]) -> Vec<Glob> {
@@ -20,6 +21,10 @@ pub(crate) fn rule(action: Action, commands: &[&str]) -> Rule {
         aliases: Vec::new(),
         tags: Vec::new(),
         commands: globs(commands),
+        spec: None,
+        as_user: None,
+        terms: Terms::default(),
+        examples: Vec::new(),
         shell_unrestricted: false,
         grants: Grants::default(),
     }
@@ -45,6 +50,7 @@ pub(crate) fn host(alias: &str, tags: &[&str]) -> Arc<Host> {
 pub(crate) fn wire(policy: &Policy, request: &Request) -> Result<String, String> {
     match policy.judge(&host("web1", &["web"]), request) {
         Verdict::Allow(permit) => Ok(permit.into_parts().wire),
+        Verdict::Ask(question) => Err(format!("asks to send {}", question.parts().wire)),
         Verdict::Deny(denial) => Err(denial.message),
     }
 }

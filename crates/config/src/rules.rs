@@ -1,0 +1,266 @@
+//! One rule of `policy.yml`: by patterns as in the seed, or typed; checked against its own examples.
+
+use std::time::Duration;
+
+use sshepherd_model::Inventory;
+use sshepherd_policy::{
+    Action, Glob, Grants, Lasts, Position, Rule, SimpleCommand, Terms, recognise, sudo,
+};
+
+use crate::document::{Document, Node, Section, Text};
+use crate::typed;
+
+/// Most seconds that a question stays open: a day.
+const MAX_OPEN: u64 = 86_400;
+/// Most minutes that a yes holds: a day.
+const MAX_MINUTES: u32 = 1440;
+
+/// Reads rules of one file. Without an inventory, which hosts there are does not matter.
+pub(crate) struct Reader<'a> {
+    pub(crate) document: &'a Document,
+    pub(crate) inventory: Option<&'a Inventory>,
+}
+
+impl Reader<'_> {
+    /// A rule; `None` when it has errors that leave nothing to judge by.
+    pub(crate) fn rule(&self, node: &Node, path: &str) -> Option<Rule> {
+        let section = Section::of(self.document, node, path)?;
+        let before = self.document.errors();
+        let action = self.action(&section);
+        let aliases = self.globs(section.texts("aliases"));
+        let tags = self.globs(section.texts("tags"));
+        self.hosts_exist(&aliases, &tags);
+        let commands = self.globs(section.texts("commands"));
+        let typed = section.has_value("program");
+        let spec = typed::spec(&section);
+        self.one_kind(&section, typed, &commands);
+        let only = |globs: Vec<(Glob, Text)>| globs.into_iter().map(|(glob, _)| glob).collect();
+        let rule = Rule {
+            id: section.text("id").map_or_else(|| path.to_owned(), |text| text.text),
+            why: section.text("why").map(|text| text.text),
+            position: Position { file: self.document.name(), line: section.line },
+            action: action.unwrap_or(Action::Deny),
+            aliases: only(aliases),
+            tags: only(tags),
+            commands: only(commands),
+            spec,
+            as_user: self.as_user(&section),
+            terms: self.terms(&section, action),
+            examples: section
+                .texts("match")
+                .unwrap_or_default()
+                .into_iter()
+                .map(|text| text.text)
+                .collect(),
+            shell_unrestricted: self.unrestricted(&section),
+            grants: Grants {
+                cwd: only(self.globs(section.texts("cwd"))),
+                env: only(self.globs(section.texts("env"))),
+                stdin: section.boolean("stdin").unwrap_or(false),
+            },
+        };
+        self.examples(&section, &rule, typed, before);
+        section.finish();
+        // A typed rule whose specification has an error must not turn into one that matches something else.
+        (action.is_some() && (rule.spec.is_some() || !typed)).then_some(rule)
+    }
+
+    fn action(&self, section: &Section<'_>) -> Option<Action> {
+        let Some(text) = section.text("action") else {
+            self.document.error(
+                Some(section.line),
+                &section.path("action"),
+                "is required: allow, ask or deny",
+            );
+            return None;
+        };
+        match text.text.as_str() {
+            "allow" => Some(Action::Allow),
+            "ask" => Some(Action::Ask),
+            "deny" => Some(Action::Deny),
+            other => {
+                let message = format!("{other:?} is neither allow, ask nor deny");
+                self.document.error(Some(text.line), &text.field, message);
+                None
+            }
+        }
+    }
+
+    /// A rule is by patterns or typed, and a typed one says what it is for.
+    fn one_kind(&self, section: &Section<'_>, typed: bool, commands: &[(Glob, Text)]) {
+        if !typed {
+            if commands.is_empty() {
+                let message = "the rule has neither program nor commands, so it matches nothing";
+                self.document.warn(Some(section.line), &section.path("commands"), message);
+            }
+            return;
+        }
+        if section.has_value("commands") {
+            let message = "a rule has either program or commands; write two rules";
+            self.document.error(
+                Some(section.line_of("commands")),
+                &section.path("commands"),
+                message,
+            );
+        }
+        if section.has_value("shell") {
+            let message = "goes with commands only: a full shell is not one program";
+            self.document.error(Some(section.line_of("shell")), &section.path("shell"), message);
+        }
+        for key in ["id", "why", "match"] {
+            if !section.has_value(key) {
+                let message = match key {
+                    "match" => "is required with program: a list of commands that the rule is for",
+                    _ => "is required with program",
+                };
+                self.document.error(Some(section.line), &section.path(key), message);
+            }
+        }
+    }
+
+    fn unrestricted(&self, section: &Section<'_>) -> bool {
+        match section.text("shell") {
+            Some(text) if text.text != "unrestricted" => {
+                let message = format!("{:?} is not unrestricted, the only value", text.text);
+                self.document.error(Some(text.line), &text.field, message);
+                false
+            }
+            shell => shell.is_some(),
+        }
+    }
+
+    fn as_user(&self, section: &Section<'_>) -> Option<String> {
+        let text = section.text("as")?;
+        if section.has_value("shell") {
+            let message = "goes with single commands only, not with a full shell";
+            self.document.error(Some(text.line), &text.field, message);
+        }
+        if sudo::is_account(&text.text) {
+            return Some(text.text);
+        }
+        let message = format!("{:?} is no name of an account", text.text);
+        self.document.error(Some(text.line), &text.field, message);
+        None
+    }
+
+    fn terms(&self, section: &Section<'_>, action: Option<Action>) -> Terms {
+        let mut terms = Terms::default();
+        let Some(approval) = section.section("approval") else { return terms };
+        if action != Some(Action::Ask) {
+            let message = "has no effect without action: ask";
+            self.document.warn(Some(approval.line), &section.path("approval"), message);
+        }
+        if let Some(by) = approval.texts("by") {
+            terms.by = by.into_iter().map(|text| text.text).collect();
+        }
+        if let Some(text) = approval.text("for") {
+            match lasts(&text.text) {
+                Some(lasts) => terms.lasts = lasts,
+                None => {
+                    let message = format!(
+                        "{:?} is neither once, task nor a number of minutes such as 10m",
+                        text.text
+                    );
+                    self.document.error(Some(text.line), &text.field, message);
+                }
+            }
+        }
+        if let Some(out_of_band) = approval.boolean("out_of_band") {
+            terms.out_of_band = out_of_band;
+        }
+        if let Some(seconds) = approval.integer("expires", 10..=MAX_OPEN) {
+            terms.expires = Duration::from_secs(seconds);
+        }
+        approval.finish();
+        terms
+    }
+
+    pub(crate) fn globs(&self, texts: Option<Vec<Text>>) -> Vec<(Glob, Text)> {
+        let glob = |text: Text| match Glob::new(text.text.trim()) {
+            Ok(glob) => Some((glob, text)),
+            Err(bad) => {
+                self.document.error(Some(text.line), &text.field, bad.to_string());
+                None
+            }
+        };
+        texts.unwrap_or_default().into_iter().filter_map(glob).collect()
+    }
+
+    /// A rule for a host that is not there is most likely misspelt.
+    pub(crate) fn hosts_exist(&self, aliases: &[(Glob, Text)], tags: &[(Glob, Text)]) {
+        let Some(inventory) = self.inventory else { return };
+        let hosts = inventory.hosts();
+        for (glob, text) in aliases {
+            if !hosts.iter().any(|host| glob.matches(host.alias.as_str())) {
+                self.document.warn(
+                    Some(text.line),
+                    &text.field,
+                    format!("no host has the alias {glob}"),
+                );
+            }
+        }
+        for (glob, text) in tags {
+            if !hosts.iter().any(|host| host.tags.iter().any(|tag| glob.matches(tag.as_str()))) {
+                self.document.warn(
+                    Some(text.line),
+                    &text.field,
+                    format!("no host has the tag {glob}"),
+                );
+            }
+        }
+    }
+
+    /// Tries the rule on the examples that it gives for itself. When the rule has errors of its own, they say enough.
+    fn examples(&self, section: &Section<'_>, rule: &Rule, typed: bool, errors_before: usize) {
+        // Their shapes were looked at when the rule was made.
+        let wanted = section.texts("match").unwrap_or_default();
+        let unwanted = section.texts("not_match").unwrap_or_default();
+        if self.document.errors() > errors_before || (typed && rule.spec.is_none()) {
+            return;
+        }
+        for text in wanted {
+            if let Err(problem) = fits(rule, &text.text) {
+                let message =
+                    format!("{:?} should match the rule and does not: {problem}", text.text);
+                self.document.error(Some(text.line), &text.field, message);
+            }
+        }
+        for text in unwanted {
+            if fits(rule, &text.text).is_ok() {
+                let message = format!("{:?} should not match the rule, but does", text.text);
+                self.document.error(Some(text.line), &text.field, message);
+            }
+        }
+    }
+}
+
+/// Whether every simple command of a text is one that the rule speaks of.
+fn fits(rule: &Rule, text: &str) -> Result<(), String> {
+    if rule.shell_unrestricted {
+        return if rule.matches_line(text) { Ok(()) } else { Err("no pattern matches".to_owned()) };
+    }
+    let script = recognise(text).map_err(|refusal| refusal.to_string())?;
+    script.commands().iter().try_for_each(|command| fits_one(rule, command))
+}
+
+fn fits_one(rule: &Rule, command: &SimpleCommand) -> Result<(), String> {
+    if rule.action == Action::Deny {
+        return if rule.hits(command) { Ok(()) } else { Err("it is not hit".to_owned()) };
+    }
+    let admitted = rule.admits(command).map(drop);
+    admitted.map_err(|mismatch| match &rule.spec {
+        Some(spec) => mismatch.message(spec.program().name()),
+        None => "no pattern matches".to_owned(),
+    })
+}
+
+fn lasts(text: &str) -> Option<Lasts> {
+    match text {
+        "once" => Some(Lasts::Once),
+        "task" => Some(Lasts::Task),
+        other => {
+            let minutes = other.strip_suffix('m')?.parse().ok()?;
+            (1..=MAX_MINUTES).contains(&minutes).then_some(Lasts::Minutes(minutes))
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! A command that may run once a person has said yes: its permit, held back, and the owner's terms.
+
+use crate::approval::Terms;
+use crate::denial::Denial;
+use crate::permit::{Permit, PermitParts};
+
+/// Holds a permit until whoever asks the person gives the answer.
+#[derive(Debug)]
+#[must_use]
+pub struct Question {
+    permit: Permit,
+    terms: Terms,
+}
+
+impl Question {
+    pub(crate) fn new(permit: Permit, terms: Terms) -> Self {
+        Self { permit, terms }
+    }
+
+    /// What would run.
+    #[must_use]
+    pub fn parts(&self) -> &PermitParts {
+        self.permit.parts()
+    }
+
+    /// Whose yes is wanted, and for how long it holds.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The denial of one that nobody can answer.
+    #[must_use]
+    pub fn unanswered(self) -> Denial {
+        Denial::would_ask()
+    }
+
+    /// The answer was yes, to exactly these parts.
+    pub fn approved(self) -> Permit {
+        self.permit
+    }
+}

@@ -1,0 +1,64 @@
+//! A typed rule that denies reads loosely: whatever may be meant by it is denied.
+
+use super::spec::{Spec, base};
+use super::value::ValueType;
+
+impl Spec {
+    /// Whether a deny rule with this specification hits `argv`: the program by its name in any folder, any of the subcommands
+    /// as words in their order, and, where options or operands are named, any word that may be one of them.
+    #[must_use]
+    pub fn hits(&self, argv: &[String]) -> bool {
+        let Some((program, words)) = argv.split_first() else { return false };
+        if base(program) != self.program.base() {
+            return false;
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let subcommand = self.subcommands.is_empty()
+            || self.subcommands.iter().any(|wanted| in_order(wanted, &words));
+        if !subcommand {
+            return false;
+        }
+        if self.options.is_empty() && self.operands.is_empty() {
+            return true;
+        }
+        let option = self
+            .options
+            .iter()
+            .flat_map(|option| &option.names)
+            .any(|name| words.iter().any(|word| may_be(name, word)));
+        let operand = self
+            .operands
+            .iter()
+            .any(|operand| words.iter().any(|word| holds(&operand.value, word)));
+        option || operand
+    }
+}
+
+/// Whether the wanted words stand among the others, in their order.
+fn in_order(wanted: &[String], words: &[&str]) -> bool {
+    let mut rest = words.iter();
+    wanted.iter().all(|wanted| rest.any(|word| word == wanted))
+}
+
+/// Whether a word may be an option: in full, abbreviated, with a value, or as a letter in a cluster.
+fn may_be(name: &str, word: &str) -> bool {
+    let given = word.split('=').next().unwrap_or(word);
+    if given == name {
+        return true;
+    }
+    match name.strip_prefix("--") {
+        Some(_) => given.len() > 2 && name.starts_with(given),
+        None => {
+            let letter = name.trim_start_matches('-');
+            word.starts_with('-')
+                && !word.starts_with("--")
+                && letter.len() == 1
+                && word.contains(letter)
+        }
+    }
+}
+
+/// Whether a word, or the value in it, is of a type.
+fn holds(value: &ValueType, word: &str) -> bool {
+    value.takes(word) || word.split_once('=').is_some_and(|(_, rest)| value.takes(rest))
+}
