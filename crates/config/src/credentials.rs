@@ -88,6 +88,7 @@ impl<E: Environment> Reader<'_, E> {
     /// The ways to log in, in order; `None` when one of them, or all, cannot be used.
     fn methods(&self, entry: &Text, section: &Section<'_>) -> Option<Vec<AuthMethod>> {
         let key_path = section.text("key_path");
+        let certificate_path = section.text("certificate_path");
         let passphrase = section.text("key_passphrase_secret").map(|secret| self.secret(&secret));
         let agent = section.boolean("agent").unwrap_or(false);
         let password_secret = section.text("password_secret").map(|secret| self.secret(&secret));
@@ -96,11 +97,17 @@ impl<E: Environment> Reader<'_, E> {
         if let Some(at) = key_path {
             let path = self.key(&at);
             let passphrase = passphrase.clone().map_or(Some(None), |secret| secret.map(Some));
-            methods.push(
-                path.zip(passphrase).map(|(path, passphrase)| AuthMethod::Key { path, passphrase }),
-            );
+            let certificate = certificate_path.map_or(Some(None), |at| self.certificate(&at));
+            let both = certificate.zip(passphrase);
+            methods.push(path.zip(both).map(|(path, (certificate, passphrase))| AuthMethod::Key {
+                path,
+                certificate,
+                passphrase,
+            }));
         } else if passphrase.is_some() {
             self.problem(entry, "key_passphrase_secret without key_path");
+        } else if certificate_path.is_some() {
+            self.problem(entry, "certificate_path without key_path");
         }
         if agent {
             let socket = self.environment.var("SSH_AUTH_SOCK");
@@ -143,19 +150,23 @@ impl<E: Environment> Reader<'_, E> {
     }
 
     fn key(&self, at: &Text) -> Option<PathBuf> {
-        match key_file(Path::new(&at.text), &self.folders.keys) {
-            Ok(path) => Some(path),
-            Err(problem) => {
-                self.problem(at, problem);
-                None
-            }
-        }
+        let found = inside(Path::new(&at.text), &self.folders.keys);
+        self.usable(at, found.and_then(|path| private(&path).map(|()| path)))
+    }
+
+    /// A certificate is public, but whoever can write it can keep us out.
+    fn certificate(&self, at: &Text) -> Option<Option<PathBuf>> {
+        self.usable(at, inside(Path::new(&at.text), &self.folders.keys).map(Some))
+    }
+
+    fn usable<T>(&self, at: &Text, found: Result<T, String>) -> Option<T> {
+        found.map_err(|problem| self.problem(at, problem)).ok()
     }
 }
 
-/// A private key inside the keys folder, reached without links, readable by its owner alone.
-fn key_file(given: &Path, keys: &Path) -> Result<PathBuf, String> {
-    let inside = if given.is_absolute() {
+/// A regular file inside the keys folder, reached without links, that others cannot write.
+fn inside(given: &Path, keys: &Path) -> Result<PathBuf, String> {
+    let within = if given.is_absolute() {
         given
             .strip_prefix(keys)
             .map_err(|_| format!("lies outside the keys folder {}", keys.display()))?
@@ -167,7 +178,7 @@ fn key_file(given: &Path, keys: &Path) -> Result<PathBuf, String> {
             .map_err(|problem| format!("the keys folder {} {problem}", keys.display()))?;
     }
     let mut path = keys.to_path_buf();
-    for component in inside.components() {
+    for component in within.components() {
         let Component::Normal(part) = component else {
             return Err("must not contain .. or .".to_owned());
         };
@@ -183,6 +194,12 @@ fn key_file(given: &Path, keys: &Path) -> Result<PathBuf, String> {
         return Err(format!("{} is no regular file", path.display()));
     }
     files::owned(&data).map_err(|problem| format!("{} {problem}", path.display()))?;
+    Ok(path)
+}
+
+/// Refuses a private key that others than its owner can read.
+fn private(path: &Path) -> Result<(), String> {
+    let data = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mode = data.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(format!(
@@ -191,7 +208,7 @@ fn key_file(given: &Path, keys: &Path) -> Result<PathBuf, String> {
             mode & 0o777
         ));
     }
-    Ok(path)
+    Ok(())
 }
 
 /// Login names as they occur (`DOMAIN\user`, `user@realm`, `host$`), without what a shell or an option could be made of.

@@ -11,6 +11,8 @@ pub enum AuthMethod {
     Key {
         /// Absolute path of the private key.
         path: PathBuf,
+        /// Absolute path of its certificate; without one, the file `KEY-cert.pub` beside it serves if it is there.
+        certificate: Option<PathBuf>,
         /// Its passphrase, if it is encrypted.
         passphrase: Option<Secret>,
     },

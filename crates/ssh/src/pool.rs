@@ -78,7 +78,7 @@ struct Key {
 /// One way to log in. Secrets only as a hash under a key of this pool, which tells two apart and nothing else.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Login {
-    Key { path: PathBuf, passphrase: Option<u64> },
+    Key { path: PathBuf, certificate: Option<PathBuf>, passphrase: Option<u64> },
     Agent { socket: PathBuf },
     Password(u64),
 }
@@ -89,9 +89,11 @@ impl Key {
         addresses.sort_unstable();
         let hash = |secret: &Secret| hashing.hash_one(secret.expose());
         let login = |method: &AuthMethod| match method {
-            AuthMethod::Key { path, passphrase } => {
-                Login::Key { path: path.clone(), passphrase: passphrase.as_ref().map(hash) }
-            }
+            AuthMethod::Key { path, certificate, passphrase } => Login::Key {
+                path: path.clone(),
+                certificate: certificate.clone(),
+                passphrase: passphrase.as_ref().map(hash),
+            },
             AuthMethod::Agent { socket } => Login::Agent { socket: socket.clone() },
             AuthMethod::Password(password) => Login::Password(hash(password)),
         };

@@ -26,7 +26,7 @@ fn methods_are_tried_key_then_agent_then_password() {
     entry(&folder, "password_secret: db_pw, agent: true, key_path: id, username: ops");
     match methods(&folder).as_slice() {
         [
-            AuthMethod::Key { path, passphrase: None },
+            AuthMethod::Key { path, certificate: None, passphrase: None },
             AuthMethod::Agent { socket },
             AuthMethod::Password(_),
         ] => {
@@ -34,6 +34,31 @@ fn methods_are_tried_key_then_agent_then_password() {
             assert_eq!(*socket, PathBuf::from("/run/agent.sock"));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_certificate_is_named_inside_the_keys_folder_and_may_be_read_by_all() {
+    let folder = Folder::sound();
+    folder.write("keys/c.pub", "a certificate\n");
+    folder.mode("keys/c.pub", 0o644);
+    entry(&folder, "username: ops, key_path: id, certificate_path: c.pub");
+    match methods(&folder).as_slice() {
+        [AuthMethod::Key { certificate: Some(certificate), .. }] => {
+            assert_eq!(*certificate, folder.path("keys/c.pub"));
+        }
+        other => panic!("{other:?}"),
+    }
+    folder.mode("keys/c.pub", 0o646);
+    assert!(folder.problems()[0].contains("can be written by others"));
+    for (fields, problem) in [
+        ("key_path: id, certificate_path: ../c.pub", "must not contain .."),
+        ("key_path: id, certificate_path: missing", "cannot be read"),
+        ("password: x, certificate_path: c.pub", "certificate_path without key_path"),
+    ] {
+        entry(&folder, &format!("username: ops, {fields}"));
+        let problems = folder.problems();
+        assert!(problems.iter().any(|line| line.contains(problem)), "{problem}: {problems:?}");
     }
 }
 

@@ -116,6 +116,7 @@ async fn seed_defect_15_a_wrong_passphrase_is_no_network_error() {
     let path = sshd.encrypted_user_key("right").path().to_path_buf();
     let with = |phrase: &str| AuthMethod::Key {
         path: path.clone(),
+        certificate: None,
         passphrase: Some(Secret::new(phrase.to_owned())),
     };
     let good = Site::with(&sshd, Plan { method: Some(with("right")), ..Plan::default() });

@@ -90,7 +90,11 @@ impl Site {
             description: String::new(),
             login_shell: LoginShell::Posix,
         });
-        let key = AuthMethod::Key { path: sshd.user_key_path().to_path_buf(), passphrase: None };
+        let key = AuthMethod::Key {
+            path: sshd.user_key_path().to_path_buf(),
+            certificate: None,
+            passphrase: None,
+        };
         let credential = Credential {
             name: "test".parse().unwrap(),
             username: sshd.user().to_owned(),

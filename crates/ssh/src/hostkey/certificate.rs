@@ -48,7 +48,7 @@ impl Flaw {
                 "sign the host's certificate again with an Ed25519 key or with -t rsa-sha2-512"
             }
             Self::NoPrincipal | Self::Principal(_) => {
-                "sign the host's certificate again with -n and the name that is used here, or set host_key_name to one that it names"
+                "sign the host's certificate again with -n and the name that is used here, or give a name that it is for as host in servers.yml"
             }
             Self::NotYet(_) => "check the clocks of both machines, or wait",
             Self::Expired(_) => {

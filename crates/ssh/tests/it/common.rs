@@ -36,7 +36,7 @@ pub(crate) fn known(text: &str) -> Arc<KnownHosts> {
 }
 
 pub(crate) fn key(path: &Path) -> AuthMethod {
-    AuthMethod::Key { path: path.to_owned(), passphrase: None }
+    AuthMethod::Key { path: path.to_owned(), certificate: None, passphrase: None }
 }
 
 /// Who to connect to at `address`, whose keys are `known_hosts`.

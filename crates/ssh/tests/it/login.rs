@@ -29,6 +29,7 @@ async fn an_encrypted_key_wants_its_passphrase_and_says_so() {
     let with = |passphrase: Option<&str>| Target {
         methods: vec![AuthMethod::Key {
             path: pair.path().to_owned(),
+            certificate: None,
             passphrase: passphrase.map(|text| Secret::new(text.to_owned())),
         }],
         ..target(&server)

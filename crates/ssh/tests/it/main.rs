@@ -17,3 +17,4 @@ mod login;
 mod negotiation;
 mod phases;
 mod stops;
+mod user_certificates;

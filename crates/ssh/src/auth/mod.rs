@@ -1,12 +1,10 @@
 //! Logging in: the configured methods in order. No message carries a secret.
 
-use std::path::Path;
-use std::sync::Arc;
+mod agent;
+mod key;
 
 use russh::client::{AuthResult, Handle};
-use russh::keys::agent::AgentIdentity;
-use russh::keys::agent::client::AgentClient;
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
+use russh::keys::HashAlg;
 use russh::{MethodKind, MethodSet};
 use sshepherd_model::{AuthMethod, ConnectFailure, Phase, Secret};
 use tokio_util::sync::CancellationToken;
@@ -46,11 +44,14 @@ pub(crate) async fn log_in(
     let mut accepted: Option<MethodSet> = None;
     for method in &target.methods {
         let (name, answer) = match method {
-            AuthMethod::Key { path, passphrase } => {
-                (format!("key {}", path.display()), key(handle, target, path, passphrase).await)
+            AuthMethod::Key { path, certificate, passphrase } => {
+                let file = key::KeyFile { path, certificate: certificate.as_deref(), passphrase };
+                let mut name = format!("key {}", path.display());
+                let answer = key::log_in(handle, target, file, &mut name).await;
+                (name, answer)
             }
             AuthMethod::Agent { socket } => {
-                ("ssh-agent".to_owned(), agent(handle, target, socket).await)
+                ("ssh-agent".to_owned(), agent::log_in(handle, target, socket).await)
             }
             AuthMethod::Password(secret) => {
                 ("password".to_owned(), password(handle, target, secret, accepted.take()).await)
@@ -122,21 +123,6 @@ fn broken(target: &Target, error: &russh::Error) -> ConnectFailure {
     )
 }
 
-async fn key(
-    handle: &mut Handle<Client>,
-    target: &Target,
-    path: &Path,
-    passphrase: &Option<Secret>,
-) -> Result<Answer, ConnectFailure> {
-    let key = Arc::new(load(path, passphrase).await?);
-    let hash = rsa_hash(handle, target, key.algorithm().is_rsa()).await?;
-    handle
-        .authenticate_publickey(&target.username, PrivateKeyWithHashAlg::new(key, hash))
-        .await
-        .map(Answer::from)
-        .map_err(|error| broken(target, &error))
-}
-
 /// The hash for RSA signatures: SHA-2 always; a server that wants SHA-1 is refused.
 async fn rsa_hash(
     handle: &Handle<Client>,
@@ -155,85 +141,4 @@ async fn rsa_hash(
             "use an Ed25519 key; SHA-1 signatures are not made",
         )),
     }
-}
-
-/// Reads and decrypts a private key. Decryption is slow on purpose, so it runs beside the event loop.
-async fn load(path: &Path, passphrase: &Option<Secret>) -> Result<PrivateKey, ConnectFailure> {
-    let shown = path.display().to_string();
-    check_mode(path)?;
-    let text = tokio::fs::read_to_string(path).await.map_err(|error| {
-        failure(format!("key {shown} cannot be read: {error}"), "check key_path in credentials.yml")
-    })?;
-    let text = zeroize::Zeroizing::new(text);
-    let secret = passphrase.clone();
-    let decoded = tokio::task::spawn_blocking(move || {
-        russh::keys::decode_secret_key(&text, secret.as_ref().map(Secret::expose))
-    })
-    .await
-    .map_err(|error| failure(format!("key {shown}: {error}"), "try again"))?;
-    decoded.map_err(|error| match (&error, passphrase) {
-        (russh::keys::Error::KeyIsEncrypted, None) => failure(
-            format!("key {shown} is encrypted and no passphrase is configured"),
-            "set key_passphrase_secret in credentials.yml",
-        ),
-        (_, Some(_)) => failure(
-            format!(
-                "key {shown} cannot be decrypted: the passphrase is wrong or the file is damaged"
-            ),
-            "check the secret that key_passphrase_secret names",
-        ),
-        (_, None) => failure(
-            format!("key {shown} is not a private key that can be read: {error}"),
-            "it must be an OpenSSH or PEM private key",
-        ),
-    })
-}
-
-/// A private key that others can read is refused, as `ssh` does.
-fn check_mode(path: &Path) -> Result<(), ConnectFailure> {
-    use std::os::unix::fs::PermissionsExt;
-    let shown = path.display();
-    let mode = std::fs::metadata(path)
-        .map_err(|error| {
-            failure(
-                format!("key {shown} cannot be read: {error}"),
-                "check key_path in credentials.yml",
-            )
-        })?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(failure(
-            format!("key {shown} can be read or written by others (mode {:03o})", mode & 0o777),
-            "run chmod 600 on it",
-        ));
-    }
-    Ok(())
-}
-
-async fn agent(
-    handle: &mut Handle<Client>,
-    target: &Target,
-    socket: &Path,
-) -> Result<Answer, ConnectFailure> {
-    let hint = "check that ssh-agent runs and that ssh-add -l shows the key";
-    let trouble = |error: &dyn std::fmt::Display| {
-        failure(format!("ssh-agent at {}: {error}", socket.display()), hint)
-    };
-    let mut client = AgentClient::connect_uds(socket).await.map_err(|error| trouble(&error))?;
-    let identities = client.request_identities().await.map_err(|error| trouble(&error))?;
-    let mut last = Answer::No { remaining: None };
-    for identity in identities {
-        let AgentIdentity::PublicKey { key, .. } = identity else { continue };
-        let hash = rsa_hash(handle, target, key.algorithm().is_rsa()).await?;
-        let result = handle
-            .authenticate_publickey_with(&target.username, key, hash, &mut client)
-            .await
-            .map_err(|error| trouble(&error))?;
-        match Answer::from(result) {
-            Answer::In => return Ok(Answer::In),
-            no @ (Answer::No { .. } | Answer::NotOffered { .. }) => last = no,
-        }
-    }
-    Ok(last)
 }
