@@ -154,6 +154,7 @@ fn not_entered(error: Error) -> Refusal {
         | Error::NotRunning { .. }
         | Error::BeyondEnd { .. }
         | Error::Folder { .. }
+        | Error::TooManyQuestions { .. }
         | Error::Newer { .. }
         | Error::Database { .. }
         | Error::Fenced { .. }) => Refusal::Store(other),

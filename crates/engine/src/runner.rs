@@ -273,6 +273,7 @@ pub(crate) fn passes(error: &Error) -> bool {
         | Error::Ended { .. }
         | Error::NotRunning { .. }
         | Error::BeyondEnd { .. }
+        | Error::TooManyQuestions { .. }
         | Error::Newer { .. }
         | Error::Fenced { .. } => false,
     }

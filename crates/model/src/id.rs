@@ -112,6 +112,19 @@ name!(
     TaskId, "task_id", 200, ":._-"
 );
 
+name!(
+    /// A question's id: 1 to 40 of `[A-Za-z0-9-]`.
+    ApprovalId, "approval_id", 40, "-"
+);
+
+impl ApprovalId {
+    /// The id of a new question: `ask-` and 64 random bits in 16 hex digits, short enough to be typed.
+    #[must_use]
+    pub fn compose(nonce: u64) -> Self {
+        Self(format!("ask-{nonce:016x}"))
+    }
+}
+
 impl TaskId {
     /// The id of a new task: `alias:hash:nonce`, where the nonce is 128 random bits from the caller
     /// in 32 hex digits, so that ids are unique across instances and cannot be guessed.

@@ -11,8 +11,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use sshepherd_model::{Stream, TaskId};
+use sshepherd_model::{ApprovalId, Stream, TaskId};
 
+use crate::approval::{Approval, NewApproval, Settled, Settlement};
 use crate::error::Error;
 use crate::hint::Subscription;
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
@@ -105,6 +106,29 @@ pub trait Store: Send + Sync {
     ///
     /// Crash before: nothing changed. Crash after: they have this owner, who is gone too: the next one claims them again.
     fn claim(&self, which: Orphans) -> Answer<'_, Vec<Task>>;
+
+    /// The task that carries a caller's own name for it, as long as its result is kept. Changes nothing.
+    fn named<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Task>>;
+
+    /// Asks people something. While a question about the same thing is open, that one is answered instead of a new one.
+    ///
+    /// Crash before: nothing was asked. Crash after: the question is there, and whoever asks again gets it.
+    /// Errors: [`Error::TooManyQuestions`].
+    fn ask(&self, question: NewApproval) -> Answer<'_, Approval>;
+
+    /// The questions, newest first; those that are settled or expired for another day. Changes nothing.
+    fn approvals(&self) -> Answer<'_, Vec<Approval>>;
+
+    /// Takes a person's answer to an open question.
+    ///
+    /// Crash before: still open. Crash after: answered for ever.
+    fn settle<'a>(&'a self, id: &'a ApprovalId, answer: Settlement) -> Answer<'a, Settled>;
+
+    /// Uses a yes to exactly this, if there is one at `now`. Of several callers, in whatever process, one gets a yes that
+    /// holds for one use.
+    ///
+    /// Crash before: not used. Crash after: used, whether or not what it was for came about.
+    fn redeem<'a>(&'a self, binding: &'a str, now: u64) -> Answer<'a, Option<Approval>>;
 
     /// Hints from now on, for all tasks. Subscribe first, then read, then listen: so nothing is missed.
     fn subscribe(&self) -> Subscription;

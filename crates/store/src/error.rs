@@ -34,6 +34,14 @@ pub enum Error {
         /// Most bytes.
         most: u64,
     },
+    /// As many questions wait for a person's answer as the store takes.
+    #[error(
+        "{open} questions wait for an answer, which is the most this store takes; answer some with `sshepherd approvals`"
+    )]
+    TooManyQuestions {
+        /// Questions that are open.
+        open: usize,
+    },
     /// The state folder could not be used.
     #[error("{what} {}", path.display())]
     Folder {

@@ -1,13 +1,14 @@
 //! Keeps tasks and their output behind one boundary, [`Store`].
 //!
 //! Rooms: [`state`] (the task's life as one total match), [`record`] (what is kept of a task), [`output`] (what reads
-//! of output answer), [`hint`] (live news that something changed), [`boundary`] (the trait every backend serves),
+//! of output answer), [`approval`] (questions to people and their answers), [`hint`] (live news that something changed), [`boundary`] (the trait every backend serves),
 //! [`memory`] (the backend that lives in this process and is bounded), [`disk`] (the backend in a folder that several
 //! servers share), [`crash`] (places where tests end the process), [`error`].
 //!
 //! This crate knows no clock (the caller gives every time, in milliseconds since the epoch), no SSH, no policy and no
 //! face. Whoever runs a task owns it; the record itself names no owner.
 
+pub mod approval;
 pub mod boundary;
 pub mod crash;
 pub mod disk;
@@ -21,6 +22,7 @@ mod row;
 pub mod state;
 mod utf8;
 
+pub use approval::{Approval, Holds, NewApproval, Settled, Settlement, Standing};
 pub use boundary::{Answer, Store};
 pub use disk::{DiskBounds, DiskStore};
 pub use error::Error;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::Error;
 
 /// The layout that this version writes. Raise it with a step in [`migrate`].
-pub(super) const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 2;
 
 /// `sshp` in ASCII: tells a task database from any other file.
 const APPLICATION: i64 = 0x7373_6870;
@@ -256,6 +256,9 @@ fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
         if found == 0 {
             transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
+        }
+        if found < 2 {
+            transaction.execute_batch(super::approvals::SCHEMA)?;
             transaction.pragma_update(None, "user_version", LAYOUT)?;
         }
         transaction.commit()?;

@@ -1,12 +1,13 @@
 //! The backend in a folder that several servers share: state in SQLite, output in one log a task.
 //!
-//! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `entry`, `files`,
+//! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `approvals` (questions to people), `entry`, `files`,
 //! `segment`, `log` and `reader` (output), `peers` (hints between servers), `shared` (what one server holds) with `find`,
 //! `write` and `upkeep` (what it does), and here the handle that serves [`Store`].
 //!
 //! What survives: everything acknowledged survives the death of the process. The end of a task recorded with
 //! [`Care::EachStep`], and every step before it, survives the death of the machine too.
 
+mod approvals;
 mod database;
 mod entry;
 mod files;
@@ -25,9 +26,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sshepherd_model::{Stream, TaskId};
+use sshepherd_model::{ApprovalId, Stream, TaskId};
 use tokio::task::AbortHandle;
 
+use crate::approval::{Approval, NewApproval, Settled, Settlement};
 use crate::boundary::{Answer, Store};
 use crate::error::Error;
 use crate::hint::Subscription;
@@ -35,6 +37,7 @@ use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
 use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
 use crate::row::Row;
+use database::Safe;
 use folder::{Folder, Instance};
 use shared::Shared;
 
@@ -195,6 +198,33 @@ impl Store for DiskStore {
 
     fn sweep(&self, now: u64) -> Answer<'_, Swept> {
         self.whole(|shared| async move { shared.expire(now).await })
+    }
+
+    fn named<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Task>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            let found =
+                self.shared.reader.call(Safe::Process, move |table| rows::named(table, &key));
+            Ok(found.await?.map(|stored| stored.task))
+        })
+    }
+
+    fn ask(&self, question: NewApproval) -> Answer<'_, Approval> {
+        self.whole(|shared| async move { shared.ask(question).await })
+    }
+
+    fn approvals(&self) -> Answer<'_, Vec<Approval>> {
+        Box::pin(self.shared.approvals())
+    }
+
+    fn settle<'a>(&'a self, id: &'a ApprovalId, answer: Settlement) -> Answer<'a, Settled> {
+        let id = id.clone();
+        self.whole(|shared| async move { shared.settle(id, answer).await })
+    }
+
+    fn redeem<'a>(&'a self, binding: &'a str, now: u64) -> Answer<'a, Option<Approval>> {
+        let binding = binding.to_owned();
+        self.whole(|shared| async move { shared.redeem(binding, now).await })
     }
 
     fn subscribe(&self) -> Subscription {

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::record::{Orphans, Swept, Task};
 
+use super::approvals;
 use super::database::Safe;
 use super::find::blocking;
 use super::log::{self, Log};
@@ -13,6 +14,7 @@ impl Shared {
     /// See `Store::sweep`.
     pub(super) async fn expire(&self, now: u64) -> Result<Swept, Error> {
         self.look_for_cancels().await;
+        self.writer.call(Safe::Process, move |table| approvals::sweep(table, now)).await?;
         let due = self.writer.call(Safe::Process, move |table| rows::expire(table, now));
         let (expired, due) = due.await?;
         crate::crash::point("expire.rows");

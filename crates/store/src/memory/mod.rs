@@ -1,8 +1,9 @@
 //! The backend that lives in this process: complete, and bounded whatever its tasks write.
 //!
 //! Rooms: [`block`] (bytes with their stream, in small blocks), [`retained`] (one task's head and tail), [`shelf`]
-//! (all tasks, and who must make room), and here the handle that serves [`Store`].
+//! (all tasks, and who must make room), `approvals` (questions to people), and here the handle that serves [`Store`].
 
+mod approvals;
 mod block;
 mod retained;
 mod shelf;
@@ -10,14 +11,16 @@ mod shelf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use sshepherd_model::{Stream, TaskId};
+use sshepherd_model::{ApprovalId, Stream, TaskId};
 use tokio::sync::broadcast;
 
+use crate::approval::{Approval, NewApproval, Settled, Settlement};
 use crate::boundary::{Answer, Store};
 use crate::hint::{Heard, Subscription};
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
 use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
+use approvals::Approvals;
 use shelf::Shelf;
 
 /// What the store may hold.
@@ -63,6 +66,7 @@ pub const FLOOR_BYTES: u64 = 16 << 10;
 pub struct MemoryStore {
     /// Held for one operation on memory, never across an await.
     shelf: Mutex<Shelf>,
+    questions: Mutex<Approvals>,
     hints: broadcast::Sender<Heard>,
 }
 
@@ -71,7 +75,8 @@ impl MemoryStore {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         let (hints, _) = broadcast::channel(bounds.hint_backlog.max(1));
-        Self { shelf: Mutex::new(Shelf::new(bounds, hints.clone())), hints }
+        let shelf = Mutex::new(Shelf::new(bounds, hints.clone()));
+        Self { shelf, questions: Mutex::default(), hints }
     }
 
     /// Bytes of memory in use for output and records, as counted against [`Bounds::total_bytes`].
@@ -83,6 +88,10 @@ impl MemoryStore {
     /// A poisoned shelf is still whole: nothing on it can panic half-way.
     fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn questions(&self) -> MutexGuard<'_, Approvals> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,12 +167,35 @@ impl Store for MemoryStore {
     }
 
     fn sweep(&self, now: u64) -> Answer<'_, Swept> {
-        Box::pin(async move { Ok(self.lock().sweep(now)) })
+        Box::pin(async move {
+            self.questions().sweep(now);
+            Ok(self.lock().sweep(now))
+        })
     }
 
     fn claim(&self, _which: Orphans) -> Answer<'_, Vec<Task>> {
         // One process: its tasks have no other owner.
         Box::pin(async move { Ok(Vec::new()) })
+    }
+
+    fn named<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Task>> {
+        Box::pin(async move { Ok(self.lock().keyed(key).cloned()) })
+    }
+
+    fn ask(&self, question: NewApproval) -> Answer<'_, Approval> {
+        Box::pin(async move { self.questions().ask(question) })
+    }
+
+    fn approvals(&self) -> Answer<'_, Vec<Approval>> {
+        Box::pin(async move { Ok(self.questions().list()) })
+    }
+
+    fn settle<'a>(&'a self, id: &'a ApprovalId, answer: Settlement) -> Answer<'a, Settled> {
+        Box::pin(async move { Ok(self.questions().settle(id, &answer)) })
+    }
+
+    fn redeem<'a>(&'a self, binding: &'a str, now: u64) -> Answer<'a, Option<Approval>> {
+        Box::pin(async move { Ok(self.questions().redeem(binding, now)) })
     }
 
     fn subscribe(&self) -> Subscription {

@@ -99,7 +99,7 @@ impl Shelf {
         if self.expired.ids.contains(id) { Lookup::Expired } else { Lookup::Unknown }
     }
 
-    fn keyed(&self, key: &str) -> Option<&Task> {
+    pub(super) fn keyed(&self, key: &str) -> Option<&Task> {
         self.tasks.values().map(|kept| &kept.task).find(|task| task.key.as_deref() == Some(key))
     }
 

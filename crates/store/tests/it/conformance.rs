@@ -63,6 +63,8 @@ async fn names(store: &impl Store) {
     assert_eq!(first.key.as_deref(), Some("deploy-7"));
     let Err(Error::KeyTaken { task }) = store.create(named(2)).await else { panic!("taken twice") };
     assert_eq!(task.id, first.id);
+    assert_eq!(store.named("deploy-7").await.unwrap().map(|task| task.id), Some(first.id.clone()));
+    assert_eq!(store.named("deploy-8").await.unwrap(), None);
     assert_eq!(store.get(&new_task(2).id).await.unwrap(), Lookup::Unknown);
     let _ = store.patch(&first.id, started(1)).await.unwrap();
     exit(store, &first.id, 0).await;

@@ -49,6 +49,10 @@ fn output_that_found_no_room_goes_on_when_there_is_some() {
     while worker.ask(&format!("create {}", others + 1)).unwrap().starts_with("pending") {
         others += 1;
     }
+    // A start takes a page, which is the least that a step takes.
+    let mut started =
+        |other: &u32| worker.ask(&format!("start {other}")).unwrap().starts_with("error");
+    assert!((2..=others).any(|other| started(&other)), "there is room for every start");
     let refused = worker.ask("finish 1").unwrap();
     assert!(refused.contains("task database"), "{refused}");
     assert_eq!(worker.must("get 1"), format!("running {}", total + 5));

@@ -1,6 +1,7 @@
 //! The store seen from outside: one suite for every backend, and the in-memory backend's own bounds.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod approvals;
 mod bounds;
 mod common;
 mod conformance;
