@@ -1,6 +1,6 @@
 //! `servers.yml`: the hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sshepherd_model::{Host, LoginShell, Tag};
 
@@ -21,9 +21,10 @@ pub(crate) fn read(document: &Document, root: &Node) -> Servers {
     let mut hosts = Vec::new();
     let mut mentioned = Vec::new();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    let mut ways = Ways::default();
     for (node, path) in top.list("hosts").unwrap_or_default() {
         let Some(section) = Section::of(document, node, &path) else { continue };
-        if let Some(host) = host(document, section, &mut mentioned) {
+        if let Some(host) = host(document, section, &mut mentioned, &mut ways) {
             let alias = host.alias.to_string();
             if let Some(first) = lines.get(&alias) {
                 document.error(
@@ -38,13 +39,19 @@ pub(crate) fn read(document: &Document, root: &Node) -> Servers {
         }
     }
     top.finish();
+    ways.check(document);
     if hosts.is_empty() {
         document.warn(None, "hosts", "no host is configured");
     }
     Servers { hosts, mentioned }
 }
 
-fn host(document: &Document, section: Section<'_>, mentioned: &mut Vec<Text>) -> Option<Host> {
+fn host(
+    document: &Document,
+    section: Section<'_>,
+    mentioned: &mut Vec<Text>,
+    ways: &mut Ways,
+) -> Option<Host> {
     let required = |key: &'static str| {
         let text = section.text(key);
         if text.is_none() && !section.has_value(key) {
@@ -60,6 +67,9 @@ fn host(document: &Document, section: Section<'_>, mentioned: &mut Vec<Text>) ->
     let tags = tags(document, section.texts("tags").unwrap_or_default());
     let description = section.text("description").map(|text| text.text).unwrap_or_default();
     let login_shell = login_shell(document, &section);
+    let jump = section.text("jump");
+    let jump_given_badly = jump.is_none() && section.has_value("jump");
+    ways.add(alias.as_ref(), jump.as_ref());
     section.finish();
     // Each field is looked at before the first bad one ends the host, so that all problems are told.
     let alias = alias.and_then(|text| parsed(document, text));
@@ -73,7 +83,11 @@ fn host(document: &Document, section: Section<'_>, mentioned: &mut Vec<Text>) ->
     });
     let named = credentials.clone().and_then(|text| parsed(document, text));
     mentioned.extend(credentials);
-    if port_given_badly {
+    let jump = match jump {
+        Some(text) => Some(parsed(document, text)?),
+        None => None,
+    };
+    if port_given_badly || jump_given_badly {
         return None;
     }
     let (alias, address, named) = (alias?, address?, named?);
@@ -85,7 +99,53 @@ fn host(document: &Document, section: Section<'_>, mentioned: &mut Vec<Text>) ->
         tags,
         description,
         login_shell: login_shell?,
+        jump,
     })
+}
+
+/// Most jump hosts on one way. More are hardly ever meant, and each adds its round trips to every connection.
+const MAX_JUMPS: usize = 3;
+
+/// Who is reached through whom.
+#[derive(Default)]
+struct Ways {
+    /// Every alias of the file, also of hosts with errors.
+    named: BTreeSet<String>,
+    /// The jump host of each host that has one.
+    jumps: BTreeMap<String, Text>,
+}
+
+impl Ways {
+    fn add(&mut self, alias: Option<&Text>, jump: Option<&Text>) {
+        let Some(alias) = alias.map(|alias| alias.text.trim().to_owned()) else { return };
+        self.jumps.extend(jump.map(|jump| (alias.clone(), jump.clone())));
+        self.named.insert(alias);
+    }
+
+    fn check(&self, document: &Document) {
+        for (alias, jump) in &self.jumps {
+            let error = |message: String| document.error(Some(jump.line), &jump.field, message);
+            if !self.named.contains(jump.text.trim()) {
+                error(format!("no host is called {}", jump.text));
+                continue;
+            }
+            let mut way = vec![alias.as_str()];
+            let mut next = Some(jump);
+            while let Some(hop) = next {
+                let hop = hop.text.trim();
+                if way.contains(&hop) {
+                    error(format!("the way goes round: {} by {hop}", way.join(" by ")));
+                    break;
+                }
+                way.push(hop);
+                if way.len() > MAX_JUMPS + 1 {
+                    error(format!("more than {MAX_JUMPS} jump hosts: {}", way.join(" by ")));
+                    break;
+                }
+                next = self.jumps.get(hop);
+            }
+        }
+    }
 }
 
 fn login_shell(document: &Document, section: &Section<'_>) -> Option<LoginShell> {

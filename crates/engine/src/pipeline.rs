@@ -113,12 +113,13 @@ impl Engine {
         find(&self.config(), alias)
     }
 
-    /// What would happen to `request`, from the same judgement; looks the name up but contacts no host.
+    /// What would happen to `request`, from the same judgement; looks the names up but contacts no host.
     pub async fn plan(&self, alias: &Alias, request: &Request) -> Result<Preview, Refusal> {
         let config = self.config();
         let host = find(&config, alias)?;
         let explanation = config.policy.explain(&host, request);
-        let addresses = resolve::resolve(&host, config.policy.network()).await;
+        let way = resolve::way(&host, &config).await;
+        let addresses = way.map(|mut way| way.pop().map(|(_, last)| last).unwrap_or_default());
         Ok(Preview { explanation, addresses })
     }
 

@@ -1,19 +1,45 @@
 //! A host's name to judged addresses: looked up once; what was judged is what is connected to.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_model::{ConnectFailure, Host, Phase};
 use sshepherd_policy::NetworkPolicy;
 
+use crate::config::Config;
+
 /// Longest name look-up. OpenSSH has no limit of its own; the resolver's default is 5 s a try, twice.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Each host on the way to `host`, first the one to connect to and last itself, with its judged addresses. Every name is
+/// looked up here: what a jump host would make of it could not be judged.
+pub(crate) async fn way<'a>(
+    host: &'a Arc<Host>,
+    config: &'a Config,
+) -> Result<Vec<(&'a Arc<Host>, Vec<SocketAddr>)>, ConnectFailure> {
+    let hops = config.inventory.way_to(host);
+    let mut way = Vec::with_capacity(hops.len() + 1);
+    for hop in hops.iter().copied().rev() {
+        let addresses = resolve(hop, config.policy.network()).await.map_err(|failure| {
+            let detail = format!("jump host {}: {}", hop.alias, failure.detail);
+            ConnectFailure { detail, ..failure }
+        })?;
+        way.push((hop, addresses));
+    }
+    let addresses = resolve(host, config.policy.network()).await.map_err(|failure| {
+        if hops.is_empty() || failure.phase != Phase::Resolve {
+            return failure;
+        }
+        let hint = "a host behind a jump host needs a name that this machine can look up, or an IP address";
+        ConnectFailure { hint: hint.to_owned(), ..failure }
+    })?;
+    way.push((host, addresses));
+    Ok(way)
+}
+
 /// The addresses of `host` that `network` admits, in the resolver's order; never empty.
-pub(crate) async fn resolve(
-    host: &Host,
-    network: &NetworkPolicy,
-) -> Result<Vec<SocketAddr>, ConnectFailure> {
+async fn resolve(host: &Host, network: &NetworkPolicy) -> Result<Vec<SocketAddr>, ConnectFailure> {
     let addresses = look_up(host).await?;
     let mut admitted = Vec::with_capacity(addresses.len());
     let mut refused = Vec::new();

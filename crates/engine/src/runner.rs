@@ -4,7 +4,7 @@
 //! nothing is sent twice, but for the start of a job, which the host takes once. A failure before that is `NotStarted`,
 //! after it the command is followed or `Interrupted`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -109,34 +109,56 @@ fn may_pass(phase: Phase) -> bool {
     }
 }
 
-/// Everything the transport needs for `host`: judged addresses, known keys, credentials.
+/// Everything the transport needs for `host` and for each jump host on the way: judged addresses, known keys,
+/// credentials.
 pub(crate) async fn target(
     engine: &Engine,
     config: &Arc<Config>,
-    host: &Host,
+    host: &Arc<Host>,
 ) -> Result<Arc<Target>, ConnectFailure> {
-    let addresses = resolve::resolve(host, config.policy.network()).await?;
     let known_hosts = engine.host_keys().get(&config.known_hosts)?;
+    let mut via = None;
+    for (hop, addresses) in resolve::way(host, config).await? {
+        via = Some(Arc::new(Target {
+            via: via.take(),
+            known_hosts: Arc::clone(&known_hosts),
+            ..one(config, hop, addresses)?
+        }));
+    }
+    via.ok_or_else(|| ConnectFailure {
+        phase: Phase::Resolve,
+        detail: format!("there is no way to {}", host.alias),
+        hint: "see servers.yml".to_owned(),
+    })
+}
+
+/// One host of a way, as if it were reached straight and no key were known.
+fn one(
+    config: &Arc<Config>,
+    host: &Host,
+    addresses: Vec<SocketAddr>,
+) -> Result<Target, ConnectFailure> {
     let credential = config.inventory.credential(host).ok_or_else(|| ConnectFailure {
         phase: Phase::Auth,
         detail: format!("no credentials entry is called {}", host.credentials),
         hint: "add it to credentials.yml and reload".to_owned(),
     })?;
     let judging = Arc::clone(config);
-    Ok(Arc::new(Target {
+    Ok(Target {
         alias: host.alias.clone(),
         addresses,
         host_key_name: host.address.clone(),
         port: host.port,
         username: credential.username.clone(),
         methods: credential.methods.clone(),
-        known_hosts,
+        known_hosts: Arc::default(),
         login_shell: host.login_shell,
         admit_peer: Arc::new(move |peer: IpAddr| {
             judging.policy.network().judge(peer).map(drop).map_err(|denial| denial.to_string())
         }),
         deadlines: sshepherd_ssh::Deadlines::default(),
-    }))
+        via: None,
+    })
 }
 
 /// Sends the command in the manner that was asked for, as far as the host can.

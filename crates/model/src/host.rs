@@ -32,6 +32,9 @@ pub struct Host {
     pub description: String,
     /// How commands are launched there.
     pub login_shell: LoginShell,
+    /// The host that the connection goes through, by alias; it may have one itself. The configuration reader has seen to
+    /// it that the alias exists and that a chain is short and ends.
+    pub jump: Option<Alias>,
 }
 
 impl Host {

@@ -37,6 +37,21 @@ impl Inventory {
         self.hosts.iter().find(|host| host.alias == *alias)
     }
 
+    /// The jump hosts on the way to `host`, the nearest to it first. Never more than the inventory has hosts.
+    #[must_use]
+    pub fn way_to(&self, host: &Host) -> Vec<&Arc<Host>> {
+        let mut way = Vec::new();
+        let mut next = host.jump.as_ref();
+        while let Some(hop) = next.and_then(|alias| self.host(alias)) {
+            if way.len() == self.hosts.len() {
+                break;
+            }
+            way.push(hop);
+            next = hop.jump.as_ref();
+        }
+        way
+    }
+
     /// The hosts that carry `tag`, in file order.
     pub fn tagged<'a>(&'a self, tag: &'a Tag) -> impl Iterator<Item = &'a Arc<Host>> + 'a {
         self.hosts.iter().filter(move |host| host.has_tag(tag))

@@ -6,9 +6,10 @@ use sshepherd_model::{ConnectFailure, Phase};
 use tokio::net::TcpStream;
 
 use crate::target::Target;
+use crate::wire::Carrier;
 
 /// Connects to the first address that answers; the peer is judged before a byte is sent.
-pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), ConnectFailure> {
+pub(crate) async fn dial(target: &Target) -> Result<(Carrier, IpAddr), ConnectFailure> {
     let mut tried = Vec::new();
     for address in &target.addresses {
         match tokio::time::timeout(target.deadlines.dial, TcpStream::connect(address)).await {
@@ -18,11 +19,11 @@ pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), Connect
             )),
             Ok(Err(error)) => tried.push(format!("{address}: {error}")),
             Ok(Ok(tcp)) => {
-                let peer = admitted(target, &tcp)?;
+                let peer = admitted(target, peer(&tcp)?)?;
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::warn!(host = %target.alias, %error, "TCP_NODELAY could not be set");
                 }
-                return Ok((tcp, peer));
+                return Ok((Carrier::Tcp(tcp), peer));
             }
         }
     }
@@ -34,17 +35,23 @@ pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), Connect
     })
 }
 
-fn admitted(target: &Target, tcp: &TcpStream) -> Result<IpAddr, ConnectFailure> {
-    let refused = |detail: String| ConnectFailure {
+fn peer(tcp: &TcpStream) -> Result<IpAddr, ConnectFailure> {
+    tcp.peer_addr()
+        .map(|address| address.ip())
+        .map_err(|error| refused(format!("the peer's address cannot be read: {error}")))
+}
+
+/// Judges an address that was reached; its canonical form.
+pub(crate) fn admitted(target: &Target, peer: IpAddr) -> Result<IpAddr, ConnectFailure> {
+    let peer = peer.to_canonical();
+    (target.admit_peer)(peer).map_err(refused)?;
+    Ok(peer)
+}
+
+fn refused(detail: String) -> ConnectFailure {
+    ConnectFailure {
         phase: Phase::Network,
         detail,
         hint: "the address that was reached is not one that the network policy admits".to_owned(),
-    };
-    let peer = tcp
-        .peer_addr()
-        .map_err(|error| refused(format!("the peer's address cannot be read: {error}")))?
-        .ip()
-        .to_canonical();
-    (target.admit_peer)(peer).map_err(refused)?;
-    Ok(peer)
+    }
 }

@@ -1,6 +1,7 @@
 //! Speaks SSH: opens judged addresses, checks host keys, logs in, runs texts and stops them.
 //!
-//! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP), `hostkey` (known_hosts), `client` (what the
+//! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP, or a
+//! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
 //! server may ask of us: nothing), `auth`, `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
 //! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it),
 //! [`job`] (a command that outlives its connection).

@@ -1,6 +1,6 @@
 //! One connection, logged in: opens channels until it ends.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,18 +10,65 @@ use sshepherd_model::{ConnectFailure, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth;
 use crate::client::{self, Client, Keepalive, Verdict};
 use crate::target::{Deadlines, Target};
-use crate::wire::{Progress, Wire};
-use crate::{auth, dial};
+use crate::wire::{Carrier, Progress, Wire};
 
-/// A connection. `in_use` counts its channels.
+/// What a place on a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// A command's session; the server allows so many (`MaxSessions`).
+    Session,
+    /// A connection to a host behind this one; the server counts none of them.
+    Tunnel,
+}
+
+/// What a connection carries.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    sessions: usize,
+    tunnels: usize,
+}
+
+impl Load {
+    /// How many places of one kind are taken.
+    pub(crate) fn taken(&self, seat: Seat) -> usize {
+        match seat {
+            Seat::Session => self.sessions,
+            Seat::Tunnel => self.tunnels,
+        }
+    }
+
+    /// Whether it carries nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sessions == 0 && self.tunnels == 0
+    }
+
+    pub(crate) fn enter(&mut self, seat: Seat) {
+        *self.count(seat) += 1;
+    }
+
+    pub(crate) fn leave(&mut self, seat: Seat) {
+        let count = self.count(seat);
+        *count = count.saturating_sub(1);
+    }
+
+    fn count(&mut self, seat: Seat) -> &mut usize {
+        match seat {
+            Seat::Session => &mut self.sessions,
+            Seat::Tunnel => &mut self.tunnels,
+        }
+    }
+}
+
+/// A connection.
 pub(crate) struct Link {
     handle: Handle<Client>,
     peer: IpAddr,
     closed: CancellationToken,
     cut: CancellationToken,
-    pub(crate) in_use: watch::Sender<usize>,
+    pub(crate) load: watch::Sender<Load>,
     /// Channels that are being closed before their end.
     closing: watch::Sender<usize>,
     /// Open channels that nobody wanted; never more than were in use at once.
@@ -43,12 +90,14 @@ impl From<ConnectFailure> for NoLink {
 }
 
 impl Link {
-    /// Dials, exchanges keys and logs in; each step under its own deadline, and a failure says which.
-    pub(crate) async fn connect(
+    /// Exchanges keys and logs in over `carrier`, which reached `peer`; each step under its own deadline, and a failure
+    /// says which.
+    pub(crate) async fn over(
+        carrier: Carrier,
+        peer: IpAddr,
         target: &Arc<Target>,
         keepalive: Keepalive,
     ) -> Result<Self, NoLink> {
-        let (tcp, peer) = dial::dial(target).await?;
         let cut = CancellationToken::new();
         let closed = CancellationToken::new();
         // Whatever goes wrong below, the session's own task must not outlive this attempt.
@@ -61,7 +110,7 @@ impl Link {
             progress: progress.clone(),
             closed: closed.clone(),
         };
-        let wire = Wire::new(tcp, &cut, progress);
+        let wire = Wire::new(carrier, &cut, progress);
         let handshake = russh::client::connect_stream(
             Arc::new(client::config(target, keepalive)),
             wire,
@@ -82,10 +131,10 @@ impl Link {
                 hint: "the server may be overloaded or waiting for a name service; see its log"
                     .to_owned(),
             })??;
-        let (in_use, _) = watch::channel(0);
+        let (load, _) = watch::channel(Load::default());
         guard.disarm();
         let (closing, _) = watch::channel(0);
-        Ok(Self { handle, peer, closed, cut, in_use, closing, spares: Mutex::default() })
+        Ok(Self { handle, peer, closed, cut, load, closing, spares: Mutex::default() })
     }
 
     /// The address that was reached.
@@ -129,6 +178,13 @@ impl Link {
 
     fn spares(&self) -> MutexGuard<'_, Vec<Channel<Msg>>> {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the server to connect to `to`; nothing is sent there yet.
+    pub(crate) async fn reach(&self, to: SocketAddr) -> Result<Channel<Msg>, russh::Error> {
+        // Where we come from is nobody's business (RFC 4254, 7.2 wants an address).
+        let port = u32::from(to.port());
+        self.handle.channel_open_direct_tcpip(to.ip().to_string(), port, "127.0.0.1", 0).await
     }
 
     /// Closes a channel that is still open; no other is opened until the server has dealt with it. sshd counts a closed

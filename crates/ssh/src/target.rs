@@ -35,6 +35,9 @@ pub struct Target {
     pub admit_peer: AdmitPeer,
     /// How long each step may take.
     pub deadlines: Deadlines,
+    /// The jump host that the connection goes through; judged, checked and logged in to by its own values. No deeper than
+    /// the caller made it.
+    pub via: Option<Arc<Target>>,
 }
 
 impl fmt::Debug for Target {
@@ -43,6 +46,7 @@ impl fmt::Debug for Target {
             .field("alias", &self.alias)
             .field("addresses", &self.addresses)
             .field("username", &self.username)
+            .field("via", &self.via)
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,10 @@
-//! The TCP stream under a connection: sees the version line, acknowledges quickly, and can be cut from outside.
+//! The stream under a connection, TCP or a tunnel: sees the version line, acknowledges quickly, and can be cut from outside.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::pool::Tunnel;
 use sshepherd_model::Phase;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -69,9 +70,17 @@ fn is_cut(cut: &mut Cut, cx: &mut Context<'_>) -> io::Result<()> {
     }
 }
 
-/// A TCP stream that fails, both ways, once its token is cancelled, so that a stall leaves no task behind.
+/// What carries a connection.
+pub(crate) enum Carrier {
+    /// A TCP connection of our own.
+    Tcp(TcpStream),
+    /// A channel through a jump host.
+    Tunnel(Box<Tunnel>),
+}
+
+/// A stream that fails, both ways, once its token is cancelled, so that a stall leaves no task behind.
 pub(crate) struct Wire {
-    tcp: TcpStream,
+    carrier: Carrier,
     read_cut: Cut,
     write_cut: Cut,
     progress: watch::Sender<Progress>,
@@ -80,12 +89,12 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(
-        tcp: TcpStream,
+        carrier: Carrier,
         cut: &CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Self {
         let watch = || Box::pin(cut.clone().cancelled_owned());
-        Self { tcp, read_cut: watch(), write_cut: watch(), progress, quick_reads: QUICK_READS }
+        Self { carrier, read_cut: watch(), write_cut: watch(), progress, quick_reads: QUICK_READS }
     }
 
     fn acknowledge_quickly(&mut self) {
@@ -93,9 +102,11 @@ impl Wire {
             return;
         }
         self.quick_reads -= 1;
-        // A lost optimisation is no error.
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&self.tcp).set_tcp_quickack(true);
+        if let Carrier::Tcp(tcp) = &self.carrier {
+            // A lost optimisation is no error.
+            let _ = socket2::SockRef::from(tcp).set_tcp_quickack(true);
+        }
     }
 }
 
@@ -107,7 +118,10 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         is_cut(&mut self.read_cut, cx)?;
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        let read = match &mut self.carrier {
+            Carrier::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
+        };
         let new = buf.filled().get(before..).unwrap_or_default();
         if matches!(read, Poll::Ready(Ok(()))) && !new.is_empty() {
             self.acknowledge_quickly();
@@ -130,16 +144,25 @@ impl AsyncWrite for Wire {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         is_cut(&mut self.write_cut, cx)?;
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        match &mut self.carrier {
+            Carrier::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_write(cx, buf),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         is_cut(&mut self.write_cut, cx)?;
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        match &mut self.carrier {
+            Carrier::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        match &mut self.carrier {
+            Carrier::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_shutdown(cx),
+        }
     }
 }
 
@@ -184,7 +207,8 @@ mod tests {
         let (_silent, _) = listener.accept().await.unwrap();
         let cut = CancellationToken::new();
         let (progress, _) = watch::channel(Progress::new());
-        let (mut reader, mut writer) = tokio::io::split(Wire::new(tcp, &cut, progress));
+        let (mut reader, mut writer) =
+            tokio::io::split(Wire::new(Carrier::Tcp(tcp), &cut, progress));
         let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err().kind() });
         let (filled, mut full) = watch::channel(0_u32);
         let writing = tokio::spawn(async move {

@@ -21,6 +21,7 @@ pub(crate) fn hosts(global: &Global) -> Exit {
                 json!({
                     "alias": host.alias, "host": host.address, "port": host.port,
                     "credentials": host.credentials, "tags": host.tags, "description": host.description,
+                    "jump": host.jump,
                 })
             })
             .collect();

@@ -5,6 +5,7 @@ mod broken;
 mod examples;
 mod folder;
 mod gaps;
+mod jumps;
 mod logins;
 mod safety;
 mod seed;

@@ -7,7 +7,7 @@ use sshepherd_model::{AuthMethod, Outcome, Phase, Request, Secret};
 use sshepherd_testkit::Sshd;
 use tokio_util::sync::CancellationToken;
 
-use crate::site::{Plan, Site, alias, origin};
+use crate::site::{Jump, Plan, Site, alias, origin};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seed_defect_6_commands_share_a_connection() {
@@ -159,4 +159,35 @@ async fn seed_defect_9_progress_comes_by_a_timer() {
         }
     }
     assert!((2..=4).contains(&running), "{running} reports in 3.5 s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_behind_a_jump_host_is_reached_through_it_alone() {
+    let (inner, outer) = (Sshd::start(), Sshd::start());
+    let behind = |address: &str, network| Plan {
+        jump: Some(Jump::new(&outer, address)),
+        network,
+        ..Plan::default()
+    };
+    let site = Site::with(&inner, behind("127.0.0.1", NetworkPolicy::default()));
+    assert_eq!(site.run("true").await.outcome, Outcome::Exited { status: 0 });
+    assert_eq!((outer.connections(), inner.connections()), (Some(1), Some(1)));
+    // The jump host is a host like others, on the same link.
+    let jump = "jump".parse().unwrap();
+    site.engine.connect(&jump).await.unwrap();
+    assert_eq!(outer.connections(), Some(1));
+
+    let blocked = || NetworkPolicy::new(None, vec!["127.0.0.2/32".parse().unwrap()]);
+    let site = Site::with(&inner, behind("127.0.0.2", blocked()));
+    let Outcome::NotStarted(failure) = site.run("true").await.outcome else { panic!("started") };
+    assert_eq!(failure.phase, Phase::Network);
+    assert!(failure.detail.starts_with("jump host jump: 127.0.0.2"), "{failure}");
+    let preview = site.engine.plan(&alias(), &Request::new("true").unwrap()).await.unwrap();
+    assert!(!preview.allowed());
+
+    let plan = Plan { address: "127.0.0.2", ..behind("127.0.0.1", blocked()) };
+    let site = Site::with(&inner, plan);
+    let Outcome::NotStarted(failure) = site.run("true").await.outcome else { panic!("started") };
+    assert_eq!(failure.phase, Phase::Network);
+    assert_eq!((outer.connections(), inner.connections()), (Some(1), Some(1)));
 }

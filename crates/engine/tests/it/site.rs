@@ -26,6 +26,45 @@ pub(crate) struct Plan {
     pub(crate) method: Option<AuthMethod>,
     pub(crate) port: Option<u16>,
     pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) jump: Option<Jump>,
+}
+
+/// A host that all others are behind.
+pub(crate) struct Jump {
+    host: Host,
+    credential: Credential,
+    line: String,
+}
+
+impl Jump {
+    pub(crate) fn new(sshd: &Sshd, address: &str) -> Self {
+        Self {
+            host: Host {
+                alias: "jump".parse().unwrap(),
+                address: address.to_owned(),
+                port: sshd.port(),
+                credentials: "jump".parse().unwrap(),
+                tags: Vec::new(),
+                description: String::new(),
+                login_shell: LoginShell::Posix,
+                jump: None,
+            },
+            credential: Credential {
+                name: "jump".parse().unwrap(),
+                username: sshd.user().to_owned(),
+                methods: vec![key(sshd)],
+            },
+            line: sshd.host_key_line(&format!("[{address}]:{}", sshd.port())),
+        }
+    }
+}
+
+fn key(sshd: &Sshd) -> AuthMethod {
+    AuthMethod::Key {
+        path: sshd.user_key_path().to_path_buf(),
+        certificate: None,
+        passphrase: None,
+    }
 }
 
 impl Default for Plan {
@@ -38,6 +77,7 @@ impl Default for Plan {
             method: None,
             port: None,
             store: None,
+            jump: None,
         }
     }
 }
@@ -79,8 +119,10 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let known_hosts = folder.path().join("known_hosts");
         let port = plan.port.unwrap_or(sshd.port());
-        std::fs::write(&known_hosts, sshd.host_key_line(&format!("[{}]:{port}", plan.address)))
-            .unwrap();
+        let mut lines = sshd.host_key_line(&format!("[{}]:{port}", plan.address));
+        lines += &plan.jump.iter().map(|jump| format!("\n{}", jump.line)).collect::<String>();
+        std::fs::write(&known_hosts, lines).unwrap();
+        let behind = plan.jump.as_ref().map(|jump| jump.host.alias.clone());
         let hosts = plan.aliases.iter().map(|alias| Host {
             alias: alias.parse().unwrap(),
             address: plan.address.to_owned(),
@@ -89,19 +131,20 @@ impl Site {
             tags: vec!["all".parse().unwrap()],
             description: String::new(),
             login_shell: LoginShell::Posix,
+            jump: behind.clone(),
         });
-        let key = AuthMethod::Key {
-            path: sshd.user_key_path().to_path_buf(),
-            certificate: None,
-            passphrase: None,
-        };
         let credential = Credential {
             name: "test".parse().unwrap(),
             username: sshd.user().to_owned(),
-            methods: vec![plan.method.unwrap_or(key)],
+            methods: vec![plan.method.unwrap_or_else(|| key(sshd))],
         };
+        let (jump, its_credential) = plan.jump.map(|jump| (jump.host, jump.credential)).unzip();
+        let inventory = Inventory::new(
+            hosts.chain(jump).collect(),
+            std::iter::once(credential).chain(its_credential).collect(),
+        );
         let config = Config {
-            inventory: Inventory::new(hosts.collect(), vec![credential]),
+            inventory,
             policy: Policy::new(
                 vec![rule(&["echo *", "cat", "true", "uptime"], false), rule(&["*"], true)],
                 LimitTable { base: plan.limits, ..LimitTable::default() },

@@ -52,6 +52,7 @@ pub(crate) fn target_at(address: SocketAddr, known_hosts: &str) -> Target {
         login_shell: LoginShell::Posix,
         admit_peer: Arc::new(|_| Ok(())),
         deadlines: Deadlines::default(),
+        via: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod fake;
 mod faults;
 mod host_keys;
 mod job;
+mod jumps;
 mod known_hosts;
 mod launch;
 mod links;

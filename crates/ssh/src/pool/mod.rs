@@ -4,23 +4,30 @@
 //! server takes (`MaxSessions`, 10 on a stock sshd), which is learnt from its refusals; more commands get more links.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use russh::client::Msg;
-use russh::{ChannelOpenFailure, ChannelWriteHalf};
-use sshepherd_model::{Alias, AuthMethod, ConnectFailure, Phase, Secret};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use sshepherd_model::{ConnectFailure, Phase};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::Keepalive;
+use crate::dial;
 use crate::exec::Ready;
-use crate::link::{Link, NoLink};
+use crate::link::{Link, Load, NoLink, Seat};
 use crate::target::Target;
+
+use host::HostLinks;
+use key::Key;
+
+mod host;
+mod key;
+mod tunnel;
+
+pub(crate) use host::Slot;
+pub(crate) use tunnel::Tunnel;
 
 /// How a pool behaves.
 #[derive(Debug, Clone, Copy)]
@@ -64,88 +71,6 @@ struct Inner {
     closing: CancellationToken,
 }
 
-/// What makes two targets the same connection: where to, under which host key, and as whom.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    alias: Alias,
-    /// Sorted: a name service may turn them round at each look-up.
-    addresses: Vec<SocketAddr>,
-    host_key_name: String,
-    username: String,
-    logins: Vec<Login>,
-}
-
-/// One way to log in. Secrets only as a hash under a key of this pool, which tells two apart and nothing else.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Login {
-    Key { path: PathBuf, certificate: Option<PathBuf>, passphrase: Option<u64> },
-    Agent { socket: PathBuf },
-    Password(u64),
-}
-
-impl Key {
-    fn new(target: &Target, hashing: &RandomState) -> Self {
-        let mut addresses = target.addresses.clone();
-        addresses.sort_unstable();
-        let hash = |secret: &Secret| hashing.hash_one(secret.expose());
-        let login = |method: &AuthMethod| match method {
-            AuthMethod::Key { path, certificate, passphrase } => Login::Key {
-                path: path.clone(),
-                certificate: certificate.clone(),
-                passphrase: passphrase.as_ref().map(hash),
-            },
-            AuthMethod::Agent { socket } => Login::Agent { socket: socket.clone() },
-            AuthMethod::Password(password) => Login::Password(hash(password)),
-        };
-        Self {
-            alias: target.alias.clone(),
-            addresses,
-            host_key_name: target.host_key_name.clone(),
-            username: target.username.clone(),
-            logins: target.methods.iter().map(login).collect(),
-        }
-    }
-}
-
-/// The links of one host.
-struct HostLinks {
-    links: Mutex<Vec<Arc<Link>>>,
-    /// Most channels that a link of this host has been seen to take; forgotten when the last link is gone.
-    sessions: Mutex<usize>,
-    handshakes: Semaphore,
-    /// Held while the first link is made: callers that come meanwhile wait for it.
-    first: tokio::sync::Mutex<()>,
-    /// The last failure to connect and when it came: who asked before that shares it.
-    failure: Mutex<Option<(Instant, ConnectFailure)>>,
-    /// Rings when a channel or a link has gone.
-    room: Notify,
-    /// Fires when the pool lets these links go.
-    forgotten: CancellationToken,
-    /// The pool's.
-    tracker: TaskTracker,
-}
-
-/// A place on a link; gives it back when dropped, after closing the channel that is still open on it.
-pub(crate) struct Slot {
-    pub(crate) link: Arc<Link>,
-    pub(crate) open: Option<Arc<ChannelWriteHalf<Msg>>>,
-    host: Arc<HostLinks>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        // Outside an event loop there is no connection left to tidy.
-        let runtime = tokio::runtime::Handle::try_current();
-        let open = self.open.take().filter(|_| !self.link.is_closed());
-        if let (Some(channel), Ok(runtime)) = (open, runtime) {
-            let closing = Arc::clone(&self.link).close_channel(channel);
-            self.host.tracker.spawn_on(closing, &runtime);
-        }
-        self.link.in_use.send_modify(|count| *count = count.saturating_sub(1));
-        self.host.room.notify_waiters();
-    }
-}
-
 impl Pool {
     /// An empty pool.
     #[must_use]
@@ -167,7 +92,7 @@ impl Pool {
         let host = self.host(&target);
         let mut replaced = 0;
         loop {
-            let slot = self.slot(&host, &target).await?;
+            let slot = self.slot(&host, &target, Seat::Session).await?;
             let link = Arc::clone(&slot.link);
             let opening = self.channel(slot, Arc::clone(&target));
             match tokio::time::timeout(target.deadlines.channel, opening).await {
@@ -235,18 +160,7 @@ impl Pool {
 
     fn host(&self, target: &Target) -> Arc<HostLinks> {
         let key = Key::new(target, &self.inner.hashing);
-        let fresh = || {
-            Arc::new(HostLinks {
-                links: Mutex::default(),
-                sessions: Mutex::new(FIRST_GUESS_SESSIONS),
-                handshakes: Semaphore::new(HANDSHAKES),
-                first: tokio::sync::Mutex::default(),
-                failure: Mutex::default(),
-                room: Notify::new(),
-                forgotten: CancellationToken::new(),
-                tracker: self.inner.tracker.clone(),
-            })
-        };
+        let fresh = || Arc::new(HostLinks::new(self.inner.tracker.clone()));
         Arc::clone(self.hosts().entry(key).or_insert_with(fresh))
     }
 
@@ -255,12 +169,13 @@ impl Pool {
         &self,
         host: &Arc<HostLinks>,
         target: &Arc<Target>,
+        seat: Seat,
     ) -> Result<Slot, ConnectFailure> {
         let asked = Instant::now();
         loop {
             // Registered before looking, so that a place given back in between is not missed.
             let room = host.room.notified();
-            if let Some(slot) = host.free() {
+            if let Some(slot) = host.free(seat) {
                 return Ok(slot);
             }
             if host.links().len() >= MAX_LINKS {
@@ -272,7 +187,7 @@ impl Pool {
                 return Err(channel_failure(target, "the pool is closed"));
             };
             // Someone may have connected, or failed to, while we waited for our turn.
-            if let Some(slot) = host.free() {
+            if let Some(slot) = host.free(seat) {
                 return Ok(slot);
             }
             if let Some(failure) = host.failure_since(asked) {
@@ -280,7 +195,7 @@ impl Pool {
             }
             let connected = self.connect(target).await;
             let answer = match connected {
-                Ok(link) => Ok(self.adopt(host, Arc::new(link))),
+                Ok(link) => Ok(self.adopt(host, Arc::new(link), seat)),
                 Err(failure) => {
                     host.failed(&failure);
                     Err(failure)
@@ -297,7 +212,12 @@ impl Pool {
         let until = Instant::now() + target.deadlines.banner;
         let mut wait = KNOCK_AGAIN;
         loop {
-            let failure = match Link::connect(target, self.inner.settings.keepalive).await {
+            let (carrier, peer) = match &target.via {
+                None => dial::dial(target).await?,
+                Some(jump) => self.tunnel(target, jump).await?,
+            };
+            let keepalive = self.inner.settings.keepalive;
+            let failure = match Link::over(carrier, peer, target, keepalive).await {
                 Ok(link) => return Ok(link),
                 Err(NoLink::Failed(failure)) => return Err(failure),
                 Err(NoLink::HungUp(failure)) => failure,
@@ -312,11 +232,11 @@ impl Pool {
     }
 
     /// Enters a new link with its first place taken, and watches over it until its end.
-    fn adopt(&self, host: &Arc<HostLinks>, link: Arc<Link>) -> Slot {
-        link.in_use.send_replace(1);
+    fn adopt(&self, host: &Arc<HostLinks>, link: Arc<Link>, seat: Seat) -> Slot {
+        link.load.send_modify(|load| load.enter(seat));
         host.links().push(Arc::clone(&link));
         host.room.notify_waiters();
-        let slot = Slot { link: Arc::clone(&link), open: None, host: Arc::clone(host) };
+        let slot = Slot { link: Arc::clone(&link), open: None, host: Arc::clone(host), seat };
         let keeper = keep(self.inner.clone(), Arc::clone(host), link);
         self.inner.tracker.spawn(keeper);
         slot
@@ -325,23 +245,23 @@ impl Pool {
 
 /// Takes a link out when it ends, when it has been idle for long, or when the pool lets it go and its last command is done.
 async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
-    let mut in_use = link.in_use.subscribe();
+    let mut load = link.load.subscribe();
     let idle = async {
         loop {
-            if in_use.wait_for(|count| *count == 0).await.is_err() {
+            if load.wait_for(Load::is_idle).await.is_err() {
                 return;
             }
             let busy =
-                tokio::time::timeout(inner.settings.idle, in_use.wait_for(|count| *count > 0));
+                tokio::time::timeout(inner.settings.idle, load.wait_for(|load| !load.is_idle()));
             if busy.await.is_err() {
                 return;
             }
         }
     };
-    let mut last = link.in_use.subscribe();
+    let mut last = link.load.subscribe();
     let let_go = async {
         host.forgotten.cancelled().await;
-        let _ = last.wait_for(|count| *count == 0).await;
+        let _ = last.wait_for(Load::is_idle).await;
     };
     tokio::select! {
         () = link.ended() => {}
@@ -351,71 +271,6 @@ async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
     }
     host.remove(&link);
     link.close().await;
-}
-
-impl HostLinks {
-    fn links(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, usize> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place on a living link that has room.
-    fn free(self: &Arc<Self>) -> Option<Slot> {
-        let most = *self.sessions();
-        let links = self.links();
-        let link = links.iter().find(|link| !link.is_closed() && *link.in_use.borrow() < most)?;
-        // The lock on the list makes look and take one step.
-        link.in_use.send_modify(|count| *count += 1);
-        Some(Slot { link: Arc::clone(link), open: None, host: Arc::clone(self) })
-    }
-
-    fn failed(&self, failure: &ConnectFailure) {
-        let now = Some((Instant::now(), failure.clone()));
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = now;
-    }
-
-    /// A failure that came after `asked`: connecting again at once would only end the same way.
-    fn failure_since(&self, asked: Instant) -> Option<ConnectFailure> {
-        let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(when, _)| *when > asked).map(|(_, failure)| failure.clone())
-    }
-
-    fn remove(&self, link: &Arc<Link>) {
-        let mut links = self.links();
-        links.retain(|other| !Arc::ptr_eq(other, link));
-        if links.is_empty() {
-            // The server may have been configured anew meanwhile.
-            *self.sessions() = FIRST_GUESS_SESSIONS;
-        }
-        drop(links);
-        self.room.notify_waiters();
-    }
-
-    /// The server refused a channel: it takes one fewer than are open now. One that takes none at all is a failure.
-    fn learn(
-        &self,
-        slot: &Slot,
-        target: &Target,
-        reason: &ChannelOpenFailure,
-    ) -> Result<(), ConnectFailure> {
-        // A channel that was given up meanwhile takes a place as well; the next try gets it.
-        let spare = slot.link.has_spare();
-        let others = slot.link.in_use.borrow().saturating_sub(1) + usize::from(spare);
-        if others == 0 {
-            return Err(ConnectFailure {
-                phase: Phase::Channel,
-                detail: format!("{} refuses to open a session: {reason:?}", target.alias),
-                hint: "the account may not run commands (MaxSessions 0, a forced subsystem), or the server is full"
-                    .to_owned(),
-            });
-        }
-        let mut most = self.sessions();
-        *most = (*most).min(others);
-        Ok(())
-    }
 }
 
 /// Between a half and one, so that callers who were refused together do not come back together.
@@ -439,7 +294,7 @@ mod tests {
     use super::*;
     use crate::hostkey::KnownHosts;
     use crate::target::Deadlines;
-    use sshepherd_model::LoginShell;
+    use sshepherd_model::{AuthMethod, LoginShell, Secret};
 
     fn target(addresses: &[&str], password: &str) -> Target {
         Target {
@@ -453,6 +308,7 @@ mod tests {
             login_shell: LoginShell::Posix,
             admit_peer: Arc::new(|_| Ok(())),
             deadlines: Deadlines::default(),
+            via: None,
         }
     }
 
@@ -464,5 +320,16 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &host(&["10.0.0.2:22", "10.0.0.1:22"], "a")));
         assert!(!Arc::ptr_eq(&first, &host(&["10.0.0.1:22"], "a")));
         assert!(!Arc::ptr_eq(&first, &host(&["10.0.0.1:22", "10.0.0.2:22"], "b")));
+    }
+    #[test]
+    fn the_way_there_tells_links_apart() {
+        let pool = Pool::new(PoolSettings::default());
+        let behind = |jump: Option<&str>| {
+            let via = jump.map(|password| Arc::new(target(&["10.0.0.9:22"], password)));
+            pool.host(&Target { via, ..target(&["10.0.0.1:22"], "a") })
+        };
+        assert!(Arc::ptr_eq(&behind(Some("a")), &behind(Some("a"))));
+        assert!(!Arc::ptr_eq(&behind(Some("a")), &behind(Some("b"))));
+        assert!(!Arc::ptr_eq(&behind(Some("a")), &behind(None)));
     }
 }

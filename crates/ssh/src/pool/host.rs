@@ -1,0 +1,142 @@
+//! The links of one host, the places on them, and what was learnt about its server.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use russh::client::Msg;
+use russh::{ChannelOpenFailure, ChannelWriteHalf};
+use sshepherd_model::{ConnectFailure, Phase};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{FIRST_GUESS_SESSIONS, HANDSHAKES};
+use crate::link::{Link, Seat};
+use crate::target::Target;
+
+/// Most tunnels through one link to a jump host. sshd sets no limit; links of this many share one stream and one cipher,
+/// and a link that is lost takes no more hosts with it.
+const MAX_TUNNELS: usize = 32;
+
+/// The links of one host.
+pub(super) struct HostLinks {
+    pub(super) links: Mutex<Vec<Arc<Link>>>,
+    /// Most channels that a link of this host has been seen to take; forgotten when the last link is gone.
+    pub(super) sessions: Mutex<usize>,
+    pub(super) handshakes: Semaphore,
+    /// Held while the first link is made: callers that come meanwhile wait for it.
+    pub(super) first: tokio::sync::Mutex<()>,
+    /// The last failure to connect and when it came: who asked before that shares it.
+    pub(super) failure: Mutex<Option<(Instant, ConnectFailure)>>,
+    /// Rings when a channel or a link has gone.
+    pub(super) room: Notify,
+    /// Fires when the pool lets these links go.
+    pub(super) forgotten: CancellationToken,
+    /// The pool's.
+    pub(super) tracker: TaskTracker,
+}
+
+/// A place on a link; gives it back when dropped, after closing the channel that is still open on it.
+pub(crate) struct Slot {
+    pub(crate) link: Arc<Link>,
+    pub(crate) open: Option<Arc<ChannelWriteHalf<Msg>>>,
+    pub(super) host: Arc<HostLinks>,
+    pub(super) seat: Seat,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Outside an event loop there is no connection left to tidy.
+        let runtime = tokio::runtime::Handle::try_current();
+        let open = self.open.take().filter(|_| !self.link.is_closed());
+        if let (Some(channel), Ok(runtime)) = (open, runtime) {
+            let closing = Arc::clone(&self.link).close_channel(channel);
+            self.host.tracker.spawn_on(closing, &runtime);
+        }
+        self.link.load.send_modify(|load| load.leave(self.seat));
+        self.host.room.notify_waiters();
+    }
+}
+
+impl HostLinks {
+    pub(super) fn new(tracker: TaskTracker) -> Self {
+        Self {
+            links: Mutex::default(),
+            sessions: Mutex::new(FIRST_GUESS_SESSIONS),
+            handshakes: Semaphore::new(HANDSHAKES),
+            first: tokio::sync::Mutex::default(),
+            failure: Mutex::default(),
+            room: Notify::new(),
+            forgotten: CancellationToken::new(),
+            tracker,
+        }
+    }
+
+    pub(super) fn links(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sessions(&self) -> MutexGuard<'_, usize> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place on a living link that has room.
+    pub(super) fn free(self: &Arc<Self>, seat: Seat) -> Option<Slot> {
+        let most = match seat {
+            Seat::Session => *self.sessions(),
+            Seat::Tunnel => MAX_TUNNELS,
+        };
+        let links = self.links();
+        let room = |link: &&Arc<Link>| !link.is_closed() && link.load.borrow().taken(seat) < most;
+        let link = links.iter().find(room)?;
+        // The lock on the list makes look and take one step.
+        link.load.send_modify(|load| load.enter(seat));
+        Some(Slot { link: Arc::clone(link), open: None, host: Arc::clone(self), seat })
+    }
+
+    pub(super) fn failed(&self, failure: &ConnectFailure) {
+        let now = Some((Instant::now(), failure.clone()));
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// A failure that came after `asked`: connecting again at once would only end the same way.
+    pub(super) fn failure_since(&self, asked: Instant) -> Option<ConnectFailure> {
+        let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(when, _)| *when > asked).map(|(_, failure)| failure.clone())
+    }
+
+    pub(super) fn remove(&self, link: &Arc<Link>) {
+        let mut links = self.links();
+        links.retain(|other| !Arc::ptr_eq(other, link));
+        if links.is_empty() {
+            // The server may have been configured anew meanwhile.
+            *self.sessions() = FIRST_GUESS_SESSIONS;
+        }
+        drop(links);
+        self.room.notify_waiters();
+    }
+
+    /// The server refused a channel: it takes one fewer than are open now. One that takes none at all is a failure.
+    pub(super) fn learn(
+        &self,
+        slot: &Slot,
+        target: &Target,
+        reason: &ChannelOpenFailure,
+    ) -> Result<(), ConnectFailure> {
+        // A channel that was given up meanwhile takes a place as well; the next try gets it.
+        let spare = slot.link.has_spare();
+        let others =
+            slot.link.load.borrow().taken(Seat::Session).saturating_sub(1) + usize::from(spare);
+        if others == 0 {
+            return Err(ConnectFailure {
+                phase: Phase::Channel,
+                detail: format!("{} refuses to open a session: {reason:?}", target.alias),
+                hint: "the account may not run commands (MaxSessions 0, a forced subsystem), or the server is full"
+                    .to_owned(),
+            });
+        }
+        let mut most = self.sessions();
+        *most = (*most).min(others);
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! Which targets share connections.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sshepherd_model::{Alias, AuthMethod, Secret};
+
+use crate::target::Target;
+
+/// What makes two targets the same connection: where to, under which host key, and as whom.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    alias: Alias,
+    /// Sorted: a name service may turn them round at each look-up.
+    addresses: Vec<SocketAddr>,
+    host_key_name: String,
+    username: String,
+    logins: Vec<Login>,
+    /// The way there: the same host behind another jump host is another connection.
+    via: Option<Box<Key>>,
+}
+
+/// One way to log in. Secrets only as a hash under a key of this pool, which tells two apart and nothing else.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Login {
+    Key { path: PathBuf, certificate: Option<PathBuf>, passphrase: Option<u64> },
+    Agent { socket: PathBuf },
+    Password(u64),
+}
+
+impl Key {
+    pub(super) fn new(target: &Target, hashing: &RandomState) -> Self {
+        let mut addresses = target.addresses.clone();
+        addresses.sort_unstable();
+        let hash = |secret: &Secret| hashing.hash_one(secret.expose());
+        let login = |method: &AuthMethod| match method {
+            AuthMethod::Key { path, certificate, passphrase } => Login::Key {
+                path: path.clone(),
+                certificate: certificate.clone(),
+                passphrase: passphrase.as_ref().map(hash),
+            },
+            AuthMethod::Agent { socket } => Login::Agent { socket: socket.clone() },
+            AuthMethod::Password(password) => Login::Password(hash(password)),
+        };
+        Self {
+            alias: target.alias.clone(),
+            addresses,
+            host_key_name: target.host_key_name.clone(),
+            username: target.username.clone(),
+            logins: target.methods.iter().map(login).collect(),
+            via: target.via.as_ref().map(|jump| Box::new(Self::new(jump, hashing))),
+        }
+    }
+}
