@@ -91,6 +91,7 @@ impl<E: Environment> Reader<'_, E> {
         let certificate_path = section.text("certificate_path");
         let passphrase = section.text("key_passphrase_secret").map(|secret| self.secret(&secret));
         let agent = section.boolean("agent").unwrap_or(false);
+        let interactive = section.boolean("interactive").unwrap_or(false);
         let password_secret = section.text("password_secret").map(|secret| self.secret(&secret));
         let password = section.text("password");
         let mut methods = Vec::new();
@@ -128,8 +129,12 @@ impl<E: Environment> Reader<'_, E> {
             self.document.warn(Some(text.line), &text.field, message);
             methods.push(Some(AuthMethod::Password(Secret::new(text.text))));
         }
+        if interactive {
+            methods.push(Some(AuthMethod::Interactive));
+        }
         if methods.is_empty() {
-            self.problem(entry, "no way to log in: give key_path, agent: true, or password_secret");
+            let ways = "no way to log in: give key_path, agent: true, password_secret, or interactive: true";
+            self.problem(entry, ways);
             return None;
         }
         methods.into_iter().collect()

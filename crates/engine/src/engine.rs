@@ -1,10 +1,10 @@
 //! The handle that faces hold: a cheap clone around what the engine owns.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use sshepherd_audit::Sink;
-use sshepherd_ssh::Pool;
+use sshepherd_ssh::{Pool, Prompter};
 use sshepherd_store::{Orphans, Store};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,7 @@ struct Inner {
     events: broadcast::Sender<TaskEvent>,
     tracker: TaskTracker,
     closing: CancellationToken,
+    prompter: OnceLock<Arc<dyn Prompter>>,
 }
 
 /// How long a shutdown waits for running commands to be stopped and for links to close.
@@ -74,11 +75,22 @@ impl Engine {
             events,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
+            prompter: OnceLock::new(),
         };
         let engine = Self { inner: Arc::new(inner) };
         engine.tracker().spawn(engine.clone().sweep(services.orphans));
         engine.tracker().spawn(engine.clone().attend(services.orphans));
         engine
+    }
+
+    /// Takes what hosts ask while logging in (keyboard-interactive) to a person from now on. The first one that is given
+    /// stays; without one, such log-ins fail and say so.
+    pub fn prompt_with(&self, prompter: Arc<dyn Prompter>) {
+        let _ = self.inner.prompter.set(prompter);
+    }
+
+    pub(crate) fn prompter(&self) -> Option<&Arc<dyn Prompter>> {
+        self.inner.prompter.get()
     }
 
     /// The configuration in force now.

@@ -39,6 +39,9 @@ pub use plan::Preview;
 pub use refusal::Refusal;
 pub use task::{CancelAnswer, Finished};
 
+/// What a host asks while logging in, and who answers: for [`Engine::prompt_with`].
+pub use sshepherd_ssh::prompt;
+
 /// The audit sink that an engine is started with.
 pub use sshepherd_audit as audit;
 /// The policy: judging, explaining and linting are pure and open to every face.

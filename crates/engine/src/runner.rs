@@ -121,6 +121,7 @@ pub(crate) async fn target(
     for (hop, addresses) in resolve::way(host, config).await? {
         via = Some(Arc::new(Target {
             via: via.take(),
+            prompter: engine.prompter().cloned(),
             known_hosts: Arc::clone(&known_hosts),
             ..one(config, hop, addresses)?
         }));
@@ -158,6 +159,7 @@ fn one(
         }),
         deadlines: sshepherd_ssh::Deadlines::default(),
         via: None,
+        prompter: None,
     })
 }
 

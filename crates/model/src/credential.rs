@@ -21,8 +21,10 @@ pub enum AuthMethod {
         /// Absolute path of the agent's socket.
         socket: PathBuf,
     },
-    /// A password.
+    /// A password. Where the host takes none but asks questions (keyboard-interactive), it answers the one question for it.
     Password(Secret),
+    /// A person answers the host's questions (keyboard-interactive), such as for a code of one time.
+    Interactive,
 }
 
 /// A credentials entry, with its secrets resolved.

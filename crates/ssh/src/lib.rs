@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP, or a
 //! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
-//! server may ask of us: nothing), `auth`, `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
+//! server may ask of us: nothing), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
 //! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it),
 //! [`job`] (a command that outlives its connection).
 //!
@@ -17,6 +17,7 @@ pub mod job;
 pub mod launch;
 mod link;
 pub mod pool;
+pub mod prompt;
 pub mod stop;
 pub mod target;
 mod wire;
@@ -25,4 +26,5 @@ pub use client::Keepalive;
 pub use exec::{Event, Exec, Ready, Running, Stopper};
 pub use hostkey::{KnownHosts, Verdict};
 pub use pool::{Pool, PoolSettings};
+pub use prompt::{Answers, Prompt, Prompter, Questions};
 pub use target::{AdmitPeer, Deadlines, Target};

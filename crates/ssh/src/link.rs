@@ -119,18 +119,19 @@ impl Link {
         let mut handle = timed(handshake, watching, &target.deadlines)
             .await
             .map_err(|(progress, error)| failed(target, &verdict, &progress, error))?;
-        tokio::time::timeout(target.deadlines.auth, auth::log_in(&mut handle, target, &closed))
-            .await
-            .map_err(|_| ConnectFailure {
+        let limit = auth::limit(target);
+        tokio::time::timeout(limit, auth::log_in(&mut handle, target, &closed)).await.map_err(
+            |_| ConnectFailure {
                 phase: Phase::Auth,
                 detail: format!(
                     "{} did not finish the log-in within {} s",
                     target.alias,
-                    target.deadlines.auth.as_secs()
+                    limit.as_secs()
                 ),
                 hint: "the server may be overloaded or waiting for a name service; see its log"
                     .to_owned(),
-            })??;
+            },
+        )??;
         let (load, _) = watch::channel(Load::default());
         guard.disarm();
         let (closing, _) = watch::channel(0);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sshepherd_model::{Alias, AuthMethod, LoginShell};
 
 use crate::hostkey::KnownHosts;
+use crate::prompt::Prompter;
 
 /// Judges the address that was really reached; an error is the reason to hang up.
 pub type AdmitPeer = Arc<dyn Fn(IpAddr) -> Result<(), String> + Send + Sync>;
@@ -38,6 +39,8 @@ pub struct Target {
     /// The jump host that the connection goes through; judged, checked and logged in to by its own values. No deeper than
     /// the caller made it.
     pub via: Option<Arc<Target>>,
+    /// Who answers what the host asks while logging in; without one, such a log-in fails.
+    pub prompter: Option<Arc<dyn Prompter>>,
 }
 
 impl fmt::Debug for Target {
@@ -62,6 +65,8 @@ pub struct Deadlines {
     pub key_exchange: Duration,
     /// All log-in attempts together; PAM delays a failed one by 2 s or more.
     pub auth: Duration,
+    /// How much longer they may take where a person may be asked. sshd waits 120 s in all (`LoginGraceTime`).
+    pub person: Duration,
     /// Opening a channel.
     pub channel: Duration,
     /// The answer to the exec request.
@@ -75,6 +80,7 @@ impl Default for Deadlines {
             banner: Duration::from_secs(10),
             key_exchange: Duration::from_secs(15),
             auth: Duration::from_secs(20),
+            person: Duration::from_secs(100),
             channel: Duration::from_secs(10),
             exec: Duration::from_secs(10),
         }

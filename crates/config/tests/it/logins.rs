@@ -63,6 +63,14 @@ fn a_certificate_is_named_inside_the_keys_folder_and_may_be_read_by_all() {
 }
 
 #[test]
+fn a_person_who_answers_is_the_last_method() {
+    let folder = Folder::sound();
+    entry(&folder, "username: ops, interactive: true, password: x");
+    let methods = methods(&folder);
+    assert!(matches!(methods.as_slice(), [AuthMethod::Password(_), AuthMethod::Interactive]));
+}
+
+#[test]
 fn an_agent_without_its_socket_is_an_error() {
     let folder = Folder::sound();
     entry(&folder, "username: ops, agent: true");

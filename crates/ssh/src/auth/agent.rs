@@ -42,6 +42,7 @@ pub(super) async fn log_in(
         };
         match Answer::from(result.map_err(|error| trouble(&error))?) {
             Answer::In => return Ok(Answer::In),
+            more @ Answer::More { .. } => return Ok(more),
             no @ (Answer::No { .. } | Answer::NotOffered { .. }) => last = no,
         }
     }

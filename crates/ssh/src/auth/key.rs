@@ -42,7 +42,7 @@ pub(super) async fn log_in(
             .await
             .map_err(|Unsigned(error)| broken(target, &error))?;
         match Answer::from(result) {
-            Answer::In => return Ok(Answer::In),
+            done @ (Answer::In | Answer::More { .. }) => return Ok(done),
             Answer::No { .. } | Answer::NotOffered { .. } => {
                 *name = format!("certificate {}, then {name}", path.display());
             }

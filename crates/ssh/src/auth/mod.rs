@@ -1,7 +1,10 @@
 //! Logging in: the configured methods in order. No message carries a secret.
 
 mod agent;
+mod interactive;
 mod key;
+
+use std::time::Duration;
 
 use russh::client::{AuthResult, Handle};
 use russh::keys::HashAlg;
@@ -19,18 +22,46 @@ fn failure(detail: String, hint: &str) -> ConnectFailure {
 /// What the server said to one method.
 enum Answer {
     In,
-    No { remaining: Option<MethodSet> },
-    NotOffered { methods: MethodSet },
+    No {
+        remaining: Option<MethodSet>,
+    },
+    NotOffered {
+        methods: MethodSet,
+    },
+    /// It was right, and another method is wanted as well.
+    More {
+        remaining: MethodSet,
+    },
+}
+
+impl Answer {
+    fn refused(remaining: MethodSet, partial: bool) -> Self {
+        if partial { Self::More { remaining } } else { Self::No { remaining: Some(remaining) } }
+    }
 }
 
 impl From<AuthResult> for Answer {
     fn from(result: AuthResult) -> Self {
         match result {
             AuthResult::Success => Self::In,
-            AuthResult::Failure { remaining_methods, .. } => {
-                Self::No { remaining: Some(remaining_methods) }
+            AuthResult::Failure { remaining_methods, partial_success } => {
+                Self::refused(remaining_methods, partial_success)
             }
         }
+    }
+}
+
+/// How long a log-in may take: longer where a person may be asked.
+pub(crate) fn limit(target: &Target) -> Duration {
+    let asks = target.methods.iter().any(|method| match method {
+        AuthMethod::Interactive | AuthMethod::Password(_) => true,
+        AuthMethod::Key { .. } | AuthMethod::Agent { .. } => false,
+    });
+    let deadlines = &target.deadlines;
+    if asks && target.prompter.is_some() {
+        deadlines.auth + deadlines.person
+    } else {
+        deadlines.auth
     }
 }
 
@@ -56,6 +87,10 @@ pub(crate) async fn log_in(
             AuthMethod::Password(secret) => {
                 ("password".to_owned(), password(handle, target, secret, accepted.take()).await)
             }
+            AuthMethod::Interactive => {
+                let name = "keyboard-interactive".to_owned();
+                (name, interactive(handle, target, accepted.take()).await)
+            }
         };
         match answer? {
             Answer::In => return Ok(()),
@@ -66,6 +101,10 @@ pub(crate) async fn log_in(
             Answer::NotOffered { methods } => {
                 tried.push(format!("{name} (not sent, for the server does not offer it)"));
                 accepted = Some(methods);
+            }
+            Answer::More { remaining } => {
+                tried.push(format!("{name} (right, but more is wanted)"));
+                accepted = Some(remaining);
             }
             Answer::No { remaining } => {
                 tried.push(name);
@@ -88,31 +127,60 @@ pub(crate) async fn log_in(
     ))
 }
 
-/// Sends the password only to a server that offers to take one. What it offers is known from an earlier refusal, or is
-/// asked for with the method `none`, which sshd does not count as an attempt.
+/// What the server offers: known from an earlier refusal, or asked for with the method `none`, which sshd does not count
+/// as an attempt. The error is the answer when the server wants no proof at all.
+async fn offered(
+    handle: &mut Handle<Client>,
+    target: &Target,
+    known: Option<MethodSet>,
+) -> Result<Result<MethodSet, Answer>, ConnectFailure> {
+    if let Some(methods) = known {
+        return Ok(Ok(methods));
+    }
+    let asked = handle.authenticate_none(&target.username).await;
+    Ok(match asked.map_err(|error| broken(target, &error))? {
+        AuthResult::Success => Err(Answer::In),
+        AuthResult::Failure { remaining_methods, .. } if remaining_methods.is_empty() => {
+            Err(Answer::No { remaining: None })
+        }
+        AuthResult::Failure { remaining_methods, .. } => Ok(remaining_methods),
+    })
+}
+
+/// Sends the password only to a server that offers to take one, or that asks for it.
 async fn password(
     handle: &mut Handle<Client>,
     target: &Target,
     secret: &Secret,
-    offered: Option<MethodSet>,
+    known: Option<MethodSet>,
 ) -> Result<Answer, ConnectFailure> {
-    let trouble = |error: russh::Error| broken(target, &error);
-    let offered = match offered {
-        Some(methods) => methods,
-        None => match handle.authenticate_none(&target.username).await.map_err(trouble)? {
-            AuthResult::Success => return Ok(Answer::In),
-            AuthResult::Failure { remaining_methods, .. } => remaining_methods,
-        },
+    let methods = match offered(handle, target, known).await? {
+        Ok(methods) => methods,
+        Err(answer) => return Ok(answer),
     };
-    if !offered.contains(&MethodKind::Password) {
-        return Ok(if offered.is_empty() {
-            Answer::No { remaining: None }
-        } else {
-            Answer::NotOffered { methods: offered }
-        });
+    if methods.contains(&MethodKind::Password) {
+        let result = handle.authenticate_password(&target.username, secret.expose()).await;
+        return result.map(Answer::from).map_err(|error| broken(target, &error));
     }
-    let result = handle.authenticate_password(&target.username, secret.expose()).await;
-    result.map(Answer::from).map_err(trouble)
+    if methods.contains(&MethodKind::KeyboardInteractive) {
+        return interactive::log_in(handle, target, Some(secret)).await;
+    }
+    Ok(Answer::NotOffered { methods })
+}
+
+async fn interactive(
+    handle: &mut Handle<Client>,
+    target: &Target,
+    known: Option<MethodSet>,
+) -> Result<Answer, ConnectFailure> {
+    let methods = match offered(handle, target, known).await? {
+        Ok(methods) => methods,
+        Err(answer) => return Ok(answer),
+    };
+    if methods.contains(&MethodKind::KeyboardInteractive) {
+        return interactive::log_in(handle, target, None).await;
+    }
+    Ok(Answer::NotOffered { methods })
 }
 
 /// The connection ended while logging in.

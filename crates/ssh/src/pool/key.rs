@@ -27,6 +27,7 @@ enum Login {
     Key { path: PathBuf, certificate: Option<PathBuf>, passphrase: Option<u64> },
     Agent { socket: PathBuf },
     Password(u64),
+    Interactive,
 }
 
 impl Key {
@@ -42,6 +43,7 @@ impl Key {
             },
             AuthMethod::Agent { socket } => Login::Agent { socket: socket.clone() },
             AuthMethod::Password(password) => Login::Password(hash(password)),
+            AuthMethod::Interactive => Login::Interactive,
         };
         Self {
             alias: target.alias.clone(),

@@ -309,6 +309,7 @@ mod tests {
             admit_peer: Arc::new(|_| Ok(())),
             deadlines: Deadlines::default(),
             via: None,
+            prompter: None,
         }
     }
 

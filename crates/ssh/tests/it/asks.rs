@@ -17,24 +17,30 @@ use crate::common::{Ran, exec, key, pool, refusal, run, target_at};
 
 /// What the fake does, and what was asked of it.
 #[derive(Default)]
-struct Nature {
+pub(crate) struct Nature {
     /// The ways to log in that it names; keys are always accepted.
-    methods: Vec<MethodKind>,
-    hangs_up_in_auth: bool,
+    pub(crate) methods: Vec<MethodKind>,
+    /// What it asks, turn by turn, and what it takes for right.
+    pub(crate) rounds: Vec<Vec<(&'static str, bool)>>,
+    pub(crate) right: Vec<Vec<&'static str>>,
+    pub(crate) answers: Mutex<Vec<Vec<String>>>,
+    /// A key is not enough: the questions come on top.
+    pub(crate) wants_both: bool,
+    pub(crate) hangs_up_in_auth: bool,
     /// Messages of output before it confirms a command.
-    early: usize,
-    passwords: Mutex<Vec<String>>,
+    pub(crate) early: usize,
+    pub(crate) passwords: Mutex<Vec<String>>,
 }
 
-struct Fake {
+pub(crate) struct Fake {
     address: SocketAddr,
     keys: (TempDir, KeyPair),
-    nature: Arc<Nature>,
+    pub(crate) nature: Arc<Nature>,
     _serving: JoinSet<()>,
 }
 
 impl Fake {
-    async fn start(nature: Nature) -> Self {
+    pub(crate) async fn start(nature: Nature) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pair = KeyPair::generate(&folder.path().join("key"), KeyKind::Ed25519, "");
         let config = Arc::new(Config {
@@ -64,7 +70,7 @@ impl Fake {
         Self { address, keys: (folder, pair), nature, _serving: serving }
     }
 
-    fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         let pair = &self.keys.1;
         let known =
             format!("[{}]:{} {}\n", self.address.ip(), self.address.port(), pair.public_key());
@@ -91,6 +97,12 @@ impl Handler for Connection {
         if self.nature.hangs_up_in_auth {
             return Err(russh::Error::Disconnect);
         }
+        if self.nature.wants_both {
+            return Ok(Auth::Reject {
+                proceed_with_methods: Some(MethodSet::from(self.nature.methods.as_slice())),
+                partial_success: true,
+            });
+        }
         Ok(Auth::Accept)
     }
 
@@ -105,6 +117,31 @@ impl Handler for Connection {
     async fn auth_password(&mut self, _user: &str, password: &str) -> Result<Auth, Self::Error> {
         self.nature.passwords.lock().unwrap().push(password.to_owned());
         Ok(Auth::Accept)
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _user: &str,
+        _submethods: &str,
+        response: Option<russh::server::Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        let nature = &self.nature;
+        let mut answers = nature.answers.lock().unwrap();
+        match response {
+            None => answers.clear(),
+            Some(given) => {
+                answers.push(given.map(|word| String::from_utf8(word.to_vec()).unwrap()).collect())
+            }
+        }
+        Ok(match nature.rounds.get(answers.len()) {
+            Some(round) => Auth::Partial {
+                name: "".into(),
+                instructions: "By order of\u{202e} the\u{1b} owner".into(),
+                prompts: round.iter().map(|(text, echo)| ((*text).into(), *echo)).collect(),
+            },
+            None if *answers == nature.right => Auth::Accept,
+            None => Auth::reject(),
+        })
     }
 
     async fn channel_open_session(

@@ -53,6 +53,7 @@ pub(crate) fn target_at(address: SocketAddr, known_hosts: &str) -> Target {
         admit_peer: Arc::new(|_| Ok(())),
         deadlines: Deadlines::default(),
         via: None,
+        prompter: None,
     }
 }
 

@@ -17,6 +17,7 @@ const SHORT: Duration = Duration::from_millis(300);
 
 fn short() -> Deadlines {
     Deadlines {
+        person: Duration::ZERO,
         dial: Duration::from_secs(10),
         banner: SHORT,
         key_exchange: SHORT,
