@@ -10,7 +10,7 @@ use sshepherd_model::{Alias, ConnectFailure, Problem, Severity};
 use super::args::Global;
 use super::context;
 use super::exit::Exit;
-use super::out;
+use super::{out, terminal};
 
 /// Shows every problem; with `connect` logs in to every host without running anything there.
 pub(crate) async fn check(global: &Global, connect: bool) -> Exit {
@@ -52,6 +52,7 @@ async fn log_in(loaded: Loaded) -> Result<Vec<Reached>, Exit> {
     let aliases: Vec<_> = config.inventory.hosts().iter().map(|host| host.alias.clone()).collect();
     let parallel = config.fan_out_parallel.max(1);
     let engine = context::start(config, &settings)?;
+    terminal::attend(&engine);
     let reports = futures::stream::iter(aliases)
         .map(|alias| {
             let engine = engine.clone();

@@ -14,6 +14,7 @@ mod policy;
 mod run;
 mod serve;
 mod tasks;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use super::args::{Global, Run};
 use super::context::{self, origin};
 use super::exit::Exit;
 use super::output::{self, Until};
-use super::{out, serve};
+use super::{out, serve, terminal};
 use crate::answer::{self, RunAnswer};
 
 /// Runs what the arguments say.
@@ -28,6 +28,7 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
         let tag: Tag = tag.parse().map_err(|problem| context::invalid(&problem))?;
         let request = context::request(&what.words, &what.surroundings)?;
         let engine = context::start_shared(global, config, &settings, Adopt::OnRequest).await?;
+        terminal::attend(&engine);
         tokio::spawn(async move {
             serve::terminated().await;
             signalled.cancel();
@@ -45,6 +46,7 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
     context::host(&config, &alias)?;
     let request = context::request(words, &what.surroundings)?;
     let engine = context::start_shared(global, config, &settings, Adopt::OnRequest).await?;
+    terminal::attend(&engine);
     tokio::spawn(async move {
         serve::terminated().await;
         signalled.cancel();

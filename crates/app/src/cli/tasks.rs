@@ -8,7 +8,7 @@ use super::args::{Global, Listed, Tasks, Wanted};
 use super::context::{self, origin};
 use super::exit::Exit;
 use super::output::{self, Copied, Until};
-use super::{out, run};
+use super::{out, run, terminal};
 use crate::answer;
 
 /// Does what the arguments say.
@@ -30,6 +30,7 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
+    terminal::attend(&engine);
     let done = match what {
         Tasks::List(listed) => list(global, &engine, listed).await,
         Tasks::Status { id } => status(global, &engine, &id).await,

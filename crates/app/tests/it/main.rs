@@ -10,4 +10,5 @@ mod cli;
 mod mcp;
 mod python;
 mod site;
+mod terminal;
 mod typescript;

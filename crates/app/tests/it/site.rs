@@ -26,7 +26,11 @@ pub(crate) const LONG: &str = "seq 1 20000";
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap(), server: Sshd::start() };
+        Self::over(Sshd::start())
+    }
+
+    pub(crate) fn over(server: Sshd) -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap(), server };
         for folder in ["keys", "secrets", "state"] {
             fs::create_dir(site.path(folder)).unwrap();
             private(&site.path(folder), 0o700);
@@ -96,7 +100,7 @@ impl Site {
         words
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
