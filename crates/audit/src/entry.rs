@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Alias, CommandHash, Outcome, Stopped, TaskId};
+use sshepherd_model::{Alias, ApprovalId, CommandHash, Outcome, Stopped, TaskId};
 
 use crate::time::Timestamp;
 
@@ -19,6 +19,8 @@ pub enum Event {
     ExecutionEnd,
     /// Someone asked for a task to be cancelled.
     CancelRequest,
+    /// A person answered, or an answer was used.
+    Approval,
     /// The configuration was replaced.
     Reload,
 }
@@ -29,6 +31,8 @@ pub enum Event {
 pub enum Decision {
     /// It may run.
     Allow,
+    /// It may run once a person has said yes.
+    Ask,
     /// It may not.
     Deny,
 }
@@ -74,6 +78,21 @@ pub struct Entry {
     /// Why it was denied, what failed, or what a reload changed. Never the command's text, never a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The question that a person was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<ApprovalId>,
+    /// What became of the question: `approved`, `refused` or `used`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Who answered: an account of this machine, or the MCP client that says a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// `audit` when the policy only watches: the decision was recorded and not enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<String>,
+    /// The command's text, where the owner wants it recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// Whether the raw text goes to a full shell that the owner granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_shell: Option<bool>,
@@ -120,6 +139,11 @@ impl Entry {
             decision: None,
             rules: Vec::new(),
             reason: None,
+            approval_id: None,
+            answer: None,
+            by: None,
+            enforcement: None,
+            command: None,
             raw_shell: None,
             policy_hash: None,
             task_id: None,

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use sshepherd_model::{Alias, Request, Tag};
+use sshepherd_policy::{Lasts, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
+use crate::approval::Granted;
 use crate::pipeline::Origin;
 use crate::plan::Manner;
 use crate::refusal::Refusal;
@@ -33,6 +35,8 @@ impl Engine {
     ///
     /// `done` is called as each host finishes, with the count so far and the total. When `cancel` fires, hosts not
     /// yet started are reported as cancelled and running ones are stopped.
+    ///
+    /// Errors: [`Refusal::ApprovalRequired`] when a person must say yes first, once for all hosts; nothing runs until then.
     pub async fn fan_out(
         &self,
         tag: &Tag,
@@ -40,16 +44,16 @@ impl Engine {
         origin: &Origin,
         cancel: &CancellationToken,
         mut done: impl FnMut(usize, usize) + Send,
-    ) -> FanOut {
+    ) -> Result<FanOut, Refusal> {
         let config = self.config();
+        let (granted, _) = self.asked_for_tag(&config, tag, request, origin).await?;
         let aliases: Vec<Alias> =
             config.inventory.tagged(tag).map(|host| host.alias.clone()).collect();
         let total = aliases.len();
         let parallel = config.fan_out_parallel.max(1);
+        let call = Call { config, request, origin, granted, cancel };
         let mut finished = futures::stream::iter(aliases.into_iter().enumerate())
-            .map(|(place, alias)| {
-                self.one_host(place, alias, Arc::clone(&config), request, origin, cancel)
-            })
+            .map(|(place, alias)| self.one_host(place, alias, &call))
             .buffer_unordered(parallel);
         let mut reports: Vec<(usize, HostReport)> = Vec::with_capacity(total);
         while let Some(report) = finished.next().await {
@@ -57,28 +61,48 @@ impl Engine {
             done(reports.len(), total);
         }
         reports.sort_by_key(|(place, _)| *place);
-        FanOut { hosts: reports.into_iter().map(|(_, report)| report).collect() }
+        Ok(FanOut { hosts: reports.into_iter().map(|(_, report)| report).collect() })
     }
 
-    async fn one_host(
+    /// One yes for all hosts of a tag where a person must be asked.
+    pub(crate) async fn asked_for_tag(
         &self,
-        place: usize,
-        alias: Alias,
-        config: Arc<crate::Config>,
+        config: &crate::Config,
+        tag: &Tag,
         request: &Request,
         origin: &Origin,
-        cancel: &CancellationToken,
-    ) -> (usize, HostReport) {
-        if cancel.is_cancelled() {
+    ) -> Result<(Granted, Lasts), Refusal> {
+        let asking = config.inventory.tagged(tag).filter_map(|host| {
+            match config.policy.judge(host, request) {
+                Verdict::Ask(question) => Some(question),
+                // Judged again, one by one, when their turn comes.
+                Verdict::Allow(_) | Verdict::Deny(_) => None,
+            }
+        });
+        self.released_for_all(config, asking.collect(), origin).await
+    }
+
+    async fn one_host(&self, place: usize, alias: Alias, call: &Call<'_>) -> (usize, HostReport) {
+        if call.cancel.is_cancelled() {
             return (place, HostReport { alias, result: Err(Refusal::NotReached) });
         }
+        let (config, origin) = (Arc::clone(&call.config), call.origin.clone());
         let result = match self
-            .submit_under(config, &alias, request, Manner::Waited, origin.clone())
+            .submit_under(config, &alias, call.request, Manner::Waited, origin, &call.granted)
             .await
         {
-            Ok(ticket) => self.wait_or_cancel(&ticket.task_id, cancel, origin).await,
+            Ok(ticket) => self.wait_or_cancel(&ticket.task_id, call.cancel, call.origin).await,
             Err(refusal) => Err(refusal),
         };
         (place, HostReport { alias, result })
     }
+}
+
+/// What is the same for every host.
+struct Call<'a> {
+    config: Arc<crate::Config>,
+    request: &'a Request,
+    origin: &'a Origin,
+    granted: Granted,
+    cancel: &'a CancellationToken,
 }

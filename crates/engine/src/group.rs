@@ -9,10 +9,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::{Alias, Limits, Outcome, Request, Stopped, Tag, TaskId};
-use sshepherd_policy::Verdict;
+use sshepherd_policy::{Lasts, Verdict};
 use sshepherd_store::{Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits};
 use tokio_util::sync::CancellationToken;
 
+use crate::approval::Granted;
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
@@ -46,6 +47,8 @@ pub(crate) struct Group {
     pub(crate) tag: Tag,
     pub(crate) request: Request,
     pub(crate) origin: Origin,
+    /// A person's yes, where one was wanted.
+    pub(crate) granted: Granted,
 }
 
 impl Engine {
@@ -61,6 +64,8 @@ impl Engine {
             return Err(Refusal::ShuttingDown);
         }
         let config = self.config();
+        let (granted, lasts) = self.asked_for_tag(&config, tag, request, &origin).await?;
+        let kept = if lasts == Lasts::Once { Granted::default() } else { granted.clone() };
         let hosts: Vec<Limits> =
             config.inventory.tagged(tag).map(|host| config.policy.limits(host)).collect();
         let mut limits = hosts.first().cloned().unwrap_or_default();
@@ -76,14 +81,15 @@ impl Engine {
             limits: TaskLimits::from(&limits),
             raw_shell: false,
             created_at: now_ms(),
-            errand: Errand::of_group(request, &origin, tag),
+            errand: Errand::of_group(request, &origin, tag, &kept),
             key: None,
             care: Care::EachStep,
         };
         self.enter(task).await?;
-        let group = Group { id: id.clone(), tag: tag.clone(), request: request.clone(), origin };
-        self.run_group(group);
-        Ok(Ticket { task_id: id, alias, hash: request.hash(), limits, known: false })
+        let (tag, request) = (tag.clone(), request.clone());
+        let hash = request.hash();
+        self.run_group(Group { id: id.clone(), tag, request, origin, granted });
+        Ok(Ticket { task_id: id, alias, hash, limits, known: false })
     }
 
     /// Runs, or goes on with, a group behind the caller.
@@ -190,7 +196,8 @@ impl Group {
         }
         let manner = Manner::Background { key: Some(format!("{}:{alias}", self.id)) };
         let (config, origin) = (Arc::clone(config), self.origin.clone());
-        let submitted = engine.submit_under(config, &alias, &self.request, manner, origin).await;
+        let submitted =
+            engine.submit_under(config, &alias, &self.request, manner, origin, &self.granted).await;
         let result = match submitted {
             Ok(ticket) => engine.wait_or_cancel(&ticket.task_id, cancel, &self.origin).await,
             Err(refusal) => Err(refusal),

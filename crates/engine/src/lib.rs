@@ -1,7 +1,7 @@
 //! The one road from a request to a host.
 //!
 //! [`Engine`] is the handle that every face (MCP, command line) holds. Its product is one function,
-//! [`pipeline`]: judge → plan → audit → record → run. Rooms: [`config`] (what the owner allowed, swapped whole),
+//! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
@@ -11,6 +11,7 @@
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
 //! terminal.
 
+mod approval;
 mod config;
 mod engine;
 mod errand;
@@ -30,6 +31,7 @@ mod runner;
 mod task;
 mod watch;
 
+pub use approval::{About, Asked, Channel, Why};
 pub use config::{Config, KnownHostsFiles};
 pub use engine::{Adopt, Engine, Services};
 pub use event::{TaskEvent, TaskEventKind};

@@ -1,12 +1,14 @@
-//! From request to running command, on one screen: judge → plan → audit → record → run.
+//! From request to running command, on one screen: judge → (ask) → plan → audit → record → run.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use sshepherd_model::{Alias, CommandHash, ConnectFailure, Host, Limits, Phase, Request, TaskId};
 use sshepherd_policy::Verdict;
+use sshepherd_store::Task;
 use tokio_util::sync::CancellationToken;
 
+use crate::approval::{self, Granted, Released};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::TaskEventKind;
@@ -40,6 +42,13 @@ pub struct Ticket {
     pub known: bool,
 }
 
+impl Ticket {
+    /// A task that was there already.
+    fn of(task: Task, limits: Limits) -> Self {
+        Self { task_id: task.id, alias: task.alias, hash: task.hash, limits, known: true }
+    }
+}
+
 impl Engine {
     /// Judges `request` for the host `alias` and, when the policy allows it, records and starts it, for a caller who
     /// waits for the result.
@@ -51,7 +60,8 @@ impl Engine {
         request: &Request,
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
-        self.submit_under(self.config(), alias, request, Manner::Waited, origin).await
+        let (config, none) = (self.config(), Granted::default());
+        self.submit_under(config, alias, request, Manner::Waited, origin, &none).await
     }
 
     /// The same for a caller who asks later: the task outlives this server where the host can keep it.
@@ -66,7 +76,8 @@ impl Engine {
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
         let manner = Manner::Background { key };
-        self.submit_under(self.config(), alias, request, manner, origin).await
+        let (config, none) = (self.config(), Granted::default());
+        self.submit_under(config, alias, request, manner, origin, &none).await
     }
 
     /// The pipeline, under one configuration from start to end.
@@ -77,35 +88,52 @@ impl Engine {
         request: &Request,
         manner: Manner,
         origin: Origin,
+        granted: &Granted,
     ) -> Result<Ticket, Refusal> {
         if self.closing().is_cancelled() {
             return Err(Refusal::ShuttingDown);
         }
         let host = find(&config, alias)?;
-        let permit = match config.policy.judge(&host, request) {
-            Verdict::Allow(permit) => permit,
+        let released = match config.policy.judge(&host, request) {
+            Verdict::Allow(permit) => Released { permit, kept: Granted::default() },
             Verdict::Ask(question) => {
-                let denial = question.unanswered();
-                self.audit_denial(&config, &host, request, &denial, &origin)?;
-                return Err(Refusal::Denied(Box::new(denial)));
+                if let Some(ticket) = self.asked_before(&manner, alias, request).await? {
+                    return Ok(ticket);
+                }
+                self.released(&config, question, &origin, granted).await?
             }
             Verdict::Deny(denial) => {
                 self.audit_denial(&config, &host, request, &denial, &origin)?;
                 return Err(Refusal::Denied(Box::new(denial)));
             }
         };
-        let plan = Plan::new(permit, config, origin, manner, self.nonce()?);
+        let mut plan = Plan::new(released.permit, config, origin, manner, self.nonce()?);
+        plan.granted = released.kept;
         self.audit_permit(&plan)?;
         match self.record(&plan, request).await? {
             Recorded::New => Ok(self.run(plan)),
-            Recorded::Known(task) => Ok(Ticket {
-                task_id: task.id,
-                alias: task.alias,
-                hash: task.hash,
-                limits: plan.brief.limits,
-                known: true,
-            }),
+            Recorded::Known(task) => Ok(Ticket::of(*task, plan.brief.limits)),
         }
+    }
+
+    /// The task that a caller has asked for before, under the same key: it needs no second yes.
+    async fn asked_before(
+        &self,
+        manner: &Manner,
+        alias: &Alias,
+        request: &Request,
+    ) -> Result<Option<Ticket>, Refusal> {
+        let Manner::Background { key: Some(key) } = manner else { return Ok(None) };
+        let task = self.store().named(key).await.map_err(Refusal::Store)?;
+        Ok(task.filter(|task| approval::same(task, alias, request)).map(|task| {
+            let limits = Limits {
+                max_time: task.limits.max_time,
+                max_output_bytes: task.limits.max_output_bytes,
+                result_ttl: task.limits.result_ttl,
+                ..Limits::default()
+            };
+            Ticket::of(task, limits)
+        }))
     }
 
     /// The host called `alias`, or [`Refusal::UnknownHost`] with the aliases that look alike.

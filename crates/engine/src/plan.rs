@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sshepherd_model::{CommandHash, ConnectFailure, Host, Limits, TaskId};
-use sshepherd_policy::{Decision, Explanation, Permit};
+use sshepherd_policy::{Decision, Denial, Explanation, Permit};
 
+use crate::approval::Granted;
 use crate::config::Config;
 use crate::pipeline::Origin;
 
@@ -44,6 +45,10 @@ pub(crate) struct Plan {
     pub(crate) wire: String,
     pub(crate) stdin: Option<String>,
     pub(crate) decisions: Vec<Decision>,
+    /// What the policy would have said, where it only watches.
+    pub(crate) unenforced: Option<Denial>,
+    /// What of a person's yes is kept with the task.
+    pub(crate) granted: Granted,
     pub(crate) manner: Manner,
 }
 
@@ -85,6 +90,8 @@ impl Plan {
             wire: parts.wire,
             stdin: parts.stdin,
             decisions: parts.decisions,
+            unenforced: parts.unenforced,
+            granted: Granted::default(),
             manner,
         }
     }

@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use sshepherd_audit::{Decision, Entry, Event, Source};
 use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
-use sshepherd_policy::Denial;
-use sshepherd_store::{Care, Error, NewTask, Task, TaskLimits, Totals};
+use sshepherd_policy::{Denial, PermitParts, Question};
+use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals};
 
+use crate::approval::Asked;
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
@@ -48,7 +49,7 @@ impl Engine {
             limits: TaskLimits::from(&brief.limits),
             raw_shell: brief.raw_shell,
             created_at: now_ms(),
-            errand: Errand::text(request, &brief.origin),
+            errand: Errand::text(request, &brief.origin, &plan.granted),
             key,
             care,
         };
@@ -92,7 +93,59 @@ impl Engine {
         let mut entry = of_task(Event::Decision, &plan.brief);
         entry.decision = Some(Decision::Allow);
         entry.rules = plan.decisions.iter().map(|decision| decision.by().to_owned()).collect();
+        if let Some(noted) = &plan.unenforced {
+            entry.decision = Some(Decision::Deny);
+            entry.reason = Some(noted.kind().to_owned());
+            entry.rules = noted.rule.iter().map(|rule| rule.id.clone()).collect();
+            entry.enforcement = Some("audit".to_owned());
+        }
         entry.policy_hash = Some(plan.brief.config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
+    /// Writes down that a person is asked before a request may run.
+    pub(crate) fn audit_asked(
+        &self,
+        config: &Config,
+        asked: &Asked,
+        question: &Question,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let parts = question.parts();
+        let mut entry = on_host(Event::Decision, origin, &parts.host);
+        entry.hash = Some(parts.hash.clone());
+        entry.decision = Some(Decision::Ask);
+        entry.rules = parts.decisions.iter().map(|decision| decision.by().to_owned()).collect();
+        entry.approval_id = Some(asked.id.clone());
+        entry.policy_hash = Some(config.policy_hash.clone());
+        entry.raw_shell = parts.raw_shell.then_some(true);
+        if asked.about.host_count > 1 {
+            entry.reason = Some(format!("for {} hosts", asked.about.host_count));
+        }
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
+    /// Writes down that a person answered, or that an answer was used.
+    pub(crate) fn audit_approval(
+        &self,
+        approval: &Approval,
+        word: &str,
+        origin: &Origin,
+        parts: Option<&PermitParts>,
+    ) -> Result<(), Refusal> {
+        let mut entry = match parts {
+            Some(parts) => on_host(Event::Approval, origin, &parts.host),
+            None => Entry::new(SystemTime::now(), Event::Approval, source(origin)),
+        };
+        entry.hash = parts.map(|parts| parts.hash.clone());
+        entry.approval_id = Some(approval.id.clone());
+        entry.answer = Some(word.to_owned());
+        entry.by = match &approval.standing {
+            Standing::Open => None,
+            Standing::Approved { by, .. }
+            | Standing::Refused { by, .. }
+            | Standing::Used { by, .. } => Some(by.clone()),
+        };
         self.audit().record(&entry).map_err(Refusal::Audit)
     }
 

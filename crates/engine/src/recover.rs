@@ -11,6 +11,7 @@ use sshepherd_ssh::job::{JobPlace, Tombstone};
 use sshepherd_store::{Durability, Finish, Heard, News, Orphans, State, Task};
 use tokio_util::sync::CancellationToken;
 
+use crate::approval;
 use crate::config::Config;
 use crate::engine::{Adopt, Engine, now_ms};
 use crate::errand::Errand;
@@ -88,7 +89,8 @@ impl Engine {
         if let Some(text) = &task.errand
             && let (Some(tag), Some((request, origin))) = (Errand::tag(text), Errand::parse(text))
         {
-            self.run_group(Group { id: task.id.clone(), tag, request, origin });
+            let granted = Errand::granted(text);
+            self.run_group(Group { id: task.id.clone(), tag, request, origin, granted });
             if task.cancel_requested_at.is_some()
                 && let Some(live) = self.live().get(&task.id)
             {
@@ -193,15 +195,23 @@ fn judge(
     origin: &Origin,
     task: &Task,
 ) -> Result<Box<Plan>, String> {
-    match config.policy.judge(host, request) {
-        Verdict::Allow(permit) => {
-            let manner = Manner::Background { key: task.key.clone() };
-            let (config, origin, id) = (Arc::clone(config), origin.clone(), task.id.clone());
-            Ok(Box::new(Plan::resume(permit, config, origin, manner, id)))
+    let granted = task.errand.as_deref().map(Errand::granted).unwrap_or_default();
+    let permit = match config.policy.judge(host, request) {
+        Verdict::Allow(permit) => permit,
+        Verdict::Ask(question) => {
+            if !granted.bindings.contains(&approval::binding(config, question.parts())) {
+                return Err(
+                    "a person's yes to it was for one start by a server that has ended; ask again"
+                        .to_owned(),
+                );
+            }
+            question.approved()
         }
-        Verdict::Ask(question) => Err(question.unanswered().message),
-        Verdict::Deny(denial) => Err(denial.message),
-    }
+        Verdict::Deny(denial) => return Err(denial.message),
+    };
+    let manner = Manner::Background { key: task.key.clone() };
+    let (config, origin, id) = (Arc::clone(config), origin.clone(), task.id.clone());
+    Ok(Box::new(Plan::resume(permit, config, origin, manner, id)))
 }
 
 fn reason(judged: Option<Result<Box<Plan>, String>>) -> String {

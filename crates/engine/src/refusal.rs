@@ -1,7 +1,9 @@
 //! Why nothing was started: each reason is its own case, so that faces can say what to do next.
 
-use sshepherd_model::{Alias, TaskId};
+use sshepherd_model::{Alias, ApprovalId, TaskId};
 use sshepherd_policy::Denial;
+
+use crate::approval::Asked;
 
 /// A request that did not become a task.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,23 @@ pub enum Refusal {
     /// The policy does not allow it.
     #[error("denied by policy: {}", .0.message)]
     Denied(Box<Denial>),
+    /// A person must say yes first.
+    #[error("a person must approve it first: {}", .0.id)]
+    ApprovalRequired(Box<Asked>),
+    /// The owner wants the answer on the command line, not through the client that asks.
+    #[error("question {id} is answered on the command line only")]
+    OutOfBand {
+        /// The question.
+        id: ApprovalId,
+    },
+    /// The owner's rule names others who may say yes.
+    #[error("{account} may not approve this; the rule names {}", by.join(", "))]
+    NotAnApprover {
+        /// Who tried.
+        account: String,
+        /// Who may.
+        by: Vec<String>,
+    },
     /// The store holds as many tasks, or as much output, as it may.
     #[error("the task store is full")]
     Busy(#[source] sshepherd_store::Error),

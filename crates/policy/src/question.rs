@@ -1,7 +1,6 @@
 //! A command that may run once a person has said yes: its permit, held back, and the owner's terms.
 
 use crate::approval::Terms;
-use crate::denial::Denial;
 use crate::permit::{Permit, PermitParts};
 
 /// Holds a permit until whoever asks the person gives the answer.
@@ -27,12 +26,6 @@ impl Question {
     #[must_use]
     pub fn terms(&self) -> &Terms {
         &self.terms
-    }
-
-    /// The denial of one that nobody can answer.
-    #[must_use]
-    pub fn unanswered(self) -> Denial {
-        Denial::would_ask()
     }
 
     /// The answer was yes, to exactly these parts.

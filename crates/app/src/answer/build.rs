@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
+use sshepherd_engine::policy::Enforcement;
 use sshepherd_engine::store::{HeadTail, Task};
-use sshepherd_engine::{Config, Finished, Refusal};
-use sshepherd_model::{Alias, ConnectFailure, Outcome, Phase, Request, Stopped, Tag};
+use sshepherd_engine::{Asked, Config, Finished, Refusal};
+use sshepherd_model::{Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Tag};
 
 use super::judged::{echo, echo_part};
 use super::{CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, lossy};
@@ -15,6 +16,8 @@ pub(crate) struct Report<'a> {
     pub(crate) finished: &'a Finished,
     /// Beginning and end of its output.
     pub(crate) output: &'a HeadTail,
+    /// Whether the policy decides or only watches.
+    pub(crate) enforcement: Enforcement,
 }
 
 /// The answer about a finished command.
@@ -38,6 +41,7 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
         missing_bytes: (missing > 0).then_some(missing),
         cursor: (missing > 0).then_some(head),
         raw_shell: task.raw_shell.then_some(true),
+        enforcement: (report.enforcement == Enforcement::Audit).then(|| "audit".to_owned()),
         safe_to_resend: Some(report.finished.outcome.safe_to_resend()),
         ..RunAnswer::default()
     };
@@ -218,6 +222,8 @@ pub(crate) fn could_not_start(alias: &Alias, request: &Request, refusal: &Refusa
         answer.denied_command = denial.command.as_deref().map(echo_part);
         answer.detail = Some(denial.message.clone());
         answer.hint = Some(denial.hint.clone());
+    } else if let Refusal::ApprovalRequired(asked) = refusal {
+        approval_required(&mut answer, asked);
     } else {
         let failure = super::Failure::from(refusal);
         answer.status = failure.status;
@@ -225,6 +231,46 @@ pub(crate) fn could_not_start(alias: &Alias, request: &Request, refusal: &Refusa
         answer.hint = failure.hint;
     }
     answer
+}
+
+fn approval_required(answer: &mut RunAnswer, asked: &Asked) {
+    answer.status = Some("approval_required".to_owned());
+    answer.approval_id = Some(asked.id.to_string());
+    answer.detail = Some(format!(
+        "the owner wants a person to say yes to this first, within {} s; nothing was sent",
+        asked.open_until.saturating_sub(now_ms()) / 1000
+    ));
+    answer.hint = Some(format!(
+        "tell the person: `sshepherd approvals approve {}` allows it, `deny` refuses it; then make exactly the same call again",
+        asked.id
+    ));
+}
+
+/// The answer about a call for many hosts that a person must say yes to first.
+pub(crate) fn asked_for_all(request: &Request, asked: &Asked) -> RunAnswer {
+    let mut answer = RunAnswer {
+        hash: Some(request.hash().to_string()),
+        safe_to_resend: Some(true),
+        ..RunAnswer::default()
+    };
+    approval_required(&mut answer, asked);
+    answer
+}
+
+/// The answer about a command that a person said no to.
+pub(crate) fn refused_by_person(request: &Request, id: &ApprovalId) -> RunAnswer {
+    RunAnswer {
+        hash: Some(request.hash().to_string()),
+        safe_to_resend: Some(true),
+        status: Some("denied".to_owned()),
+        denied: Some(true),
+        reason: Some("person".to_owned()),
+        approval_id: Some(id.to_string()),
+        command: Some(echo(request)),
+        detail: Some("a person was asked and said no; nothing was sent".to_owned()),
+        hint: Some("do not ask for the same again; ask the person what to do instead".to_owned()),
+        ..RunAnswer::default()
+    }
 }
 
 /// The answer about a fan-out within `budget` bytes: when not every entry fits, those that failed are kept first.

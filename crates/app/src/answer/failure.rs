@@ -61,9 +61,15 @@ impl From<&Refusal> for Failure {
                 ..Self::new(error, "ssh_list_hosts gives every alias")
             },
             Refusal::Denied(_) => Self::new(error, "ssh_plan shows which part is not allowed"),
+            Refusal::ApprovalRequired(_) => {
+                Self::new(error, "nothing was run; a person answers with sshepherd approvals")
+            }
+            Refusal::OutOfBand { .. } | Refusal::NotAnApprover { .. } => {
+                Self::new(error, "nothing was run; sshepherd approvals list shows the question")
+            }
             Refusal::Busy(full) => Self::new(
                 format!("{error}: {full}"),
-                "nothing was run; wait for a task to end or stop one with ssh_cancel, then call again",
+                "nothing was run; call again when there is room",
             ),
             Refusal::KeyTaken { task_id } => Self {
                 field: Some("idempotency_key".to_owned()),

@@ -20,6 +20,19 @@ pub(crate) fn shorten(text: &str, max: usize) -> String {
     }
 }
 
+/// A text as a person is shown it before a decision: what is not printable ASCII is written out, so that nothing of it can hide
+/// the rest.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            ' '..='~' => shown.push(letter),
+            _ => shown.extend(letter.escape_default()),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

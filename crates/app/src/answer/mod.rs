@@ -16,9 +16,12 @@ mod reload;
 mod run;
 mod task;
 
-pub(crate) use build::{Report, could_not_start, finished, now_ms, status, stopped, tagged};
+pub(crate) use build::{
+    Report, asked_for_all, could_not_start, finished, now_ms, refused_by_person, status, stopped,
+    tagged,
+};
 pub(crate) use failure::Failure;
-pub(crate) use fit::{encoded, lossy, shorten};
+pub(crate) use fit::{encoded, lossy, shorten, visible};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits};
 pub(crate) use judged::{capabilities, echo, planned};
 pub(crate) use list::task_list;

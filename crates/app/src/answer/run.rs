@@ -12,7 +12,7 @@ answer! {
         alias: String,
         /// First 16 hex digits of the SHA-256 of the command.
         hash: String,
-        /// completed, failed, cancelled, timeout, denied or could_not_connect
+        /// completed, failed, cancelled, timeout, denied, approval_required or could_not_connect
         status: String,
         /// exited, signalled, timed_out, cancelled, not_started or lost
         outcome: String,
@@ -54,6 +54,10 @@ answer! {
         reason: String,
         /// The host name that the network policy refused.
         hostname: String,
+        /// The question that a person must answer first.
+        approval_id: String,
+        /// `audit` while the owner's policy only watches and what it would deny runs all the same.
+        enforcement: String,
         /// The command as asked for, when it was denied.
         command: String,
         /// The part of a chain that is to blame for a denial.

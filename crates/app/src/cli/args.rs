@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// See, follow and stop tasks, whether or not a server runs
     #[command(subcommand)]
     Tasks(Tasks),
+    /// See and answer what the policy wants a person's yes for
+    #[command(subcommand)]
+    Approvals(Approvals),
     /// Work on the policy
     #[command(subcommand)]
     Policy(Policy),
@@ -161,6 +164,27 @@ pub(crate) struct Wanted {
     /// Only the last lines
     #[arg(long, value_name = "LINES", conflicts_with_all = ["follow", "cursor", "stream"])]
     pub(crate) tail: Option<usize>,
+}
+
+/// What to do about questions. An ID may be cut short as long as only one question begins like it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Approvals {
+    /// List questions, newest first: the open ones, or all of the last day
+    List {
+        /// Answered and expired ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Say yes to exactly what the question shows
+    Approve {
+        /// The question
+        id: String,
+    },
+    /// Say no
+    Deny {
+        /// The question
+        id: String,
+    },
 }
 
 /// Policy tools.

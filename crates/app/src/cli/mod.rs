@@ -1,5 +1,6 @@
 //! The command line: one file a command, each from arguments to an exit code.
 
+mod approvals;
 mod args;
 mod check;
 mod context;
@@ -57,6 +58,7 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Hosts => hosts::hosts(&global),
         Command::Plan(what) => plan::plan(&global, &what).await,
         Command::Run(what) => run::run(&global, what).await,
+        Command::Approvals(what) => approvals::approvals(&global, what).await,
         Command::Tasks(what) => tasks::tasks(&global, what).await,
         Command::Policy(Policy::Test { cases, host }) => {
             policy::test(&global, &cases, host.as_deref())
@@ -78,6 +80,7 @@ fn log(command: &Command) {
         | Command::Plan(_)
         | Command::Run(_)
         | Command::Tasks(_)
+        | Command::Approvals(_)
         | Command::Policy(_)
         | Command::Check { .. } => "error,rmcp=off",
     };

@@ -134,12 +134,21 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
             out::complain(&format!("{alias}: denied: {}\n  {}", denial.message, denial.hint));
             Exit::Denied
         }
+        Refusal::ApprovalRequired(asked) => {
+            out::complain(&format!(
+                "{alias}: a person must say yes first\n  sshepherd approvals approve {}, then run it again",
+                asked.id
+            ));
+            Exit::Denied
+        }
         Refusal::UnknownHost { .. } => {
             out::complain(&refusal.to_string());
             Exit::Usage
         }
         Refusal::Busy(_)
         | Refusal::KeyTaken { .. }
+        | Refusal::OutOfBand { .. }
+        | Refusal::NotAnApprover { .. }
         | Refusal::Audit(_)
         | Refusal::Store(_)
         | Refusal::NoRandomness(_)
@@ -171,9 +180,11 @@ pub(crate) fn exit_of(outcome: &Outcome) -> Exit {
 pub(crate) async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
     let id = &finished.task.id;
     match engine.head_tail(id, usize::MAX, StreamFilter::Both).await {
-        Ok(Lookup::Found(output)) => {
-            answer::finished(&answer::Report { finished, output: &output })
-        }
+        Ok(Lookup::Found(output)) => answer::finished(&answer::Report {
+            finished,
+            output: &output,
+            enforcement: engine.config().policy.enforcement(),
+        }),
         Ok(Lookup::Expired | Lookup::Unknown) | Err(_) => RunAnswer::default(),
     }
 }
@@ -190,6 +201,10 @@ async fn on_tag(
         .fan_out(tag, request, &origin(), stop, |done, _| bar.set_position(done as u64))
         .await;
     bar.finish_and_clear();
+    let fan_out = match fan_out {
+        Ok(fan_out) => fan_out,
+        Err(refusal) => return none_ran(global, tag, request, &refusal),
+    };
     if fan_out.hosts.is_empty() {
         out::complain(&format!("no host has the tag {tag}"));
     }
@@ -222,6 +237,22 @@ async fn on_tag(
         summary(&fan_out);
     }
     exit
+}
+
+/// What kept a command from all hosts of a tag.
+fn none_ran(global: &Global, tag: &Tag, request: &Request, refusal: &Refusal) -> Exit {
+    let Refusal::ApprovalRequired(asked) = refusal else {
+        out::complain(&format!("{tag}: {}", context::chain(refusal)));
+        return Exit::Failed;
+    };
+    if global.json {
+        out::json(&answer::asked_for_all(request, asked));
+    }
+    out::complain(&format!(
+        "{tag}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {}, then run it again",
+        asked.about.host_count, asked.id
+    ));
+    Exit::Denied
 }
 
 fn summary(fan_out: &FanOut) {

@@ -48,5 +48,9 @@ async fn with_room(
             total: finished.task.output.bytes(),
         },
     };
-    Ok(answer::finished(&answer::Report { finished, output: &output }))
+    Ok(answer::finished(&answer::Report {
+        finished,
+        output: &output,
+        enforcement: engine.config().policy.enforcement(),
+    }))
 }

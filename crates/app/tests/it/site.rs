@@ -66,6 +66,15 @@ impl Site {
         );
     }
 
+    /// Replaces the policy by one with these rules, as YAML.
+    pub(crate) fn rules(&self, rules: &str) {
+        let known_hosts = self.path("known_hosts");
+        self.write(
+            "policy.yml",
+            &format!("known_hosts_path: {}\nrules:\n{rules}", known_hosts.display()),
+        );
+    }
+
     /// Writes the inventory: these aliases, all for the same server.
     pub(crate) fn hosts(&self, aliases: &[&str]) {
         let mut text = String::from("hosts:\n");

@@ -47,8 +47,11 @@ async fn seed_defect_6_a_fan_out_runs_side_by_side_and_answers_in_order() {
     ))
     .unwrap();
     let tag = "all".parse().unwrap();
-    let fan_out =
-        site.engine.fan_out(&tag, &request, &origin(), &CancellationToken::new(), |_, _| {}).await;
+    let fan_out = site
+        .engine
+        .fan_out(&tag, &request, &origin(), &CancellationToken::new(), |_, _| {})
+        .await
+        .unwrap();
     let order: Vec<&str> = fan_out.hosts.iter().map(|report| report.alias.as_str()).collect();
     assert_eq!(order, aliases);
     for report in &fan_out.hosts {

@@ -1,5 +1,6 @@
 //! Tools that run commands.
 
+use futures::FutureExt;
 use rmcp::RoleServer;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResponse, CallToolResult, JsonObject};
@@ -12,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
 use crate::mcp::args::{Args, OnHost, OnTag, ToStart};
-use crate::mcp::native;
 use crate::mcp::notify::{Progress, whole};
 use crate::mcp::output::{self, FIXED, MIN_ROOM};
 use crate::mcp::reply::{IsError, done, failed, invalid, result};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::mcp::{ask, native};
 
 #[tool_router(router = run_router, vis = "pub(in crate::mcp)")]
 impl Server {
@@ -39,11 +40,11 @@ impl Server {
         if native::wanted(&context) {
             return self.as_task(&alias, &request, &context).await;
         }
-        let ran =
-            self.stoppable(&context, |stop| self.run_one(&alias, &request, &context, stop)).await;
-        match ran {
+        let (to, what, call) = (&alias, &request, &context);
+        let attempt = || self.stoppable(call, |stop| self.run_one(to, what, call, stop)).boxed();
+        match self.with_yes(&context, attempt).await {
             Ok(finished) => self.report(&finished).await.into(),
-            Err(refusal) => refused(&alias, &request, &refusal).into(),
+            Err(why) => ask::unanswered(why, &request, |why| refused(&alias, &request, why)),
         }
     }
 
@@ -65,14 +66,19 @@ impl Server {
             Err(error) => return invalid(error).into(),
         };
         if native::wanted(&context) {
-            return match self.engine.submit_group(&tag, &request, Self::origin(&context)).await {
+            let origin = Self::origin(&context);
+            let attempt = || self.engine.submit_group(&tag, &request, origin.clone()).boxed();
+            return match self.with_yes(&context, attempt).await {
                 Ok(ticket) => self.answered(&ticket, &context).await,
-                Err(refusal) => failed(&Failure::from(&refusal)).into(),
+                Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
             };
         }
-        let fan_out =
-            self.stoppable(&context, |stop| self.run_all(&tag, &request, &context, stop)).await;
-        self.report_all(&tag, &request, &fan_out).await.into()
+        let (to, what, call) = (&tag, &request, &context);
+        let attempt = || self.stoppable(call, |stop| self.run_all(to, what, call, stop)).boxed();
+        match self.with_yes(&context, attempt).await {
+            Ok(fan_out) => self.report_all(&tag, &request, &fan_out).await.into(),
+            Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
+        }
     }
 
     #[tool(
@@ -85,26 +91,29 @@ impl Server {
         &self,
         Parameters(args): Parameters<JsonObject>,
         context: RequestContext<RoleServer>,
-    ) -> CallToolResult {
+    ) -> CallToolResponse {
         let args = Args::new(args);
         let parsed = args.key().and_then(|key| Ok((args.need("alias")?, args.request()?, key)));
         let (alias, request, key) = match parsed {
             Ok(parsed) => parsed,
-            Err(error) => return invalid(error),
+            Err(error) => return invalid(error).into(),
         };
         // Heard from before the task exists, so that its first event is not missed.
         let events = self.engine.events();
-        match self.engine.submit_task(&alias, &request, key, Self::origin(&context)).await {
-            Ok(ticket) if ticket.known => done(&self.known(&ticket, &request).await),
+        let origin = Self::origin(&context);
+        let attempt =
+            || self.engine.submit_task(&alias, &request, key.clone(), origin.clone()).boxed();
+        match self.with_yes(&context, attempt).await {
+            Ok(ticket) if ticket.known => done(&self.known(&ticket, &request).await).into(),
             Ok(ticket) => {
                 let follower = self.listeners.clone().follow(events, ticket.task_id.clone());
                 let closing = self.closing.clone();
                 self.tracker.spawn(async move {
                     let _ = closing.run_until_cancelled(follower).await;
                 });
-                done(&started(&ticket, &request))
+                done(&started(&ticket, &request)).into()
             }
-            Err(refusal) => refused(&alias, &request, &refusal),
+            Err(why) => ask::unanswered(why, &request, |why| refused(&alias, &request, why)),
         }
     }
 }
@@ -129,8 +138,17 @@ fn on_host(args: JsonObject) -> Result<(Alias, Request), sshepherd_model::Invali
 
 /// A denial is an answer about the command; everything else is about the call.
 fn refused(alias: &Alias, request: &Request, refusal: &Refusal) -> CallToolResult {
-    if matches!(refusal, Refusal::Denied(_)) {
+    if matches!(refusal, Refusal::Denied(_) | Refusal::ApprovalRequired(_)) {
         failed(&answer::could_not_start(alias, request, refusal))
+    } else {
+        failed(&Failure::from(refusal))
+    }
+}
+
+/// The same about a call for many hosts.
+fn refused_for_all(request: &Request, refusal: &Refusal) -> CallToolResult {
+    if let Refusal::ApprovalRequired(asked) = refusal {
+        failed(&answer::asked_for_all(request, asked))
     } else {
         failed(&Failure::from(refusal))
     }
@@ -155,9 +173,10 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let origin = Self::origin(context);
-        match self.engine.submit_task(alias, request, None, origin).await {
+        let attempt = || self.engine.submit_task(alias, request, None, origin.clone()).boxed();
+        match self.with_yes(context, attempt).await {
             Ok(ticket) => self.answered(&ticket, context).await,
-            Err(refusal) => refused(alias, request, &refusal).into(),
+            Err(why) => ask::unanswered(why, request, |why| refused(alias, request, why)),
         }
     }
 
@@ -223,7 +242,7 @@ impl Server {
         request: &Request,
         context: &RequestContext<RoleServer>,
         stop: CancellationToken,
-    ) -> FanOut {
+    ) -> Result<FanOut, Refusal> {
         let origin = Self::origin(context);
         // Only the newest count matters, so a watch: a slow client never holds up the hosts.
         let (count, mut counted) = tokio::sync::watch::channel((0, 0));

@@ -5,11 +5,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CustomNotification,
-    LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
-    ResourceUpdatedNotificationParam,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientInfo, ClientRequest,
+    CustomNotification, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ElicitationCapability, ErrorData, LoggingMessageNotificationParam, ProgressNotificationParam,
+    ProtocolVersion, ResourceUpdatedNotificationParam,
 };
-use rmcp::service::{NotificationContext, PeerRequestOptions, RequestHandle, RunningService};
+use rmcp::service::{
+    NotificationContext, PeerRequestOptions, RequestContext, RequestHandle, RunningService,
+};
 use rmcp::transport::TokioChildProcess;
 use rmcp::{ClientHandler, ClientLifecycleMode, ClientServiceExt, RoleClient};
 use serde_json::Value;
@@ -34,19 +37,60 @@ pub(crate) enum News {
     Custom(String),
     ResourcesChanged,
     Updated(String),
+    Asked(String),
+}
+
+/// What a person does with every form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Person {
+    TicksTheBox,
+    AcceptsWithoutTicking,
+    Declines,
+    PutsItAway,
 }
 
 #[derive(Clone)]
-pub(crate) struct Ear(Sender<News>);
+pub(crate) struct Ear {
+    news: Sender<News>,
+    /// Who looks at forms; without one the client does not say that it can show them.
+    person: Option<Person>,
+}
 
 impl ClientHandler for Ear {
+    fn get_info(&self) -> ClientInfo {
+        let mut info = ClientInfo::default();
+        if self.person.is_some() {
+            info.capabilities.elicitation = Some(ElicitationCapability::default());
+        }
+        info
+    }
+
+    async fn create_elicitation(
+        &self,
+        request: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let ElicitRequestParams::FormElicitationParams { message, .. } = request else {
+            return Ok(ElicitResult::new(ElicitationAction::Cancel));
+        };
+        let _ = self.news.send(News::Asked(message)).await;
+        Ok(match self.person {
+            Some(Person::TicksTheBox) => ElicitResult::new(ElicitationAction::Accept)
+                .with_content(serde_json::json!({"approve": true})),
+            Some(Person::AcceptsWithoutTicking) => ElicitResult::new(ElicitationAction::Accept)
+                .with_content(serde_json::json!({"approve": false})),
+            Some(Person::Declines) => ElicitResult::new(ElicitationAction::Decline),
+            Some(Person::PutsItAway) | None => ElicitResult::new(ElicitationAction::Cancel),
+        })
+    }
+
     async fn on_progress(
         &self,
         told: ProgressNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
         let message = told.message.unwrap_or_default();
-        let _ = self.0.send(News::Progress { done: told.progress, message }).await;
+        let _ = self.news.send(News::Progress { done: told.progress, message }).await;
     }
 
     async fn on_logging_message(
@@ -54,11 +98,11 @@ impl ClientHandler for Ear {
         told: LoggingMessageNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        let _ = self.0.send(News::Log(told.data)).await;
+        let _ = self.news.send(News::Log(told.data)).await;
     }
 
     async fn on_resource_list_changed(&self, _: NotificationContext<RoleClient>) {
-        let _ = self.0.send(News::ResourcesChanged).await;
+        let _ = self.news.send(News::ResourcesChanged).await;
     }
 
     async fn on_resource_updated(
@@ -66,7 +110,7 @@ impl ClientHandler for Ear {
         told: ResourceUpdatedNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        let _ = self.0.send(News::Updated(told.uri)).await;
+        let _ = self.news.send(News::Updated(told.uri)).await;
     }
 
     async fn on_custom_notification(
@@ -74,7 +118,7 @@ impl ClientHandler for Ear {
         told: CustomNotification,
         _: NotificationContext<RoleClient>,
     ) {
-        let _ = self.0.send(News::Custom(told.method)).await;
+        let _ = self.news.send(News::Custom(told.method)).await;
     }
 }
 
@@ -89,19 +133,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Client {
     pub(crate) async fn start(serve: &[String], era: Era) -> Self {
+        Self::start_for(serve, era, None).await
+    }
+
+    pub(crate) async fn start_for(serve: &[String], era: Era, person: Option<Person>) -> Self {
         let mut command = tokio::process::Command::new(&serve[0]);
         command.args(&serve[1..]);
         let (process, _) =
             TokioChildProcess::builder(command).stderr(Stdio::null()).spawn().unwrap();
-        let (sender, news) = mpsc::channel(1000);
+        let (sender, receiver) = mpsc::channel(1000);
         let lifecycle = match era {
             Era::Session => ClientLifecycleMode::Initialize,
             Era::Stateless => ClientLifecycleMode::Discover {
                 preferred_versions: vec![ProtocolVersion::V_2026_07_28],
             },
         };
-        let running = Ear(sender).serve_with_lifecycle(process, lifecycle).await.unwrap();
-        Self { running, news }
+        let running =
+            Ear { news: sender, person }.serve_with_lifecycle(process, lifecycle).await.unwrap();
+        Self { running, news: receiver }
     }
 
     /// Calls a tool; the text and the typed answer must be the same.
@@ -153,7 +202,7 @@ impl Client {
     }
 }
 
-fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
+pub(crate) fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
     CallToolRequestParams::new(tool.to_owned())
         .with_arguments(arguments.as_object().unwrap().clone())
 }

@@ -1,5 +1,6 @@
 //! The built binary over stdio, driven by rmcp's client in both protocol eras.
 
+mod approvals;
 mod client;
 mod everything;
 mod lifetime;
