@@ -53,6 +53,7 @@ fn host() -> Arc<Host> {
         tags: vec!["web".parse().unwrap()],
         description: String::new(),
         login_shell: LoginShell::Posix,
+        jump: None,
     })
 }
 

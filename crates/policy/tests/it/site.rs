@@ -43,6 +43,7 @@ pub(crate) fn host(alias: &str, tags: &[&str]) -> Arc<Host> {
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
         description: String::new(),
         login_shell: LoginShell::Posix,
+        jump: None,
     })
 }
 

@@ -4,7 +4,7 @@ use super::client::{Client, ERAS, Era};
 use crate::site::Site;
 
 /// The budget for the whole list with its input and output schemas.
-const BUDGET: usize = 12 * 1024;
+const BUDGET: usize = 13 * 1024;
 
 async fn tools(site: &Site, era: Era) -> String {
     let client = Client::start(&site.serve(), era).await;
