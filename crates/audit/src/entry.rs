@@ -23,6 +23,8 @@ pub enum Event {
     Approval,
     /// The configuration was replaced.
     Reload,
+    /// A person stored a key of a host.
+    HostTrusted,
 }
 
 /// How a request was judged.

@@ -6,7 +6,7 @@
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
 //! same as one task),
-//! [`task`] (asking about tasks), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
+//! [`task`] (asking about tasks), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
 //! terminal.
@@ -29,6 +29,7 @@ mod refusal;
 mod resolve;
 mod runner;
 mod task;
+mod trust;
 mod watch;
 
 pub use approval::{About, Asked, Channel, Why};
@@ -39,7 +40,10 @@ pub use fan_out::{FanOut, HostReport};
 pub use pipeline::{Origin, Ticket};
 pub use plan::Preview;
 pub use refusal::Refusal;
+/// What the known_hosts files say about a key.
+pub use sshepherd_ssh::Verdict;
 pub use task::{CancelAnswer, Finished};
+pub use trust::{Shown, ShownKey};
 
 /// What a host asks while logging in, and who answers: for [`Engine::prompt_with`].
 pub use sshepherd_ssh::prompt;

@@ -218,7 +218,7 @@ fn source(origin: &Origin) -> Source {
     Source { face: origin.face.to_owned(), client: origin.client.clone() }
 }
 
-fn on_host(event: Event, origin: &Origin, host: &Host) -> Entry {
+pub(crate) fn on_host(event: Event, origin: &Origin, host: &Host) -> Entry {
     let mut entry = Entry::new(SystemTime::now(), event, source(origin));
     entry.alias = Some(host.alias.clone());
     entry.host = Some(format!("{}:{}", host.address, host.port));

@@ -45,7 +45,7 @@ const CIPHERS: &[russh::cipher::Name] = &[
 ];
 
 /// Host key algorithms; RSA with SHA-2 only.
-static HOST_KEYS: [Algorithm; 6] = [
+pub(crate) static HOST_KEYS: [Algorithm; 6] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },

@@ -3,7 +3,7 @@
 //! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP, or a
 //! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
 //! server may ask of us: nothing), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
-//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it),
+//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `survey` (the keys that a host shows),
 //! [`job`] (a command that outlives its connection).
 //!
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
@@ -19,12 +19,16 @@ mod link;
 pub mod pool;
 pub mod prompt;
 pub mod stop;
+mod survey;
 pub mod target;
 mod wire;
 
 pub use client::Keepalive;
+/// A host's key.
+pub use russh::keys::PublicKey;
+
 pub use exec::{Event, Exec, Ready, Running, Stopper};
-pub use hostkey::{KnownHosts, Verdict};
+pub use hostkey::{KnownHosts, Verdict, fingerprint};
 pub use pool::{Pool, PoolSettings};
 pub use prompt::{Answers, Prompt, Prompter, Questions};
 pub use target::{AdmitPeer, Deadlines, Target};

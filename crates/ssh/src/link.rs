@@ -233,7 +233,7 @@ impl Drop for Link {
 const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Runs a handshake under the deadline of whichever phase it is in.
-async fn timed<T>(
+pub(crate) async fn timed<T>(
     handshake: impl Future<Output = Result<T, russh::Error>>,
     mut progress: watch::Receiver<Progress>,
     deadlines: &Deadlines,
@@ -255,7 +255,7 @@ async fn timed<T>(
 }
 
 /// What a failed handshake means: our own verdict on the key first, then the phase it stopped in.
-fn failed(
+pub(crate) fn failed(
     target: &Target,
     verdict: &Verdict,
     progress: &Progress,

@@ -47,8 +47,11 @@ pub(crate) enum Command {
     Serve,
     /// Write a commented starter configuration
     Init,
-    /// List the configured hosts
-    Hosts,
+    /// List the configured hosts, or trust the key of one
+    Hosts {
+        #[command(subcommand)]
+        what: Option<Hosts>,
+    },
     /// Show what would happen to a command, without running it
     Plan(OnHost),
     /// Run a command on one host, or on every host of a tag
@@ -185,6 +188,23 @@ pub(crate) enum Approvals {
         /// The question
         id: String,
     },
+}
+
+/// What to do about a host.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hosts {
+    /// Show the fingerprints of a host's keys, and store what you confirm
+    Trust(Trust),
+}
+
+/// Whose key to trust.
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    /// The host
+    pub(crate) alias: String,
+    /// Trust the key with this fingerprint without asking, if the host shows it
+    #[arg(long, value_name = "SHA256:…")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 /// Policy tools.

@@ -16,12 +16,13 @@ mod run;
 mod serve;
 mod tasks;
 mod terminal;
+mod trust;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, Command, Policy};
+use args::{Arguments, Command, Hosts, Policy};
 use exit::Exit;
 
 /// Parses the arguments, runs the command and gives its exit code.
@@ -55,7 +56,8 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Demo { serve } => demo::demo(serve).await,
         Command::Serve => serve::serve(&global).await,
         Command::Init => init::init(&global),
-        Command::Hosts => hosts::hosts(&global),
+        Command::Hosts { what: None } => hosts::hosts(&global),
+        Command::Hosts { what: Some(Hosts::Trust(what)) } => trust::trust(&global, what).await,
         Command::Plan(what) => plan::plan(&global, &what).await,
         Command::Run(what) => run::run(&global, what).await,
         Command::Approvals(what) => approvals::approvals(&global, what).await,
@@ -76,7 +78,7 @@ fn log(command: &Command) {
         Command::Serve => "warn,rmcp=error",
         Command::Demo { .. }
         | Command::Init
-        | Command::Hosts
+        | Command::Hosts { .. }
         | Command::Plan(_)
         | Command::Run(_)
         | Command::Tasks(_)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::site::{ALIAS, Site, TAG};
 
-fn run(site: &Site, words: &[&str]) -> Output {
+pub(crate) fn run(site: &Site, words: &[&str]) -> Output {
     let serve = site.serve();
     let (program, rest) = serve.split_first().unwrap();
     // Everything after `serve` is folders.
@@ -19,15 +19,15 @@ fn run(site: &Site, words: &[&str]) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 

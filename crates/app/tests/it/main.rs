@@ -11,4 +11,5 @@ mod mcp;
 mod python;
 mod site;
 mod terminal;
+mod trust;
 mod typescript;

@@ -109,6 +109,10 @@ impl Site {
         words
     }
 
+    pub(crate) fn server(&self) -> &Sshd {
+        &self.server
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

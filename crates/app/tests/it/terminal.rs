@@ -8,14 +8,14 @@ use sshepherd_testkit::{Sshd, TestUser};
 use crate::site::{ALIAS, Site};
 
 /// The command under a terminal of its own.
-struct Person {
+pub(crate) struct Person {
     child: Child,
     screen: ChildStdout,
     seen: String,
 }
 
 impl Person {
-    fn at(site: &Site, words: &[&str]) -> Self {
+    pub(crate) fn at(site: &Site, words: &[&str]) -> Self {
         let serve = site.serve();
         let (program, rest) = serve.split_first().unwrap();
         // Everything after `serve` is folders; no word has a blank or a quote.
@@ -34,7 +34,7 @@ impl Person {
     }
 
     /// Reads until the screen shows `words` after what was read before.
-    fn sees(&mut self, words: &str) {
+    pub(crate) fn sees(&mut self, words: &str) {
         let mut new = String::new();
         let mut byte = [0];
         while !new.ends_with(words) {
@@ -44,14 +44,14 @@ impl Person {
         self.seen += &new;
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         let keyboard = self.child.stdin.as_mut().unwrap();
         keyboard.write_all(keys.as_bytes()).unwrap();
         keyboard.flush().unwrap();
     }
 
     /// Everything on the screen, and the exit code.
-    fn ends(mut self) -> (String, i32) {
+    pub(crate) fn ends(mut self) -> (String, i32) {
         let mut rest = Vec::new();
         self.screen.read_to_end(&mut rest).unwrap();
         let code = self.child.wait().unwrap().code().unwrap();

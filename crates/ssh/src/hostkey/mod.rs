@@ -3,7 +3,7 @@
 //!
 //! Our own matcher over OpenSSH's file format, because the library's accepts revoked keys and knows neither wildcards
 //! nor negation. Rooms: `file` (its lines), `verdict` (what they say about a key), `certificate` (what an authority must
-//! have signed).
+//! have signed), `enrol` (a person adds a key).
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -14,10 +14,11 @@ use sshepherd_model::{ConnectFailure, Phase};
 use file::{Entry, entry};
 
 mod certificate;
+mod enrol;
 mod file;
 mod verdict;
 
-pub use verdict::Verdict;
+pub use verdict::{Verdict, fingerprint};
 
 /// Largest file that is read: some hundred thousand entries, far more than one file has.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -55,10 +56,16 @@ impl KnownHosts {
     /// Where the user's and the system's files are (ssh_config(5), UserKnownHostsFile and GlobalKnownHostsFile).
     #[must_use]
     pub fn user_and_system_paths() -> Vec<PathBuf> {
-        let user = std::env::home_dir().map(|home| home.join(".ssh"));
-        let user = user.iter().flat_map(|ssh| [ssh.join("known_hosts"), ssh.join("known_hosts2")]);
+        let own = Self::user_path();
+        let user = own.iter().flat_map(|path| [path.clone(), path.with_file_name("known_hosts2")]);
         let system = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
         user.chain(system.map(PathBuf::from)).collect()
+    }
+
+    /// The user's own file, which need not exist; none without a home folder.
+    #[must_use]
+    pub fn user_path() -> Option<PathBuf> {
+        std::env::home_dir().map(|home| home.join(".ssh").join("known_hosts"))
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), ConnectFailure> {

@@ -173,7 +173,13 @@ fn no_good(shown: &str, flaw: &Flaw, key: &PublicKey, verdict: &Verdict) -> Conn
 
 /// Kind and fingerprint, as `ssh-keygen -l` shows them.
 fn print(key: &PublicKey) -> String {
-    format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))
+    format!("{} {}", key.algorithm(), fingerprint(key))
+}
+
+/// A key's fingerprint: `SHA256:` and its hash, as `ssh-keygen -l` shows it.
+#[must_use]
+pub fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
 }
 
 fn place(file: &Path, line: usize) -> String {

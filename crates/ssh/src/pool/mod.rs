@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::RandomState;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::dial;
 use crate::exec::Ready;
 use crate::link::{Link, Load, NoLink, Seat};
 use crate::target::Target;
+use crate::wire::Carrier;
 
 use host::HostLinks;
 use key::Key;
@@ -207,15 +209,23 @@ impl Pool {
         }
     }
 
+    /// What carries a connection to the target, and the address that it reaches: straight or through its jump host.
+    pub(crate) async fn carrier(
+        &self,
+        target: &Arc<Target>,
+    ) -> Result<(Carrier, IpAddr), ConnectFailure> {
+        match &target.via {
+            None => dial::dial(target).await,
+            Some(jump) => self.tunnel(target, jump).await,
+        }
+    }
+
     /// Connects, knocking again where a busy sshd hangs up before its version line, for as long as that line may take.
     async fn connect(&self, target: &Arc<Target>) -> Result<Link, ConnectFailure> {
         let until = Instant::now() + target.deadlines.banner;
         let mut wait = KNOCK_AGAIN;
         loop {
-            let (carrier, peer) = match &target.via {
-                None => dial::dial(target).await?,
-                Some(jump) => self.tunnel(target, jump).await?,
-            };
+            let (carrier, peer) = self.carrier(target).await?;
             let keepalive = self.inner.settings.keepalive;
             let failure = match Link::over(carrier, peer, target, keepalive).await {
                 Ok(link) => return Ok(link),
