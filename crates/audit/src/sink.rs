@@ -3,18 +3,15 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
+use crate::chain::{self, Head, Record, Unchained, VERSION};
+use crate::checkpoint::Checkpoints;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::escape;
-use crate::file::AuditFile;
+use crate::file::{AuditFile, Written};
 use crate::stderr::Stderr;
-
-/// Version of the record's shape, in its field `v`.
-pub const VERSION: u32 = 1;
 
 /// Most characters of a free text (`client`, `host`, `reason`, each of `rules`) in a record; what is cut is marked with an
 /// ellipsis. It bounds a line against clients that name themselves at length.
@@ -23,18 +20,17 @@ pub const MAX_TEXT: usize = 1024;
 /// Most rules in a record: as many as a command may have parts.
 pub const MAX_RULES: usize = 32;
 
-/// A line of the audit file: an entry with what the sink adds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// [`VERSION`].
-    pub v: u32,
-    /// Counts the records of one instance from 1. A number that is not there is a record that was not written.
-    pub seq: u64,
-    /// The instance that wrote it.
-    pub instance: String,
-    /// What it says.
-    #[serde(flatten)]
-    pub entry: Entry,
+/// How records are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keeping {
+    /// The file; without one records go to standard error only.
+    pub path: Option<PathBuf>,
+    /// Bytes above which the file is put aside and a new one begun.
+    pub max_bytes: Option<u64>,
+    /// Whether each record is flushed to the disk before it counts, which outlives a power cut and costs milliseconds.
+    pub sync: bool,
+    /// A second place that hears of the chain.
+    pub checkpoints: Option<Checkpoints>,
 }
 
 /// Takes records. Clones share the file, the sequence and the instance.
@@ -49,12 +45,16 @@ struct Inner {
     /// Held while a record is written, so that the order of sequence numbers is the order of the lines.
     book: Mutex<Book>,
     stderr: Stderr,
+    checkpoints: Option<Checkpoints>,
+    /// A second place that does not hear is complained of once.
+    complained: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Book {
-    seq: u64,
-    file: Option<AuditFile>,
+enum Book {
+    File(Box<AuditFile>),
+    /// No file: the chain goes on here.
+    Head(Head),
 }
 
 impl Sink {
@@ -62,17 +62,29 @@ impl Sink {
     ///
     /// The file is made with mode 0600 and its missing folders with 0700. Errors: [`Error::NotPlain`] for a symbolic link
     /// or anything but a file, [`Error::TooOpen`] when group or others may write to it, [`Error::Open`].
-    pub fn open(path: Option<PathBuf>) -> Result<Self, Error> {
-        Self::open_with(path, Box::new(io::stderr()))
+    pub fn open(keeping: Keeping) -> Result<Self, Error> {
+        Self::open_beside(keeping, Box::new(io::stderr()))
+    }
+
+    /// The same for a file alone, with `stderr` in place of standard error.
+    pub fn open_with(path: Option<PathBuf>, stderr: Box<dyn Write + Send>) -> Result<Self, Error> {
+        Self::open_beside(Keeping { path, ..Keeping::default() }, stderr)
     }
 
     /// The same with `stderr` in place of standard error.
-    pub fn open_with(path: Option<PathBuf>, stderr: Box<dyn Write + Send>) -> Result<Self, Error> {
-        let file = path.as_deref().map(AuditFile::open).transpose()?;
+    pub fn open_beside(keeping: Keeping, stderr: Box<dyn Write + Send>) -> Result<Self, Error> {
+        let book = match &keeping.path {
+            Some(path) => {
+                Book::File(Box::new(AuditFile::open(path, keeping.max_bytes, keeping.sync)?))
+            }
+            None => Book::Head(Head::start()),
+        };
         let inner = Inner {
             instance: instance(),
-            book: Mutex::new(Book { seq: 0, file }),
+            book: Mutex::new(book),
             stderr: Stderr::start(stderr)?,
+            checkpoints: keeping.checkpoints,
+            complained: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -85,21 +97,57 @@ impl Sink {
 
     /// Writes one record. Returns once the file has it; standard error gets it soon, or not at all.
     ///
-    /// Blocks for one write to a file, which is short; there is no flush to disk.
+    /// Blocks for one write to a file and for other processes that write to it, which is short.
     /// Errors: [`Error::Write`], [`Error::Encode`]. What is to be recorded must then not be done.
     pub fn record(&self, entry: &Entry) -> Result<(), Error> {
-        let mut book = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner);
-        book.seq = book.seq.saturating_add(1);
-        let record = Record {
-            v: VERSION,
-            seq: book.seq,
-            instance: self.inner.instance.clone(),
-            entry: bounded(entry),
+        let entry = bounded(entry);
+        let seal = |head: &Head, unchained: Option<Unchained>| {
+            chain::seal(&Record {
+                v: VERSION,
+                seq: head.seq + 1,
+                prev: head.hash.clone(),
+                unchained,
+                instance: self.inner.instance.clone(),
+                entry: entry.clone(),
+                own: String::new(),
+            })
         };
-        let line: Arc<[u8]> = escape::line(&record).map_err(Error::Encode)?.into();
-        let written = book.file.as_mut().map_or(Ok(()), |file| file.append(&line));
-        self.inner.stderr.write(line);
-        written
+        let mut book = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = match &mut *book {
+            Book::File(file) => file.append(seal),
+            Book::Head(head) => seal(head, None).map(|(line, next)| {
+                *head = next.clone();
+                Written { line, head: next, rotated: None }
+            }),
+        };
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                // Nothing is in the file; whoever watches standard error shall know of it all the same.
+                if let Ok((line, _)) = seal(&Head::start(), None) {
+                    self.inner.stderr.write(line.into());
+                }
+                return Err(error);
+            }
+        };
+        self.inner.stderr.write(written.line.into());
+        if let Some(last) = &written.rotated {
+            self.tell(last, entry.ts);
+        }
+        let due = |points: &Checkpoints| points.due(written.head.seq);
+        if self.inner.checkpoints.as_ref().is_some_and(due) {
+            self.tell(&written.head, entry.ts);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, head: &Head, ts: crate::Timestamp) {
+        let Some(points) = &self.inner.checkpoints else { return };
+        if let Err(problem) = points.tell(head, ts)
+            && !self.inner.complained.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("{problem}; said once");
+        }
     }
 }
 
@@ -114,9 +162,9 @@ fn instance() -> String {
 fn bounded(entry: &Entry) -> Entry {
     let mut entry = entry.clone();
     cut(&mut entry.source.face);
-    for text in [&mut entry.source.client, &mut entry.host, &mut entry.reason]
+    for text in [&mut entry.source.client, &mut entry.host, &mut entry.reason, &mut entry.by]
         .into_iter()
-        .chain([&mut entry.policy_hash, &mut entry.exit_signal])
+        .chain([&mut entry.policy_hash, &mut entry.exit_signal, &mut entry.command])
         .flatten()
     {
         cut(text);
@@ -144,11 +192,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let sink = Sink::open_with(Some(path.clone()), Box::new(io::sink())).unwrap();
-        sink.inner.book.lock().unwrap().file = Some(AuditFile::read_only(&path));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
         let source = Source { face: "cli".into(), client: None };
         let entry = Entry::new(Timestamp::from_millis(0), Event::Decision, source);
         for _ in 0..2 {
-            assert!(matches!(sink.record(&entry), Err(Error::Write { .. })));
+            assert!(matches!(sink.record(&entry), Err(Error::NotPlain { .. })));
         }
+        std::fs::remove_dir(&path).unwrap();
+        sink.record(&entry).unwrap();
     }
 }

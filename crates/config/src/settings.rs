@@ -7,17 +7,36 @@ use crate::document::{Document, Node, Section};
 /// Settings of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The audit file; without it records go to standard error only.
-    pub audit_path: Option<PathBuf>,
+    /// How decisions and executions are recorded.
+    pub audit: Audit,
     /// Most hosts that a fan-out talks to at once.
     pub fan_out_parallel: usize,
     /// Most bytes of output in one MCP answer; clients cut longer answers (8,000 characters at the strictest).
     pub answer_max_bytes: usize,
 }
 
+/// The audit record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audit {
+    /// The file; without it records go to standard error only.
+    pub path: Option<PathBuf>,
+    /// Bytes above which the file is put aside and a new one begun.
+    pub max_bytes: Option<u64>,
+    /// Whether each record is flushed to the disk before it counts.
+    pub sync: bool,
+    /// Whether the texts of commands are recorded beside their hashes.
+    pub commands: bool,
+    /// A file that hears of the chain from time to time.
+    pub checkpoint_file: Option<PathBuf>,
+    /// Whether the system's log hears of it.
+    pub checkpoint_syslog: bool,
+    /// After every so many records.
+    pub checkpoint_every: u64,
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self { audit_path: None, fan_out_parallel: 64, answer_max_bytes: 8192 }
+        Self { audit: Audit::default(), fan_out_parallel: 64, answer_max_bytes: 8192 }
     }
 }
 
@@ -27,10 +46,7 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
     let Some(top) = Section::of(document, root, "") else { return settings };
     let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
     if let Some(section) = top.section("audit") {
-        settings.audit_path = section.text("path").and_then(|text| {
-            let path = crate::files::named(&text.text, folder);
-            path.map_err(|problem| document.error(Some(text.line), &text.field, problem)).ok()
-        });
+        settings.audit = audit(document, &section, folder);
         section.finish();
     }
     if let Some(section) = top.section("fan_out") {
@@ -47,4 +63,31 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
     }
     top.finish();
     settings
+}
+
+fn audit(document: &Document, section: &Section<'_>, folder: &Path) -> Audit {
+    let path = |section: &Section<'_>, key: &'static str| {
+        section.text(key).and_then(|text| {
+            let path = crate::files::named(&text.text, folder);
+            path.map_err(|problem| document.error(Some(text.line), &text.field, problem)).ok()
+        })
+    };
+    let mut audit = Audit {
+        path: path(section, "path"),
+        // A record has at most some 40 KB; a file holds at least a few.
+        max_bytes: section.integer("max_bytes", 65_536..=1 << 40),
+        sync: section.boolean("sync").unwrap_or(false),
+        commands: section.boolean("commands").unwrap_or(false),
+        checkpoint_every: 100,
+        ..Audit::default()
+    };
+    if let Some(points) = section.section("checkpoints") {
+        audit.checkpoint_file = path(&points, "file");
+        audit.checkpoint_syslog = points.boolean("syslog").unwrap_or(false);
+        if let Some(every) = points.integer("every", 1..=1_000_000) {
+            audit.checkpoint_every = every;
+        }
+        points.finish();
+    }
+    audit
 }

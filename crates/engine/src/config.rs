@@ -25,6 +25,8 @@ pub struct Config {
     pub policy_hash: String,
     /// Where host keys are looked up.
     pub known_hosts: KnownHostsFiles,
+    /// Whether the audit record holds the texts of commands beside their hashes.
+    pub audit_commands: bool,
     /// Most hosts that one fan-out talks to at once.
     pub fan_out_parallel: usize,
 }

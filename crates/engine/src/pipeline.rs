@@ -109,7 +109,7 @@ impl Engine {
         };
         let mut plan = Plan::new(released.permit, config, origin, manner, self.nonce()?);
         plan.granted = released.kept;
-        self.audit_permit(&plan)?;
+        self.audit_permit(&plan, request)?;
         match self.record(&plan, request).await? {
             Recorded::New => Ok(self.run(plan)),
             Recorded::Known(task) => Ok(Ticket::of(*task, plan.brief.limits)),

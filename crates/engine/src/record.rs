@@ -84,12 +84,13 @@ impl Engine {
         entry.decision = Some(Decision::Deny);
         entry.rules = denial.rule.iter().map(|rule| rule.id.clone()).collect();
         entry.reason = Some(denial.kind().to_owned());
+        entry.command = text_of(config, request.command());
         entry.policy_hash = Some(config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)
     }
 
     /// Writes down that a request may run, and under which rules.
-    pub(crate) fn audit_permit(&self, plan: &Plan) -> Result<(), Refusal> {
+    pub(crate) fn audit_permit(&self, plan: &Plan, request: &Request) -> Result<(), Refusal> {
         let mut entry = of_task(Event::Decision, &plan.brief);
         entry.decision = Some(Decision::Allow);
         entry.rules = plan.decisions.iter().map(|decision| decision.by().to_owned()).collect();
@@ -99,6 +100,7 @@ impl Engine {
             entry.rules = noted.rule.iter().map(|rule| rule.id.clone()).collect();
             entry.enforcement = Some("audit".to_owned());
         }
+        entry.command = text_of(&plan.brief.config, request.command());
         entry.policy_hash = Some(plan.brief.config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)
     }
@@ -117,6 +119,7 @@ impl Engine {
         entry.decision = Some(Decision::Ask);
         entry.rules = parts.decisions.iter().map(|decision| decision.by().to_owned()).collect();
         entry.approval_id = Some(asked.id.clone());
+        entry.command = text_of(config, &parts.command);
         entry.policy_hash = Some(config.policy_hash.clone());
         entry.raw_shell = parts.raw_shell.then_some(true);
         if asked.about.host_count > 1 {
@@ -212,6 +215,11 @@ fn not_entered(error: Error) -> Refusal {
         | Error::Database { .. }
         | Error::Fenced { .. }) => Refusal::Store(other),
     }
+}
+
+/// The text of a command, where the owner wants it recorded.
+fn text_of(config: &Config, command: &str) -> Option<String> {
+    config.audit_commands.then(|| command.to_owned())
 }
 
 fn source(origin: &Origin) -> Source {

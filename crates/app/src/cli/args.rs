@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// See and answer what the policy wants a person's yes for
     #[command(subcommand)]
     Approvals(Approvals),
+    /// Look at the audit record, and whether it is whole
+    #[command(subcommand)]
+    Audit(Audit),
     /// Work on the policy
     #[command(subcommand)]
     Policy(Policy),
@@ -205,6 +208,46 @@ pub(crate) struct Trust {
     /// Trust the key with this fingerprint without asking, if the host shows it
     #[arg(long, value_name = "SHA256:…")]
     pub(crate) fingerprint: Option<String>,
+}
+
+/// What to do with the audit record.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check the chain of records: whole, or the first that is not right; exit 1 when it is not
+    Verify {
+        /// The file [default: audit.path of sshepherd.yml]; those that were put aside for it belong to it
+        file: Option<PathBuf>,
+        /// Number of the first record, where older files were taken away on purpose
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        from: u64,
+        /// Compare with these checkpoints [default: audit.checkpoints.file, if FILE is not given]
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+    },
+    /// Print records, oldest first
+    Show(Shown),
+}
+
+/// Which records to print.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// The file [default: audit.path of sshepherd.yml]
+    pub(crate) file: Option<PathBuf>,
+    /// Only of this host
+    #[arg(long, value_name = "ALIAS")]
+    pub(crate) host: Option<String>,
+    /// Only of this task; an id may be cut short
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<String>,
+    /// Only decisions of this kind
+    #[arg(long, value_name = "DECISION", value_parser = ["allow", "ask", "deny"])]
+    pub(crate) decision: Option<String>,
+    /// Only from this time on, as 2026-11-20 or 2026-11-20T10:00:00.000Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only the last so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
 }
 
 /// Policy tools.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sshepherd_config::{
     FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings,
 };
-use sshepherd_engine::audit::Sink;
+use sshepherd_engine::audit::{Checkpoints, Keeping, Sink};
 use sshepherd_engine::policy::{Dialect, LimitTable, NetworkPolicy, Policy};
 use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore};
 use sshepherd_engine::{Adopt, Config, Engine, KnownHostsFiles, Origin, Services};
@@ -68,6 +68,7 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
             KnownHosts::Explicit(path) => KnownHostsFiles::Explicit(path),
             KnownHosts::UserAndSystem => KnownHostsFiles::UserAndSystem,
         },
+        audit_commands: loaded.settings.audit.commands,
         fan_out_parallel: loaded.settings.fan_out_parallel,
     };
     (config, loaded.settings)
@@ -110,13 +111,26 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         ),
         policy_hash: String::new(),
         known_hosts: KnownHostsFiles::UserAndSystem,
+        audit_commands: false,
         fan_out_parallel: 1,
     };
     (config, Settings::default())
 }
 
 fn audit(settings: &Settings) -> Result<Sink, Exit> {
-    Sink::open(settings.audit_path.clone()).map_err(|error| {
+    let audit = &settings.audit;
+    let told = audit.checkpoint_file.is_some() || audit.checkpoint_syslog;
+    let keeping = Keeping {
+        path: audit.path.clone(),
+        max_bytes: audit.max_bytes,
+        sync: audit.sync,
+        checkpoints: told.then(|| Checkpoints {
+            file: audit.checkpoint_file.clone(),
+            syslog: audit.checkpoint_syslog,
+            every: audit.checkpoint_every,
+        }),
+    };
+    Sink::open(keeping).map_err(|error| {
         out::complain(&chain(&error));
         Exit::Usage
     })

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod args;
+mod audit;
 mod check;
 mod context;
 mod demo;
@@ -61,6 +62,7 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Plan(what) => plan::plan(&global, &what).await,
         Command::Run(what) => run::run(&global, what).await,
         Command::Approvals(what) => approvals::approvals(&global, what).await,
+        Command::Audit(what) => audit::audit(&global, &what),
         Command::Tasks(what) => tasks::tasks(&global, what).await,
         Command::Policy(Policy::Test { cases, host }) => {
             policy::test(&global, &cases, host.as_deref())
@@ -82,6 +84,7 @@ fn log(command: &Command) {
         | Command::Plan(_)
         | Command::Run(_)
         | Command::Tasks(_)
+        | Command::Audit(_)
         | Command::Approvals(_)
         | Command::Policy(_)
         | Command::Check { .. } => "error,rmcp=off",

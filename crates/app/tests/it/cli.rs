@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::site::{ALIAS, Site, TAG};
+use crate::site::{ALIAS, DENIED, OK, Site, TAG};
 
 pub(crate) fn run(site: &Site, words: &[&str]) -> Output {
     let serve = site.serve();
@@ -170,4 +170,38 @@ fn at_most_280_packages_are_locked() {
     let lock = include_str!("../../../../Cargo.lock");
     let packages = lock.matches("[[package]]").count();
     assert!(packages <= 280, "{packages} packages");
+}
+
+#[test]
+fn the_audit_record_is_shown_and_checked() {
+    let site = Site::new();
+    site.write(
+        "sshepherd.yml",
+        "audit: {path: audit.jsonl, commands: true, checkpoints: {file: points, every: 1}}\n",
+    );
+    let serve = site.serve();
+    let sshepherd =
+        |words: &[&str]| Command::new(&serve[0]).args(&serve[2..]).args(words).output().unwrap();
+    assert!(sshepherd(&["run", ALIAS, OK]).status.success());
+    assert_eq!(sshepherd(&["run", ALIAS, DENIED]).status.code(), Some(3));
+    let verified = sshepherd(&["audit", "verify"]);
+    let text = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.status.success() && text.starts_with("whole\n4 records"), "{text}");
+    assert!(text.contains("4 checkpoints"), "{text}");
+    let shown = sshepherd(&["audit", "show", "--decision", "deny", "--host", ALIAS]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("decision deny") && text.contains(DENIED), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let path = site.path("audit.jsonl");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, whole.replacen("deny", "allow", 1)).unwrap();
+    let verified = sshepherd(&["audit", "verify"]);
+    let text = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(1), "{text}");
+    assert!(text.contains("audit.jsonl:4: "), "{text}");
+    let first: Vec<&str> = whole.split_inclusive('\n').take(2).collect();
+    std::fs::write(&path, first.concat()).unwrap();
+    let cut = sshepherd(&["--json", "audit", "verify"]);
+    let document: serde_json::Value = serde_json::from_slice(&cut.stdout).unwrap();
+    assert_eq!((cut.status.code(), &document["state"]), (Some(1), &"bad".into()), "{document}");
 }

@@ -1,5 +1,5 @@
 //! The sink from outside: what is in the file, what is on standard error, and what is refused at opening.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,7 +7,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
-use sshepherd_audit::{Decision, Entry, Error, Event, Record, Sink, Source, Timestamp};
+use sshepherd_audit::{
+    Decision, Entry, Error, Event, Record, Sink, Source, State, Timestamp, verify,
+};
+
+mod whole;
 use sshepherd_model::{CommandHash, Outcome, Stopped};
 
 /// A standard error that can be read.
@@ -83,12 +87,14 @@ fn a_record_is_one_line_of_ascii_in_the_file_and_on_standard_error() {
     let written = fs::read(&path).unwrap();
     assert_eq!(*stderr.0.lock().unwrap(), written);
     assert!(written.iter().all(|byte| *byte == b'\n' || (0x20..0x7f).contains(byte)));
+    let zeros = "0".repeat(64);
     let first = String::from_utf8(written).unwrap().lines().next().unwrap().to_owned();
     assert_eq!(
         first,
         format!(
-            r#"{{"v":1,"seq":1,"instance":"{instance}","ts":"2000-02-29T00:00:00.000Z","event":"decision","source":"mcp","client":"evil\u202e\n\u001b[2J","hash":"{}","decision":"deny","rules":["rules[2]"]}}"#,
-            CommandHash::of("uptime")
+            r#"{{"v":2,"seq":1,"prev":"{zeros}","instance":"{instance}","ts":"2000-02-29T00:00:00.000Z","event":"decision","source":"mcp","client":"evil\u202e\n\u001b[2J","hash":"{}","decision":"deny","rules":["rules[2]"],"chain":"{}"}}"#,
+            CommandHash::of("uptime"),
+            records(&path)[0].own
         )
     );
     let back = records(&path);
@@ -153,13 +159,9 @@ fn several_sinks_share_a_file_without_mixing_lines() {
             });
         }
     });
-    let mut seen: std::collections::HashMap<String, u64> = std::collections::HashMap::new();
-    for record in records(&path) {
-        let last = seen.entry(record.instance).or_default();
-        *last += 1;
-        assert_eq!(record.seq, *last, "the order of an instance is kept");
-    }
-    assert_eq!(seen.values().copied().collect::<Vec<_>>(), [250; 4]);
+    let seqs: Vec<u64> = records(&path).iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, (1..=1000).collect::<Vec<_>>(), "one sequence for all of them");
+    assert_eq!(verify(&[path], 1, None).unwrap().state, State::Whole);
 }
 
 #[test]

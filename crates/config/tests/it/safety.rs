@@ -91,6 +91,6 @@ fn a_link_is_no_secrets_file() {
 fn an_audit_file_may_lie_in_the_home_folder() {
     let folder = Folder::sound();
     folder.write("sshepherd.yml", "audit:\n  path: ~/audit.jsonl\n");
-    let path = folder.load().unwrap().settings.audit_path.unwrap();
+    let path = folder.load().unwrap().settings.audit.path.unwrap();
     assert_eq!(path, std::env::home_dir().unwrap().join("audit.jsonl"));
 }

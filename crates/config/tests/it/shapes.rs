@@ -37,14 +37,14 @@ fn every_limit_has_a_range_and_its_ends_are_inside() {
 fn our_settings_have_ranges_and_defaults() {
     let folder = Folder::sound();
     let settings = folder.load().unwrap().settings;
-    assert_eq!(settings.audit_path, None);
+    assert_eq!(settings.audit.path, None);
     assert_eq!((settings.fan_out_parallel, settings.answer_max_bytes), (64, 8192));
     folder.write(
         "sshepherd.yml",
         "audit: {path: audit.jsonl}\nfan_out: {parallel: 512}\nanswers: {max_bytes: 1048576}\n",
     );
     let settings = folder.load().unwrap().settings;
-    assert_eq!(settings.audit_path, Some(folder.path("audit.jsonl")));
+    assert_eq!(settings.audit.path, Some(folder.path("audit.jsonl")));
     assert_eq!((settings.fan_out_parallel, settings.answer_max_bytes), (512, 1_048_576));
     folder.write("sshepherd.yml", "fan_out: {parallel: 513}\nanswers: {max_bytes: 2047}\n");
     let problems = folder.problems();

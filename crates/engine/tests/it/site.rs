@@ -153,6 +153,7 @@ impl Site {
             ),
             policy_hash: "test".to_owned(),
             known_hosts: KnownHostsFiles::Explicit(known_hosts),
+            audit_commands: false,
             fan_out_parallel: 16,
         };
         let audit =

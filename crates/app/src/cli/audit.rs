@@ -1,0 +1,197 @@
+//! `audit verify|show`: the record of what was decided and done, afterwards.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sshepherd_engine::audit::{Record, Report, State, Timestamp, series, verify};
+
+use super::args::{Audit, Global, Shown};
+use super::context;
+use super::exit::Exit;
+use super::out;
+use crate::answer;
+
+/// Checks or prints.
+pub(crate) fn audit(global: &Global, what: &Audit) -> Exit {
+    let done = match what {
+        Audit::Verify { file, from, checkpoints } => {
+            check(global, file.as_deref(), *from, checkpoints.clone())
+        }
+        Audit::Show(shown) => show(global, shown),
+    };
+    done.unwrap_or_else(|exit| exit)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Exit {
+    out::complain(&format!("{}: {error}", path.display()));
+    Exit::Usage
+}
+
+/// The file that was given or is configured, and the configured checkpoints beside the latter.
+fn chosen(global: &Global, file: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>), Exit> {
+    if let Some(file) = file {
+        return Ok((file.to_owned(), None));
+    }
+    let audit = context::load_to_judge(global)?.settings.audit;
+    match audit.path {
+        Some(path) => Ok((path, audit.checkpoint_file.filter(|file| file.exists()))),
+        None => {
+            out::complain("no audit file is configured (audit.path in sshepherd.yml); name one");
+            Err(Exit::Usage)
+        }
+    }
+}
+
+fn check(
+    global: &Global,
+    file: Option<&Path>,
+    from: u64,
+    checkpoints: Option<PathBuf>,
+) -> Result<Exit, Exit> {
+    let (path, configured) = chosen(global, file)?;
+    let files = series(&path).map_err(|error| unreadable(&path, &error))?;
+    let points = checkpoints.or(configured);
+    let report =
+        verify(&files, from, points.as_deref()).map_err(|error| unreadable(&path, &error))?;
+    if global.json {
+        out::json(&document(&report));
+    } else {
+        tell(&report, points.as_deref());
+    }
+    Ok(match report.state {
+        State::Whole | State::Unfinished { .. } => Exit::Done,
+        State::Bad { .. } => Exit::Failed,
+    })
+}
+
+fn document(report: &Report) -> Value {
+    let mut document = json!({
+        "files": report.files, "records": report.records, "first": report.first, "last": report.last, "hash": report.hash,
+        "vouched_bytes": report.vouched, "checkpoints": report.checkpoints,
+    });
+    let state = match &report.state {
+        State::Whole => json!({ "state": "whole" }),
+        State::Unfinished { bytes } => json!({ "state": "unfinished", "bytes": bytes }),
+        State::Bad { file, line, what } => {
+            json!({ "state": "bad", "file": file, "line": line, "what": what })
+        }
+    };
+    if let (Some(document), Value::Object(state)) = (document.as_object_mut(), state) {
+        document.extend(state);
+    }
+    document
+}
+
+fn tell(report: &Report, points: Option<&Path>) {
+    match &report.state {
+        State::Whole => out::line("whole"),
+        State::Unfinished { bytes } => out::line(&format!(
+            "whole but for the last line, {bytes} bytes that a crash cut short; the next record will vouch for them"
+        )),
+        State::Bad { file, line: 0, what } => {
+            out::line(&format!("BAD  {}: {what}", file.display()))
+        }
+        State::Bad { file, line, what } => {
+            out::line(&format!("BAD  {}:{line}: {what}", file.display()));
+        }
+    }
+    out::line(&format!(
+        "{} records, {} to {}, in {} files; the last is {}",
+        report.records,
+        report.first,
+        report.last,
+        report.files.len(),
+        report.hash
+    ));
+    match points {
+        Some(path) => {
+            out::line(&format!("{} checkpoints of {} agree", report.checkpoints, path.display()));
+        }
+        None => out::say(
+            "without checkpoints from another place nobody can tell whether the end was cut off or all of it written anew",
+        ),
+    }
+}
+
+fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
+    let (path, _) = chosen(global, shown.file.as_deref())?;
+    let since = shown.since.as_deref().map(time).transpose()?;
+    let files = series(&path).map_err(|error| unreadable(&path, &error))?;
+    let mut last: VecDeque<Record> = VecDeque::new();
+    let keep = |record: Record| {
+        if wanted(shown, since, &record) {
+            if last.len() >= shown.limit.max(1) {
+                last.pop_front();
+            }
+            last.push_back(record);
+        }
+    };
+    sshepherd_engine::audit::verify::read(&files, keep)
+        .map_err(|error| unreadable(&path, &error))?;
+    if global.json {
+        out::json(&json!({ "records": last }));
+    } else {
+        last.iter().for_each(|record| out::line(&line(record)));
+    }
+    Ok(Exit::Done)
+}
+
+fn time(text: &str) -> Result<Timestamp, Exit> {
+    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00.000Z") };
+    whole.parse().map_err(|error| {
+        out::complain(&format!("--since {text}: {error}"));
+        Exit::Usage
+    })
+}
+
+fn wanted(shown: &Shown, since: Option<Timestamp>, record: &Record) -> bool {
+    let entry = &record.entry;
+    let decided = entry.decision.as_ref().map(word);
+    shown
+        .host
+        .as_ref()
+        .is_none_or(|host| entry.alias.as_ref().is_some_and(|alias| alias.as_str() == host))
+        && shown.task.as_ref().is_none_or(|id| {
+            entry.task_id.as_ref().is_some_and(|task| task.as_str().starts_with(id.as_str()))
+        })
+        && shown.decision.as_deref().is_none_or(|wanted| decided.as_deref() == Some(wanted))
+        && since.is_none_or(|since| entry.ts >= since)
+}
+
+/// A record for people.
+fn line(record: &Record) -> String {
+    let entry = &record.entry;
+    let mut line = format!("{:>7}  {}  ", record.seq, entry.ts);
+    line.push_str(&word(&entry.event));
+    if let Some(decision) = &entry.decision {
+        line.push_str(&format!(" {}", word(decision)));
+    }
+    let fields = [
+        ("", entry.alias.as_ref().map(ToString::to_string)),
+        ("answer=", entry.answer.clone()),
+        ("by=", entry.by.clone()),
+        ("approval=", entry.approval_id.as_ref().map(ToString::to_string)),
+        ("rules=", (!entry.rules.is_empty()).then(|| entry.rules.join(","))),
+        ("outcome=", entry.outcome.clone()),
+        ("status=", entry.exit_status.map(|status| status.to_string())),
+        ("reason=", entry.reason.clone()),
+        ("enforcement=", entry.enforcement.clone()),
+        ("task=", entry.task_id.as_ref().map(ToString::to_string)),
+        ("hash=", entry.hash.as_ref().map(ToString::to_string)),
+        ("client=", entry.source.client.clone()),
+        ("", entry.command.clone()),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            line.push_str(&format!("  {name}{}", answer::visible(&value)));
+        }
+    }
+    line
+}
+
+/// A word as it stands in the record.
+fn word(value: &impl serde::Serialize) -> String {
+    let written = serde_json::to_value(value).ok();
+    written.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,254 @@
+//! Looking at a chain afterwards: whole, or where it is not.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::chain::{self, Head, Record, Unchained};
+use crate::checkpoint::{self, Checkpoint};
+use crate::file;
+
+/// Longest line that is read, in bytes; records are bounded far below.
+const MAX_LINE: u64 = 1 << 20;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The files, in the order of the chain.
+    pub files: Vec<PathBuf>,
+    /// Records of the chain that are right.
+    pub records: u64,
+    /// Number of the first of them; not 1 when older files were taken away.
+    pub first: u64,
+    /// Number of the last.
+    pub last: u64,
+    /// Its hash.
+    pub hash: String,
+    /// Bytes that are no record of the chain and that a later record vouches for.
+    pub vouched: u64,
+    /// Checkpoints that agree.
+    pub checkpoints: u64,
+    /// How it stands.
+    pub state: State,
+}
+
+/// How a chain stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Every record follows the one before it.
+    Whole,
+    /// So far; the last line is not finished, as after a crash in the middle of a write. The next record will vouch for it.
+    Unfinished {
+        /// Bytes of that line.
+        bytes: u64,
+    },
+    /// Something was changed, taken away or put in.
+    Bad {
+        /// The file.
+        file: PathBuf,
+        /// The first line that is not right, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// The files of the chain that `path` ends: those that were put aside, then itself.
+///
+/// Errors: the folder cannot be read, or there is no such file.
+pub fn series(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = file::aside(path)?;
+    if path.symlink_metadata().is_ok() || files.is_empty() {
+        files.push(path.to_owned());
+    }
+    Ok(files)
+}
+
+/// Checks the records of `files`, which are one chain in this order and begin with record `from`, and that they agree with
+/// `checkpoints`.
+///
+/// Errors: a file cannot be read, or the file of checkpoints holds something else.
+pub fn verify(files: &[PathBuf], from: u64, checkpoints: Option<&Path>) -> io::Result<Report> {
+    let wanted = checkpoints.map(checkpoint::read).transpose()?.unwrap_or_default();
+    let mut check = Check {
+        from,
+        head: None,
+        records: 0,
+        first: 0,
+        vouched: 0,
+        agreed: 0,
+        wanted: wanted.into_iter().map(|point| (point.seq, point)).collect(),
+        between: Between::default(),
+    };
+    let mut state = State::Whole;
+    for (place, path) in files.iter().enumerate() {
+        let last = place + 1 == files.len();
+        state = check.file(path, last)?;
+        if state != State::Whole {
+            break;
+        }
+    }
+    if !matches!(state, State::Bad { .. })
+        && let Some(bad) = check.beyond(files)
+    {
+        state = bad;
+    }
+    let head = check.head.unwrap_or_else(Head::start);
+    Ok(Report {
+        files: files.to_vec(),
+        records: check.records,
+        first: check.first,
+        last: head.seq,
+        hash: head.hash,
+        vouched: check.vouched,
+        checkpoints: check.agreed,
+        state,
+    })
+}
+
+struct Check {
+    from: u64,
+    head: Option<Head>,
+    records: u64,
+    first: u64,
+    vouched: u64,
+    agreed: u64,
+    wanted: BTreeMap<u64, Checkpoint>,
+    between: Between,
+}
+
+/// Bytes since the last record that are none.
+#[derive(Default)]
+struct Between {
+    bytes: u64,
+    digest: Sha256,
+    line: u64,
+}
+
+impl Check {
+    fn file(&mut self, path: &Path, last: bool) -> io::Result<State> {
+        let bad = |line: u64, what: &str| State::Bad {
+            file: path.to_owned(),
+            line,
+            what: what.to_owned(),
+        };
+        let mut reader = BufReader::new(File::open(path)?);
+        let (mut number, mut line) = (0, Vec::new());
+        let mut open = false;
+        loop {
+            line.clear();
+            let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
+            if read == 0 {
+                break;
+            }
+            number += 1;
+            open = line.last() != Some(&b'\n');
+            if open && read as u64 == MAX_LINE {
+                return Ok(bad(number, "the line is longer than any record"));
+            }
+            let text =
+                if open { line.as_slice() } else { line.get(..read - 1).unwrap_or_default() };
+            match chain::opened(text) {
+                // A record without its newline is not finished either.
+                Some(record) if !open && self.fits(&record) => {
+                    if let Some(what) = self.take(&record) {
+                        return Ok(bad(number, &what));
+                    }
+                }
+                Some(_) | None => {
+                    if self.between.bytes == 0 {
+                        self.between.line = number;
+                    }
+                    self.between.bytes += read as u64;
+                    self.between.digest.update(&line);
+                }
+            }
+        }
+        if self.between.bytes == 0 {
+            return Ok(State::Whole);
+        }
+        let (bytes, first) = (self.between.bytes, self.between.line);
+        if last && open && first == number {
+            return Ok(State::Unfinished { bytes });
+        }
+        let what = match self.head {
+            None => "no record of the chain follows it",
+            Some(_) => "it is not the record that follows, and no later record vouches for it",
+        };
+        Ok(bad(first, what))
+    }
+
+    /// Whether a record that is right in itself follows what was read before it.
+    fn fits(&self, record: &Record) -> bool {
+        let between = (self.between.bytes > 0).then(|| Unchained {
+            bytes: self.between.bytes,
+            sha256: chain::hex(&self.between.digest.clone().finalize()),
+        });
+        match &self.head {
+            Some(head) => record.follows(head, between.as_ref()),
+            // The first record that is there is taken at its word; its number says how many came before.
+            None => record.unchained == between,
+        }
+    }
+
+    /// Takes a record; an answer says how it disagrees with a checkpoint.
+    fn take(&mut self, record: &Record) -> Option<String> {
+        self.vouched += self.between.bytes;
+        self.between = Between::default();
+        if self.head.is_none() {
+            self.first = record.seq;
+            if record.seq != self.from {
+                return Some(format!(
+                    "the chain begins with record {}, not {}: what came before was taken away",
+                    record.seq, self.from
+                ));
+            }
+        }
+        self.records += 1;
+        self.head = Some(record.head());
+        match self.wanted.remove(&record.seq) {
+            Some(point) if point.hash != record.own => {
+                Some(format!("record {} is not the one of the checkpoint", record.seq))
+            }
+            Some(_) => {
+                self.agreed += 1;
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// A checkpoint of a record that should be there and is not.
+    fn beyond(&self, files: &[PathBuf]) -> Option<State> {
+        let last = self.head.as_ref().map_or(0, |head| head.seq);
+        let (seq, _) = self.wanted.range(last + 1..).next_back()?;
+        Some(State::Bad {
+            file: files.last().cloned().unwrap_or_default(),
+            line: 0,
+            what: format!(
+                "a checkpoint tells of record {seq}, but the chain ends at {last}: its end was cut off"
+            ),
+        })
+    }
+}
+
+/// Calls `each` with every record that can be read, in the order of the files, in the chain or not.
+pub fn read(files: &[PathBuf], mut each: impl FnMut(Record)) -> io::Result<()> {
+    for path in files {
+        let mut reader = BufReader::new(File::open(path)?);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            if let Ok(record) = serde_json::from_slice::<Record>(&line) {
+                each(record);
+            }
+        }
+    }
+    Ok(())
+}
