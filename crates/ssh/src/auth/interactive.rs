@@ -83,7 +83,7 @@ async fn ask(
     let Some(prompter) = &target.prompter else {
         return Err(failure(
             format!("{alias} asks {first:?} while logging in, and nobody is here to answer"),
-            "log in from a terminal with `sshepherd check --connect`, or give the account a key",
+            "a person can run it with `sshepherd run` at a terminal; or give the account a key",
         ));
     };
     let wanted = prompts.len();

@@ -47,7 +47,8 @@ impl KnownHosts {
         hosts.map(|entry| entry.key.algorithm()).collect()
     }
 
-    /// Whether a `@cert-authority` line covers a host: only then is it asked for a certificate.
+    /// Whether a `@cert-authority` line covers a host: only then is it asked for a certificate. (`ssh` always asks, so that
+    /// one of a revoked authority spoils even a key that is stored itself.)
     #[must_use]
     pub fn has_authority(&self, name: &str, port: u16) -> bool {
         self.matching(name, port).iter().any(|entry| entry.marker == Mark::Authority)

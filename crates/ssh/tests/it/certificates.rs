@@ -1,9 +1,10 @@
 //! Host certificates made by `ssh-keygen -s` and shown by a real sshd: what we say, and what `ssh` says.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use russh::keys::{Certificate, PublicKey};
 use sshepherd_model::Phase;
 use sshepherd_ssh::Target;
 use sshepherd_testkit::{KeyKind, KeyPair, Sshd};
@@ -48,7 +49,7 @@ impl Ground {
 
     /// Whether `ssh` gets past the host key with these lines.
     fn ssh_accepts(&self, lines: &str) -> bool {
-        let file: PathBuf = self.folder.path().join("known_hosts");
+        let file = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap().into_temp_path();
         std::fs::write(&file, lines).unwrap();
         let output = Command::new("ssh")
             .args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"])
@@ -64,6 +65,20 @@ impl Ground {
             .output()
             .unwrap();
         output.status.success()
+    }
+
+    /// The same for several texts, four at a time.
+    fn ssh_accepts_each(&self, texts: &[String]) -> Vec<bool> {
+        std::thread::scope(|scope| {
+            let ask = |texts: Vec<&String>| -> Vec<bool> {
+                texts.into_iter().map(|text| self.ssh_accepts(text)).collect()
+            };
+            let parts: Vec<_> = texts
+                .chunks(texts.len().div_ceil(4))
+                .map(|part| scope.spawn(move || ask(part.iter().collect())))
+                .collect();
+            parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+        })
     }
 
     async fn accepted(&self, lines: &str) {
@@ -193,4 +208,69 @@ async fn a_certificate_for_everybody_vouches_for_nobody() {
     ground.certify(&ground.authority, &["-h"]);
     let failure = refusal(ground.target(&ground.trust(&ground.authority))).await;
     assert!(failure.detail.contains("names no host"), "{failure:?}");
+}
+
+/// Every pair of these lines with every one of these certificates: `ssh` and we accept the same, more than 260 times.
+#[test]
+fn acceptance_of_certificates_agrees_with_ssh() {
+    let ground = Ground::new(KeyKind::Ed25519);
+    let name = ground.server.known_hosts_name();
+    let (ours, other) = (ground.authority.public_key(), ground.other.public_key());
+    let own = ground.server.host_key().public_key();
+    let lines = [
+        String::new(),
+        format!("@cert-authority {name} {ours}\n"),
+        format!("@cert-authority * {ours}\n"),
+        format!("@cert-authority *,!*127.0.0.1* {ours}\n"),
+        format!("@cert-authority {name} {other}\n"),
+        format!("{name} {own}\n"),
+        format!("{name} {other}\n"),
+        format!("{name} {ours}\n"),
+        format!("@revoked {name} {ours}\n"),
+        format!("@revoked * {own}\n"),
+    ];
+    let by_ours = |arguments: &[&str]| ground.certify(&ground.authority, arguments);
+    let certificates: [&dyn Fn(); 6] = [
+        &|| by_ours(&["-h", "-n", "127.0.0.1"]),
+        &|| by_ours(&["-h", "-n", "web,127.0.0.1", "-V", "-1d:+1d", "-O", "extension:x@y=z"]),
+        &|| by_ours(&["-h", "-n", "web"]),
+        &|| by_ours(&["-h", "-n", "127.0.0.1", "-V", "-2d:-1d"]),
+        &|| by_ours(&["-n", "127.0.0.1"]),
+        &|| ground.certify(&ground.other, &["-h", "-n", "127.0.0.1"]),
+    ];
+    let pairs = lines.iter().enumerate().flat_map(|(at, first)| {
+        lines.iter().skip(at + usize::from(at > 0)).map(move |second| format!("{first}{second}"))
+    });
+    let texts: Vec<String> = pairs.collect();
+    let (mut cases, mut accepted) = (0, 0);
+    for (which, certify) in certificates.iter().enumerate() {
+        certify();
+        let path = format!("{}-cert.pub", ground.server.host_key().path().display());
+        let certificate = Certificate::read_file(Path::new(&path)).unwrap();
+        for (text, theirs) in texts.iter().zip(ground.ssh_accepts_each(&texts)) {
+            let known = known(text);
+            // What is not covered by an authority is asked for its plain key.
+            let shown = if known.has_authority("127.0.0.1", ground.server.port()) {
+                known.check_certificate("127.0.0.1", ground.server.port(), &certificate, now())
+            } else {
+                let key = PublicKey::from_openssh(&own).unwrap();
+                known.check("127.0.0.1", ground.server.port(), &key)
+            };
+            // `ssh` is shown the certificate all the same, and refuses a stored key that a revoked authority has signed.
+            let spoilt = text.contains(&format!("@revoked {name} {ours}"))
+                && text.contains(&format!("{name} {own}"))
+                && !text.contains("@cert-authority");
+            if spoilt && !theirs {
+                continue;
+            }
+            assert_eq!(shown.is_ok(), theirs, "certificate {which}, {text}: {shown:?}");
+            cases += 1;
+            accepted += usize::from(theirs);
+        }
+    }
+    assert!(cases > 260 && accepted > 50, "{accepted} of {cases}: the cases say little");
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

@@ -161,3 +161,20 @@ async fn a_link_that_carries_a_tunnel_is_not_idle() {
     assert_eq!(ran, Ran::said("in\n", "", 0));
     tokio::time::timeout(LIMIT, pool.shutdown()).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_keys_of_a_host_behind_a_jump_host_can_be_seen() {
+    let jump = Sshd::start();
+    let inner = Sshd::builder().host_keys(&[KeyKind::Ed25519, KeyKind::Rsa]).start();
+    let unknown = |server: &Sshd| Target { known_hosts: known(""), ..target(server) };
+    let through = Arc::new(behind(unknown(&inner), target(&jump)));
+    let shown = pool().survey(&through).await.unwrap();
+    let lines: Vec<String> = shown.iter().map(|key| key.to_openssh().unwrap()).collect();
+    let stored = inner.host_key_lines("x");
+    let stored: Vec<&str> = stored.lines().map(|line| line.strip_prefix("x ").unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| line.trim()).collect::<Vec<_>>(), stored);
+    assert!(!inner.log().contains("Accepted"), "{}", inner.log());
+    let failure =
+        pool().survey(&Arc::new(behind(target(&inner), unknown(&jump)))).await.unwrap_err();
+    assert!(failure.detail.contains("jump host jump: the host key"), "{failure:?}");
+}
