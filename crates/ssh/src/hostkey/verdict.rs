@@ -90,8 +90,8 @@ impl KnownHosts {
                 Err(unusable(
                     format!("the host key of {shown} is not known; it shows {print}{authority}"),
                     &format!(
-                        "compare the fingerprint with the host's owner, then store the key by hand in your known_hosts file; \
-                         `ssh-keyscan -p {port} {name}` prints it"
+                        "a person compares the fingerprint with the host's owner and stores the key with `sshepherd hosts trust \
+                         ALIAS`; `ssh-keyscan -p {port} {name}` prints it"
                     ),
                 ))
             }

@@ -26,6 +26,9 @@ pub(crate) struct Nature {
     pub(crate) answers: Mutex<Vec<Vec<String>>>,
     /// A key is not enough: the questions come on top.
     pub(crate) wants_both: bool,
+    /// As a jump host: what it says in the other host's place; nothing, not even that the way is open, without.
+    pub(crate) in_its_place: Option<&'static [u8]>,
+    pub(crate) held: Mutex<Vec<ChannelOpenHandle>>,
     pub(crate) hangs_up_in_auth: bool,
     /// Messages of output before it confirms a command.
     pub(crate) early: usize,
@@ -142,6 +145,32 @@ impl Handler for Connection {
             None if *answers == nature.right => Auth::Accept,
             None => Auth::reject(),
         })
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        _host: &str,
+        _port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        match self.nature.in_its_place {
+            None => self.nature.held.lock().unwrap().push(reply),
+            Some(words) => {
+                reply.accept().await;
+                // Only this very session, when it goes on, makes the channel ready for data.
+                let (handle, id) = (session.handle(), channel.id());
+                tokio::spawn(async move {
+                    let _ = handle.data(id, words).await;
+                    let _ = handle.eof(id).await;
+                    let _ = handle.close(id).await;
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn channel_open_session(

@@ -7,6 +7,7 @@ use sshepherd_model::Phase;
 use sshepherd_ssh::{Deadlines, Event, Pool, PoolSettings, Target};
 use sshepherd_testkit::{KeyKind, Sshd, silent_server};
 
+use crate::asks::{Fake, Nature};
 use crate::common::{
     LIMIT, Ran, exec, finish, first_line, known, pool, refusal, run, start, target, target_at,
 };
@@ -177,4 +178,29 @@ async fn the_keys_of_a_host_behind_a_jump_host_can_be_seen() {
     let failure =
         pool().survey(&Arc::new(behind(target(&inner), unknown(&jump)))).await.unwrap_err();
     assert!(failure.detail.contains("jump host jump: the host key"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_jump_host_that_says_nothing_or_lies_is_told_from_the_host_behind_it() {
+    let inner = Sshd::start();
+    let deadlines = Deadlines { dial: Duration::from_millis(300), ..Deadlines::default() };
+    let mute = Fake::start(Nature::default()).await;
+    let hasty = Target { deadlines, ..target(&inner) };
+    let failure = refusal(behind(hasty, mute.target())).await;
+    assert_eq!(failure.phase, Phase::Dial, "{failure:?}");
+    assert!(failure.detail.starts_with("jump: 127.0.0.1:"), "{failure:?}");
+    assert!(failure.detail.contains("did not answer within"), "{failure:?}");
+
+    for (words, said) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it said: HTTP/1.1 400 Bad Request"),
+        (b"\0\0\0\0", "test"),
+    ] {
+        let liar = Fake::start(Nature { in_its_place: Some(words), ..Nature::default() }).await;
+        let deadlines = Deadlines { banner: Duration::from_secs(1), ..Deadlines::default() };
+        let hasty = Target { deadlines, ..target(&inner) };
+        let failure = refusal(behind(hasty, liar.target())).await;
+        assert_eq!(failure.phase, Phase::Banner, "{failure:?}");
+        assert!(failure.detail.contains(said), "{failure:?}");
+    }
+    assert_eq!(inner.connections(), Some(0));
 }
