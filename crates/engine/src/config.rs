@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use sshepherd_model::Inventory;
 use sshepherd_policy::Policy;
 
+use crate::screened::OwnScreen;
+
 /// Which known_hosts files decide about host keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KnownHostsFiles {
@@ -25,6 +27,8 @@ pub struct Config {
     pub policy_hash: String,
     /// Where host keys are looked up.
     pub known_hosts: KnownHostsFiles,
+    /// What makes the output of its hosts readable; made when first wanted.
+    pub screen: OwnScreen,
     /// Whether the audit record holds the texts of commands beside their hashes.
     pub audit_commands: bool,
     /// Most hosts that one fan-out talks to at once.

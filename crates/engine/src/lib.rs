@@ -6,7 +6,7 @@
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
 //! same as one task),
-//! [`task`] (asking about tasks), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
+//! [`task`] (asking about tasks), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
 //! terminal.
@@ -28,6 +28,7 @@ mod recover;
 mod refusal;
 mod resolve;
 mod runner;
+mod screened;
 mod task;
 mod trust;
 mod watch;
@@ -40,6 +41,7 @@ pub use fan_out::{FanOut, HostReport};
 pub use pipeline::{Origin, Ticket};
 pub use plan::Preview;
 pub use refusal::Refusal;
+pub use screened::OwnScreen;
 /// What the known_hosts files say about a key.
 pub use sshepherd_ssh::Verdict;
 pub use task::{CancelAnswer, Finished};
@@ -52,5 +54,7 @@ pub use sshepherd_ssh::prompt;
 pub use sshepherd_audit as audit;
 /// The policy: judging, explaining and linting are pure and open to every face.
 pub use sshepherd_policy as policy;
+/// Making output readable.
+pub use sshepherd_sanitise as sanitise;
 /// The task store that an engine is started with.
 pub use sshepherd_store as store;

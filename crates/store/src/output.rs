@@ -77,6 +77,8 @@ pub struct Page {
 /// Lines are those of both streams together, as they came. Line ends (`\n`) are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailLines {
+    /// Offset of the first byte of the first line; that of the end when there is none.
+    pub from: u64,
     /// The lines, oldest first, without their newline.
     pub lines: Vec<Vec<u8>>,
     /// Lines that came so far; a last line without its newline counts.

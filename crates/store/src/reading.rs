@@ -195,7 +195,11 @@ pub(crate) fn tail_lines<R: Row>(
         first.drain(..utf8::open_start(first));
     }
     let has_more = first_cut || total_lines > lines.len() as u64;
-    Ok(TailLines { lines, total_lines, first_cut, has_more })
+    // Every line but the last has its newline, and the last has one when the output ends with it.
+    let shown: usize = lines.iter().map(|line| line.len() + 1).sum();
+    let open = usize::from(!lines.is_empty() && window.last() != Some(&b'\n'));
+    let from = total - (shown - open) as u64;
+    Ok(TailLines { from, lines, total_lines, first_cut, has_more })
 }
 
 /// See `Store::head_tail`.

@@ -3,19 +3,22 @@
 use std::time::SystemTime;
 
 use sshepherd_engine::policy::Enforcement;
+use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
 use sshepherd_engine::{Asked, Config, Finished, Refusal};
 use sshepherd_model::{Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Tag};
 
 use super::judged::{echo, echo_part};
-use super::{CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, lossy};
+use super::{CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded};
 
 /// A finished command and what may be shown of its output.
 pub(crate) struct Report<'a> {
     /// The task and its outcome.
     pub(crate) finished: &'a Finished,
-    /// Beginning and end of its output.
+    /// Beginning and end of its output,
     pub(crate) output: &'a HeadTail,
+    /// as they may be read.
+    pub(crate) shown: &'a (View, View),
     /// Whether the policy decides or only watches.
     pub(crate) enforcement: Enforcement,
 }
@@ -35,7 +38,8 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
         cancelled: Some(false),
         timeout: Some(false),
         target_ip: task.target_ip.map(|ip| ip.to_string()),
-        output: Some(text(output, head)),
+        output: Some(text(report.shown, missing, head)),
+        cleaned: cleaned(report.shown),
         stderr_bytes: Some(task.output.stderr),
         truncated: (missing > 0).then_some(true),
         missing_bytes: (missing > 0).then_some(missing),
@@ -55,20 +59,21 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
 }
 
 /// Head, a line that counts what is missing and says where to read it, tail.
-fn text(output: &HeadTail, head_bytes: u64) -> String {
-    let join = |chunks: &[sshepherd_model::Chunk]| {
-        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
-        lossy(&bytes)
-    };
-    let head = join(&output.head);
-    if output.missing == 0 {
-        return head + &join(&output.tail);
+fn text((head, tail): &(View, View), missing: u64, head_bytes: u64) -> String {
+    if missing == 0 {
+        return head.text() + &tail.text();
     }
-    let missing = output.missing;
     format!(
-        "{head}\n[{missing} bytes left out here; ssh_get_task_output with cursor {head_bytes} reads on]\n{}",
-        join(&output.tail)
+        "{}\n[{missing} bytes left out here; ssh_get_task_output with cursor {head_bytes} reads on]\n{}",
+        head.text(),
+        tail.text()
     )
+}
+
+fn cleaned((head, tail): &(View, View)) -> Option<String> {
+    let mut both = head.clone();
+    both.count(tail);
+    both.note()
 }
 
 /// Puts the outcome into the answer's fields.

@@ -1,15 +1,16 @@
 //! Keeping answers within a byte budget, measured as JSON, because that is what reaches the reader.
 
 use serde::Serialize;
+use sshepherd_engine::sanitise::View;
 
 /// The bytes that `value` takes as compact JSON; a value that cannot be written takes none.
 pub(crate) fn encoded<T: Serialize>(value: &T) -> usize {
     serde_json::to_vec(value).map_or(0, |bytes| bytes.len())
 }
 
-/// Bytes of a host as text: what is not UTF-8 becomes U+FFFD.
-pub(crate) fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// The lines of a piece of output that there is something to show of.
+pub(crate) fn shown_lines(view: View) -> Vec<String> {
+    view.lines.into_iter().filter(|line| !line.hidden).map(|line| line.text).collect()
 }
 
 /// The first `max` characters of a text that is for information only, with an ellipsis if any were left out.
@@ -42,6 +43,5 @@ mod tests {
         assert_eq!(encoded(&"a\u{1}"), 9);
         assert_eq!(shorten("äöü", 2), "äö…");
         assert_eq!(shorten("äöü", 3), "äöü");
-        assert_eq!(lossy(b"a\xff"), "a\u{fffd}");
     }
 }

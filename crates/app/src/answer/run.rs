@@ -32,6 +32,8 @@ answer! {
         target_ip: String,
         /// Both streams in order of arrival; beginning and end when it is long.
         output: String,
+        /// What was taken out of `output`: escape sequences, invisible characters, secrets.
+        cleaned: String,
         /// How many bytes of it came on standard error.
         stderr_bytes: u64,
         /// Something is missing from `output`.

@@ -73,6 +73,8 @@ answer! {
         status: String,
         /// The lines, oldest first. With a cursor the last may be unfinished.
         output_lines: Vec<String>,
+        /// What was taken out of the lines: escape sequences, invisible characters, secrets.
+        cleaned: String,
         /// Lines that came so far.
         total_lines: u64,
         /// There is more: before these lines, or with a cursor after them.

@@ -97,6 +97,9 @@ pub(crate) struct Run {
     /// ALIAS COMMAND, or with --tag COMMAND alone
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "ALIAS] [COMMAND")]
     pub(crate) words: Vec<String>,
+    /// Print output as it came: escape sequences, invisible characters, secrets and all
+    #[arg(long, conflicts_with = "tag")]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) surroundings: Surroundings,
 }
@@ -131,6 +134,9 @@ pub(crate) enum Tasks {
     Result {
         /// The task
         id: String,
+        /// Print it as it came: escape sequences, invisible characters, secrets and all
+        #[arg(long)]
+        raw: bool,
     },
     /// Stop a task and its remote command
     Cancel {
@@ -167,6 +173,9 @@ pub(crate) struct Wanted {
     /// Begin at this byte
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) cursor: u64,
+    /// Print it as it came: escape sequences, invisible characters, secrets and all
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Only the last lines
     #[arg(long, value_name = "LINES", conflicts_with_all = ["follow", "cursor", "stream"])]
     pub(crate) tail: Option<usize>,

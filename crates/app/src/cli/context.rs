@@ -8,7 +8,7 @@ use sshepherd_config::{
 use sshepherd_engine::audit::{Checkpoints, Keeping, Sink};
 use sshepherd_engine::policy::{Dialect, LimitTable, NetworkPolicy, Policy};
 use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore};
-use sshepherd_engine::{Adopt, Config, Engine, KnownHostsFiles, Origin, Services};
+use sshepherd_engine::{Adopt, Config, Engine, KnownHostsFiles, Origin, OwnScreen, Services};
 use sshepherd_model::{Alias, Host, InvalidField, Inventory, Request};
 
 use super::args::{Global, Surroundings};
@@ -68,6 +68,7 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
             KnownHosts::Explicit(path) => KnownHostsFiles::Explicit(path),
             KnownHosts::UserAndSystem => KnownHostsFiles::UserAndSystem,
         },
+        screen: OwnScreen::default(),
         audit_commands: loaded.settings.audit.commands,
         fan_out_parallel: loaded.settings.fan_out_parallel,
     };
@@ -99,6 +100,20 @@ pub(crate) async fn start_shared(
     Ok(Engine::start(config, Services { store, audit, orphans }))
 }
 
+/// The configuration, for its secrets alone; without a usable one nothing is known of them, which is said.
+pub(crate) fn for_reading(global: &Global) -> (Config, Settings) {
+    let loaded = folders(global)
+        .ok()
+        .and_then(|folders| sshepherd_config::load(&folders, &ProcessEnvironment).ok());
+    loaded.map_or_else(
+        || {
+            out::complain("the configuration cannot be used, so its secrets are not known here and not redacted");
+            no_hosts()
+        },
+        engine_config,
+    )
+}
+
 /// A configuration without hosts, for those who only look at tasks.
 pub(crate) fn no_hosts() -> (Config, Settings) {
     let config = Config {
@@ -111,6 +126,7 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         ),
         policy_hash: String::new(),
         known_hosts: KnownHostsFiles::UserAndSystem,
+        screen: OwnScreen::default(),
         audit_commands: false,
         fan_out_parallel: 1,
     };

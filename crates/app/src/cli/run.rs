@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Global, Run};
 use super::context::{self, origin};
 use super::exit::Exit;
-use super::output::{self, Until};
+use super::output::{self, Form, Until};
 use super::{out, serve, terminal};
 use crate::answer::{self, RunAnswer};
 
@@ -51,7 +51,8 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
         serve::terminated().await;
         signalled.cancel();
     });
-    let exit = on_host(global, &engine, &alias, &request, &stop).await;
+    let form = if what.raw { Form::Raw } else { Form::Clean };
+    let exit = on_host(global, &engine, &alias, &request, form, &stop).await;
     engine.shutdown().await;
     Ok(exit)
 }
@@ -61,6 +62,7 @@ async fn on_host(
     engine: &Engine,
     alias: &Alias,
     request: &Request,
+    form: Form,
     stop: &CancellationToken,
 ) -> Exit {
     let ticket = match engine.submit(alias, request, origin()).await {
@@ -72,7 +74,8 @@ async fn on_host(
     let result = if global.json {
         ended.await
     } else {
-        let copying = output::copy(engine, &ticket.task_id, 0, StreamFilter::Both, Until::End);
+        let copying =
+            output::copy(engine, &ticket.task_id, 0, StreamFilter::Both, Until::End, form);
         // Both end with the task: the one when it is final, the other when its output is read to the end.
         let (result, _) = tokio::join!(ended, copying);
         result
@@ -179,14 +182,19 @@ pub(crate) fn exit_of(outcome: &Outcome) -> Exit {
 /// The answer with all the output that was kept.
 pub(crate) async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
     let id = &finished.task.id;
-    match engine.head_tail(id, usize::MAX, StreamFilter::Both).await {
-        Ok(Lookup::Found(output)) => answer::finished(&answer::Report {
-            finished,
-            output: &output,
-            enforcement: engine.config().policy.enforcement(),
-        }),
-        Ok(Lookup::Expired | Lookup::Unknown) | Err(_) => RunAnswer::default(),
-    }
+    let Ok(Lookup::Found(output)) = engine.head_tail(id, usize::MAX, StreamFilter::Both).await
+    else {
+        return RunAnswer::default();
+    };
+    let Ok(shown) = engine.view_ends(id, &output, StreamFilter::Both).await else {
+        return RunAnswer::default();
+    };
+    answer::finished(&answer::Report {
+        finished,
+        output: &output,
+        shown: &shown,
+        enforcement: engine.config().policy.enforcement(),
+    })
 }
 
 async fn on_tag(

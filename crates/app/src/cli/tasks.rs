@@ -7,7 +7,7 @@ use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
 use super::args::{Global, Listed, Tasks, Wanted};
 use super::context::{self, origin};
 use super::exit::Exit;
-use super::output::{self, Copied, Until};
+use super::output::{self, Copied, Form, Until};
 use super::{out, run, terminal};
 use crate::answer;
 
@@ -16,9 +16,9 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
     let engine = match &what {
         // A server that is gone cannot stop its tasks: this process does, and for that it must know the hosts.
         Tasks::Cancel { .. } => context::load(global).map(context::engine_config),
-        Tasks::List(_) | Tasks::Status { .. } | Tasks::Output(_) | Tasks::Result { .. } => {
-            Ok(context::no_hosts())
-        }
+        // Output is shown without the secrets that the configuration knows.
+        Tasks::Output(_) | Tasks::Result { .. } => Ok(context::for_reading(global)),
+        Tasks::List(_) | Tasks::Status { .. } => Ok(context::no_hosts()),
     };
     let engine = match engine {
         Ok((config, settings)) => {
@@ -35,7 +35,7 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
         Tasks::List(listed) => list(global, &engine, listed).await,
         Tasks::Status { id } => status(global, &engine, &id).await,
         Tasks::Output(wanted) => shown(global, &engine, wanted).await,
-        Tasks::Result { id } => result(global, &engine, &id).await,
+        Tasks::Result { id, raw } => result(global, &engine, &id, form(raw)).await,
         Tasks::Cancel { id } => cancel(global, &engine, &id).await,
     };
     engine.shutdown().await;
@@ -186,9 +186,15 @@ async fn shown(global: &Global, engine: &Engine, wanted: Wanted) -> Result<Exit,
         let tail = engine.tail_lines(&task.id, lines, usize::MAX / 4).await;
         match tail.map_err(|refusal| failed(&refusal))? {
             Lookup::Found(tail) => {
-                for line in &tail.lines {
-                    out::bytes(line);
-                    out::bytes(b"\n");
+                if wanted.raw {
+                    for line in &tail.lines {
+                        out::bytes(line);
+                        out::bytes(b"\n");
+                    }
+                } else {
+                    let view = engine.view_tail(&task.id, &tail).await;
+                    let view = view.map_err(|error| failed(&Refusal::Store(error)))?;
+                    answer::shown_lines(view).iter().for_each(|line| out::line(line));
                 }
             }
             Lookup::Expired | Lookup::Unknown => {
@@ -199,7 +205,8 @@ async fn shown(global: &Global, engine: &Engine, wanted: Wanted) -> Result<Exit,
     }
     let until = if wanted.follow { Until::End } else { Until::Now };
     let told = tokio::spawn(tell_of_orphans(engine.clone(), task.id.clone()));
-    let exit = copy(engine, &task.id, wanted.cursor, filter, until).await;
+    let (from, form) = (wanted.cursor, form(wanted.raw));
+    let exit = copy(engine, &task.id, from, filter, until, form).await;
     told.abort();
     exit
 }
@@ -222,10 +229,14 @@ async fn document(
         Exit::Usage
     })?;
     let page = page.found().ok_or_else(gone)?;
+    let config = engine.config();
     let text = |stream| {
         let chunks = page.chunks.iter().filter(|chunk| chunk.stream == stream);
         let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes.iter().copied()).collect();
-        let text = answer::lossy(&bytes);
+        let text = match wanted.raw {
+            true => String::from_utf8_lossy(&bytes).into_owned(),
+            false => config.screen().whole(&bytes).text(),
+        };
         let lines = text.lines().count();
         let skip = wanted.tail.map_or(0, |tail| lines.saturating_sub(tail));
         text.split_inclusive('\n').skip(skip).collect::<String>()
@@ -267,9 +278,10 @@ async fn copy(
     from: u64,
     filter: StreamFilter,
     until: Until,
+    form: Form,
 ) -> Result<Exit, Exit> {
     let gone = || absent(id.as_str(), "its result has expired");
-    match output::copy(engine, id, from, filter, until).await {
+    match output::copy(engine, id, from, filter, until, form).await {
         Copied::Whole => {}
         Copied::Gone => return Err(gone()),
         Copied::Failed => return Err(Exit::Usage),
@@ -286,7 +298,11 @@ async fn copy(
     }
 }
 
-async fn result(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
+fn form(raw: bool) -> Form {
+    if raw { Form::Raw } else { Form::Clean }
+}
+
+async fn result(global: &Global, engine: &Engine, id: &str, form: Form) -> Result<Exit, Exit> {
     let task = named(engine, id).await?;
     let Some(outcome) = task.outcome.clone() else {
         out::complain(&format!(
@@ -299,7 +315,7 @@ async fn result(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
     if global.json {
         out::json(&run::whole(engine, &finished).await);
     } else {
-        copy(engine, &finished.task.id, 0, StreamFilter::Both, Until::Now).await?;
+        copy(engine, &finished.task.id, 0, StreamFilter::Both, Until::Now, form).await?;
         run::tell(&finished.task.alias.clone(), &finished);
     }
     Ok(run::exit_of(&finished.outcome))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use regex::bytes::Regex;
+use regex::Regex;
 use sshepherd_engine::store::{ListCursor, ListQuery, State, StreamFilter};
 
 use super::tools::WAIT_MOST;
@@ -302,7 +302,7 @@ const PATTERN_BYTES: usize = 1 << 20;
 
 /// A regular expression of linear time.
 fn pattern(text: &str) -> Result<Regex, InvalidField> {
-    regex::bytes::RegexBuilder::new(text)
+    regex::RegexBuilder::new(text)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
         .build()

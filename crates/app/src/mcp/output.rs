@@ -48,9 +48,11 @@ async fn with_room(
             total: finished.task.output.bytes(),
         },
     };
+    let shown = engine.view_ends(id, &output, StreamFilter::Both).await.map_err(Refusal::Store)?;
     Ok(answer::finished(&answer::Report {
         finished,
         output: &output,
+        shown: &shown,
         enforcement: engine.config().policy.enforcement(),
     }))
 }

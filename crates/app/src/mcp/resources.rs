@@ -103,10 +103,13 @@ pub(super) async fn task(
         Lookup::Unknown => return Err(missing("no task has this id")),
     };
     let tail = engine.tail_lines(id, LAST_LINES, LAST_BYTES).await.map_err(failed)?;
-    let lines: Vec<String> = tail
-        .found()
-        .map(|tail| tail.lines.iter().map(|line| answer::lossy(line)).collect())
-        .unwrap_or_default();
+    let lines = match tail.found() {
+        Some(tail) => {
+            let view = engine.view_tail(id, &tail).await;
+            answer::shown_lines(view.map_err(|error| failed(Refusal::Store(error)))?)
+        }
+        None => Vec::new(),
+    };
     let status = answer::status(&task, &engine.config(), answer::now_ms());
     let content = json!({"task": status, "output_lines": lines});
     let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);

@@ -75,6 +75,16 @@ impl Site {
         );
     }
 
+    /// Gives the log-in a password beside its key, so that the server knows a secret.
+    pub(crate) fn password(&self, password: &str) {
+        self.write("secrets/canary", password);
+        let login = format!(
+            "entries:\n  - name: test\n    username: {}\n    key_path: id\n    password_secret: canary\n",
+            self.server.user()
+        );
+        self.write("credentials.yml", &login);
+    }
+
     /// Writes the inventory: these aliases, all for the same server.
     pub(crate) fn hosts(&self, aliases: &[&str]) {
         let mut text = String::from("hosts:\n");

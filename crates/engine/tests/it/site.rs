@@ -10,7 +10,9 @@ use sshepherd_engine::policy::{
     Terms,
 };
 use sshepherd_engine::store::{Lookup, MemoryStore, Store, StreamFilter};
-use sshepherd_engine::{Adopt, Config, Engine, Finished, KnownHostsFiles, Origin, Services};
+use sshepherd_engine::{
+    Adopt, Config, Engine, Finished, KnownHostsFiles, Origin, OwnScreen, Services,
+};
 use sshepherd_model::{
     Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, TaskId,
 };
@@ -153,6 +155,7 @@ impl Site {
             ),
             policy_hash: "test".to_owned(),
             known_hosts: KnownHostsFiles::Explicit(known_hosts),
+            screen: OwnScreen::default(),
             audit_commands: false,
             fan_out_parallel: 16,
         };

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use regex::bytes::Regex;
+use regex::Regex;
 use rmcp::RoleServer;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::Refusal;
+use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{Error, Lookup, Page, StreamFilter, TailLines, Task};
 use sshepherd_model::TaskId;
 
@@ -135,12 +136,25 @@ impl Server {
         };
         let read = match (&reading.part, &reading.matching) {
             (Part::Tail { lines }, None) if reading.filter == StreamFilter::Both => {
-                let tail = self.engine.tail_lines(id, *lines, room).await?;
-                Ok(tail.map(|tail| last_lines(&task, &tail)))
+                match self.engine.tail_lines(id, *lines, room).await? {
+                    Lookup::Found(tail) => {
+                        let view = self.engine.view_tail(id, &tail).await;
+                        view.map(|view| Lookup::Found(last_lines(&task, &tail, view)))
+                    }
+                    Lookup::Expired => Ok(Lookup::Expired),
+                    Lookup::Unknown => Ok(Lookup::Unknown),
+                }
             }
             (Part::Tail { lines }, None) => {
-                let ends = self.engine.head_tail(id, room, reading.filter).await?;
-                Ok(ends.map(|ends| last_of_stream(&task, &ends, *lines)))
+                match self.engine.head_tail(id, room, reading.filter).await? {
+                    Lookup::Found(ends) => {
+                        let views = self.engine.view_ends(id, &ends, reading.filter).await;
+                        views
+                            .map(|views| Lookup::Found(last_of_stream(&task, &ends, views, *lines)))
+                    }
+                    Lookup::Expired => Ok(Lookup::Expired),
+                    Lookup::Unknown => Ok(Lookup::Unknown),
+                }
             }
             (part, Some(pattern)) => {
                 let from = match part {
@@ -150,8 +164,15 @@ impl Server {
                 self.matching(&task, from, pattern, reading, room).await
             }
             (Part::From { cursor }, None) => {
-                let page = self.engine.page(id, *cursor, room, reading.filter).await;
-                page.map(|found| found.map(|page| one_page(&task, &page)))
+                match self.engine.page(id, *cursor, room, reading.filter).await {
+                    Ok(Lookup::Found(page)) => {
+                        let view = self.engine.view_page(id, &page, reading.filter).await;
+                        view.map(|view| Lookup::Found(one_page(&task, &page, view)))
+                    }
+                    other => {
+                        other.map(|gone| gone.map(|page| one_page(&task, &page, View::default())))
+                    }
+                }
             }
         };
         Ok(match read {
@@ -194,7 +215,8 @@ impl Server {
                 None if bytes.len() >= LOOK => bytes.len(),
                 None => 0,
             };
-            let judged = found.look(bytes.get(..whole).unwrap_or_default(), pattern, room);
+            let view = self.engine.view_page(&task.id, &page, reading.filter).await?;
+            let judged = found.look(&view, whole, pattern, room);
             looked += bytes.len();
             if judged == bytes.len() {
                 cursor = page.next;
@@ -209,6 +231,7 @@ impl Server {
         };
         Ok(Lookup::Found(OutputAnswer {
             output_lines: Some(found.lines),
+            cleaned: found.taken.note(),
             lines_seen: Some(found.seen),
             lines_matched: Some(found.matched),
             next_cursor: Some(cursor),
@@ -228,25 +251,33 @@ struct Found {
     bytes: usize,
     seen: u64,
     matched: u64,
+    /// What was taken out of the pages that they come from.
+    taken: View,
 }
 
 impl Found {
-    /// Judges lines until one that matches does not fit; answers how many bytes were judged.
-    fn look(&mut self, text: &[u8], pattern: &Regex, room: usize) -> usize {
-        let mut judged = 0;
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let bare = line.strip_suffix(b"\n").unwrap_or(line);
-            let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
-            if pattern.is_match(bare) {
-                if self.bytes + bare.len() > room && !self.lines.is_empty() {
-                    return judged;
+    /// Judges the lines of the first `whole` bytes until one that matches does not fit; answers how many bytes were judged.
+    /// What a line matches is what may be read of it: a pattern finds out no more than the answer tells.
+    fn look(&mut self, view: &View, whole: usize, pattern: &Regex, room: usize) -> usize {
+        let (mut judged, mut matched) = (0, false);
+        for line in &view.lines {
+            if judged + line.raw > whole {
+                break;
+            }
+            if !line.hidden && pattern.is_match(&line.text) {
+                if self.bytes + line.text.len() > room && !self.lines.is_empty() {
+                    break;
                 }
-                self.bytes += bare.len() + 3;
-                self.lines.push(answer::lossy(bare.get(..room).unwrap_or(bare)));
+                self.bytes += line.text.len() + 3;
+                self.lines.push(answer::shorten(&line.text, room));
                 self.matched += 1;
+                matched = true;
             }
             self.seen += 1;
-            judged += line.len();
+            judged += line.raw;
+        }
+        if matched {
+            self.taken.count(view);
         }
         judged
     }
@@ -266,9 +297,10 @@ fn about(task: &Task) -> OutputAnswer {
     }
 }
 
-fn last_lines(task: &Task, tail: &TailLines) -> OutputAnswer {
+fn last_lines(task: &Task, tail: &TailLines, view: View) -> OutputAnswer {
     OutputAnswer {
-        output_lines: Some(tail.lines.iter().map(|line| answer::lossy(line)).collect()),
+        cleaned: view.note(),
+        output_lines: Some(answer::shown_lines(view)),
         total_lines: Some(tail.total_lines),
         has_more: Some(tail.has_more),
         first_line_cut: tail.first_cut.then_some(true),
@@ -282,11 +314,12 @@ fn last_lines(task: &Task, tail: &TailLines) -> OutputAnswer {
 fn last_of_stream(
     task: &Task,
     ends: &sshepherd_engine::store::HeadTail,
+    (head, tail): (View, View),
     most: usize,
 ) -> OutputAnswer {
-    let chunks = if ends.missing > 0 { &ends.tail } else { &ends.head };
-    let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
-    let mut lines = split(&answer::lossy(&bytes));
+    let view = if ends.missing > 0 { tail } else { head };
+    let cleaned = view.note();
+    let mut lines = answer::shown_lines(view);
     let cut = ends.missing > 0 && lines.len() > 1;
     if cut {
         lines.remove(0);
@@ -294,6 +327,7 @@ fn last_of_stream(
     let more = lines.len().saturating_sub(most);
     lines.drain(..more);
     OutputAnswer {
+        cleaned,
         output_lines: Some(lines),
         total_lines: None,
         has_more: Some(ends.missing > 0 || more > 0),
@@ -304,9 +338,10 @@ fn last_of_stream(
     }
 }
 
-fn one_page(task: &Task, page: &Page) -> OutputAnswer {
+fn one_page(task: &Task, page: &Page, view: View) -> OutputAnswer {
     OutputAnswer {
-        output_lines: Some(split(&answer::lossy(&flat(page)))),
+        cleaned: view.note(),
+        output_lines: Some(answer::shown_lines(view)),
         // A running task may always write more.
         has_more: Some(!page.end),
         next_cursor: Some(page.next),
@@ -315,13 +350,6 @@ fn one_page(task: &Task, page: &Page) -> OutputAnswer {
         eof: Some(page.end),
         ..about(task)
     }
-}
-
-fn split(text: &str) -> Vec<String> {
-    if text.is_empty() {
-        return Vec::new();
-    }
-    text.strip_suffix('\n').unwrap_or(text).split('\n').map(str::to_owned).collect()
 }
 
 /// Longest wait of one call: below the 60 s after which common clients give a call up.

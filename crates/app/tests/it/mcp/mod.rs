@@ -3,6 +3,7 @@
 mod approvals;
 mod client;
 mod everything;
+mod hostile;
 mod lifetime;
 mod listing;
 mod surroundings;

@@ -1,0 +1,248 @@
+//! Output as it may be read: cleaned, then redacted, a piece at a time with what stands before and after it.
+
+use std::fmt;
+
+use crate::clean::{Cleaner, Out, Removed};
+use crate::redact::{Redacted, Redactor, marker};
+
+/// Bytes before and after a piece that are looked at, so that a sequence or secret across its border is seen: longer than any
+/// private key of 4096 bits in PEM (3.3 KB).
+pub const CONTEXT: usize = 8 << 10;
+
+/// Makes readable text. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    redactor: Redactor,
+}
+
+/// One line of what came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Line {
+    /// What may be read of it, without its newline; a carriage return inside made a newline.
+    pub text: String,
+    /// Bytes that it had, with its newline.
+    pub raw: usize,
+    /// It stands wholly inside a secret that an earlier line, or the page before, tells of: there is nothing to show.
+    pub hidden: bool,
+}
+
+/// A piece of output as it may be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// Its lines.
+    pub lines: Vec<Line>,
+    /// The last line has its newline.
+    pub ended: bool,
+    /// What was removed from it.
+    pub removed: Removed,
+    /// What was redacted in it.
+    pub redacted: Redacted,
+}
+
+impl Screen {
+    /// Redacts these secrets and the known shapes.
+    #[must_use]
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { redactor: Redactor::new(secrets) }
+    }
+
+    /// A whole text.
+    #[must_use]
+    pub fn whole(&self, bytes: &[u8]) -> View {
+        self.view(&[], bytes, &[])
+    }
+
+    /// The piece `bytes` of output, of which `before` and `after` are what stands around it, as much as is at hand. What stands
+    /// before counts from its first whole line on.
+    #[must_use]
+    pub fn view(&self, before: &[u8], bytes: &[u8], after: &[u8]) -> View {
+        let (from, to) = (before.len() as u64, (before.len() + bytes.len()) as u64);
+        let mut view = View { ended: bytes.last() == Some(&b'\n'), ..View::default() };
+        let (mut text, mut places) = (String::new(), Vec::new());
+        let mut out = |at: u64, out: Out| match out {
+            Out::Show(character) => {
+                text.push(character);
+                places.resize(text.len(), at);
+            }
+            Out::Gone(kind) if (from..to).contains(&at) => view.removed.add(kind),
+            Out::Gone(_) => {}
+        };
+        let mut cleaner = Cleaner::default();
+        for piece in [before, bytes, after] {
+            cleaner.push(piece, &mut out);
+        }
+        cleaner.finish(&mut out);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            view.lines.push(Line { raw: line.len(), ..Line::default() });
+        }
+        let own =
+            |at: u64| usize::try_from(at - from).ok().and_then(|at| bytes.get(at)) == Some(&b'\n');
+        self.fill(&mut view, &text, &places, (from, to), own);
+        view
+    }
+
+    /// Puts the text into the lines that its characters came from, secrets left out; `own` tells a newline that came as one.
+    fn fill(
+        &self,
+        view: &mut View,
+        text: &str,
+        places: &[u64],
+        (from, to): (u64, u64),
+        own: impl Fn(u64) -> bool,
+    ) {
+        let mut found = self.redactor.find(text).into_iter().peekable();
+        let (mut line, mut end) = (0, from + view.lines.first().map_or(0, |line| line.raw as u64));
+        let mut told = false;
+        for (index, character) in text.char_indices() {
+            while found.next_if(|(range, _)| range.end <= index).is_some() {
+                told = false;
+            }
+            let at = places.get(index).copied().unwrap_or(0);
+            if !(from..to).contains(&at) {
+                continue;
+            }
+            while at >= end && line + 1 < view.lines.len() {
+                line += 1;
+                end += view.lines.get(line).map_or(0, |line| line.raw as u64);
+            }
+            let Some(current) = view.lines.get_mut(line) else { continue };
+            match found.peek().filter(|(range, _)| range.contains(&index)) {
+                Some((_, kind)) if !told => {
+                    told = true;
+                    current.hidden = false;
+                    current.text.push_str(&marker(kind));
+                    *view.redacted.entry(kind).or_default() += 1;
+                }
+                Some(_) => current.hidden = current.text.is_empty(),
+                // The newline itself is told by the line.
+                None if character == '\n' && own(at) => {}
+                None => {
+                    current.hidden = false;
+                    current.text.push(character);
+                }
+            }
+        }
+    }
+}
+
+impl View {
+    /// The lines with their newlines.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (place, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.hidden) {
+            text.push_str(&line.text);
+            if place + 1 < self.lines.len() || self.ended {
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// Adds what was taken out of another piece.
+    pub fn count(&mut self, other: &Self) {
+        self.removed.control += other.removed.control;
+        self.removed.escapes += other.removed.escapes;
+        self.removed.bidi += other.removed.bidi;
+        self.removed.invisible += other.removed.invisible;
+        self.removed.tags += other.removed.tags;
+        for (kind, count) in &other.redacted {
+            *self.redacted.entry(kind).or_default() += count;
+        }
+    }
+
+    /// What was taken out, in words; `None` when nothing was.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let note = Note(self).to_string();
+        (!note.is_empty()).then_some(note)
+    }
+}
+
+struct Note<'a>(&'a View);
+
+impl fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let removed = &self.0.removed;
+        let mut parts: Vec<String> = [
+            (removed.control, "control characters"),
+            (removed.escapes, "escape sequences"),
+            (removed.bidi, "bidi controls"),
+            (removed.invisible, "invisible characters"),
+            (removed.tags, "tag characters"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        parts
+            .extend(self.0.redacted.iter().map(|(kind, count)| format!("{count} {kind} redacted")));
+        f.write_str(&parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen() -> Screen {
+        Screen::new(["hunter2!"])
+    }
+
+    #[test]
+    fn a_text_is_cleaned_then_redacted_and_told() {
+        let view = screen().whole(b"ok\x1b[31m hun\x1b[0mter2!\r\nnext\xe2\x80\x8b\n\nlast");
+        assert_eq!(view.text(), "ok [redacted: secret]\nnext\n\nlast");
+        assert_eq!(
+            view.note().unwrap(),
+            "2 escape sequences, 1 invisible characters, 1 secret redacted"
+        );
+        let raw: Vec<usize> = view.lines.iter().map(|line| line.raw).collect();
+        assert_eq!((raw, view.ended), (vec![22, 8, 1, 4], false));
+        assert_eq!(screen().whole(b"plain\n").note(), None);
+        assert_eq!(screen().whole(b"").text(), "");
+        assert_eq!(screen().whole(b"\n").text(), "\n");
+        assert_eq!(screen().whole(b"a\rb\n").text(), "a\nb\n");
+    }
+
+    /// However output is cut into pieces, the pieces together tell no secret, and each that touches one says so.
+    #[test]
+    fn a_secret_across_a_border_is_seen_from_both_sides() {
+        let raw = b"first\npass=\x1b[1mhunter2!\x1b[0m;\nAKIAIOSFODNN7EXAMPLE\nend\n";
+        let screen = screen();
+        for cut in 0..=raw.len() {
+            let (head, tail) = raw.split_at(cut);
+            let (one, two) = (screen.view(&[], head, tail), screen.view(head, tail, &[]));
+            let together = one.text() + &two.text();
+            for part in ["hunter2!", "hunt", "er2!", "AKIA", "EXAMPLE", "\u{1b}"] {
+                assert!(!together.contains(part), "cut at {cut}: {together:?}");
+            }
+            assert!(
+                together.starts_with("first\npass=") && together.ends_with("end\n"),
+                "{together:?}"
+            );
+            assert_eq!(one.removed.total() + two.removed.total(), 2, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_redacted_from_any_page_that_sees_its_frame() {
+        let key = format!(
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n{}-----END OPENSSH PRIVATE KEY-----\n",
+            "b3BlbnNzaC1rZXk\n".repeat(40)
+        );
+        let raw = format!("before\n{key}after\n");
+        let (bytes, screen) = (raw.as_bytes(), screen());
+        for start in (0..bytes.len()).step_by(7) {
+            let stop = (start + 50).min(bytes.len());
+            let view = screen.view(&bytes[..start], &bytes[start..stop], &bytes[stop..]);
+            assert!(!view.text().contains("b3Blbn"), "{start}: {:?}", view.text());
+        }
+        let whole = screen.whole(bytes);
+        assert_eq!(whole.lines.len(), 44);
+        assert_eq!(
+            whole.text().trim_end().replace("\n\n", ""),
+            "before\n[redacted: private-key]\nafter"
+        );
+    }
+}
