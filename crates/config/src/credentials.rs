@@ -10,7 +10,7 @@ use sshepherd_model::{AuthMethod, Credential, Secret};
 use crate::document::{Document, Node, Section, Text};
 use crate::files;
 use crate::folders::{Environment, Folders};
-use crate::secrets;
+use crate::secrets::{self, Secrets};
 use crate::servers::parsed;
 
 /// Every entry by name, with its value if it is usable.
@@ -27,7 +27,7 @@ pub(crate) fn read(
     root: &Node,
     used: &BTreeSet<String>,
     folders: &Folders,
-    environment: &impl Environment,
+    secrets: &Secrets<'_, impl Environment>,
 ) -> Entries {
     let mut entries = Entries { names: BTreeSet::new(), usable: Vec::new() };
     let Some(top) = Section::of(document, root, "") else { return entries };
@@ -41,7 +41,7 @@ pub(crate) fn read(
             document.error(Some(name.line), &name.field, format!("{} is defined twice", name.text));
             continue;
         }
-        let reader = Reader { document, folders, environment, used: used.contains(&name.text) };
+        let reader = Reader { document, folders, secrets, used: used.contains(&name.text) };
         entries.usable.extend(reader.entry(name, section));
     }
     top.finish();
@@ -51,7 +51,7 @@ pub(crate) fn read(
 struct Reader<'a, E> {
     document: &'a Document,
     folders: &'a Folders,
-    environment: &'a E,
+    secrets: &'a Secrets<'a, E>,
     used: bool,
 }
 
@@ -111,7 +111,7 @@ impl<E: Environment> Reader<'_, E> {
             self.problem(entry, "certificate_path without key_path");
         }
         if agent {
-            let socket = self.environment.var("SSH_AUTH_SOCK");
+            let socket = self.secrets.environment().var("SSH_AUTH_SOCK");
             if socket.is_none() {
                 self.problem(
                     entry,
@@ -145,7 +145,7 @@ impl<E: Environment> Reader<'_, E> {
             let message = "is the name of an ordinary variable, so the environment is only asked for its prefixed forms";
             self.document.warn(Some(at.line), &at.field, message);
         }
-        match secrets::look_up(&at.text, &self.folders.secrets, self.environment) {
+        match self.secrets.get(&at.text) {
             Ok(secret) => Some(secret),
             Err(missing) => {
                 self.problem(at, missing.to_string());

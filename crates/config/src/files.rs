@@ -63,17 +63,11 @@ pub(crate) fn owned(data: &Metadata) -> Result<(), Refused> {
             mode & 0o777
         )));
     }
-    // The owner of this process' own entry in /proc, or of the home folder elsewhere, is who we are.
-    let me = fs::metadata("/proc/self").or_else(|_| match std::env::home_dir() {
-        Some(home) => fs::metadata(home),
-        None => Err(io::ErrorKind::NotFound.into()),
-    });
-    match me {
-        Ok(me) if data.uid() != me.uid() && data.uid() != 0 => {
-            Err(Refused::Unsafe("belongs to another user".to_owned()))
-        }
-        _ => Ok(()),
+    let me = rustix::process::geteuid().as_raw();
+    if data.uid() != me && data.uid() != 0 {
+        return Err(Refused::Unsafe("belongs to another user".to_owned()));
     }
+    Ok(())
 }
 
 /// A path from a configuration file: `~/` is the home folder, anything else is relative to `folder`. The error says what to

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 use sshepherd_model::{Inventory, Problem, Severity};
 use sshepherd_policy::Policy;
 
-use crate::document::{Document, Node};
+use crate::document::{Document, Node, Section};
 use crate::files::{self, Refused};
 use crate::folders::{Environment, Folders};
 use crate::packs::PACKS;
+use crate::secrets::Secrets;
 use crate::settings::Settings;
-use crate::{credentials, policy, servers, settings};
+use crate::{credentials, helper, policy, servers, settings};
 
 /// Which known_hosts files decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +113,10 @@ fn read(
     let used: BTreeSet<String> =
         mentioned.iter().map(|wanted| wanted.text.trim().to_owned()).collect();
     let entries = match &logins.root {
-        Some(root) => credentials::read(&logins.document, root, &used, folders, environment),
+        Some(root) => {
+            let secrets = Secrets::new(folders, environment, own.helpers());
+            credentials::read(&logins.document, root, &used, folders, &secrets)
+        }
         None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
     };
     // A file that could not be used has its own error; its entries are not missing.
@@ -152,6 +156,12 @@ fn read(
 }
 
 impl File {
+    /// The programs that print secrets, if this is the file that names them.
+    fn helpers(&self) -> helper::Helpers {
+        let top = self.root.as_ref().and_then(|root| Section::of(&self.document, root, ""));
+        top.map(|top| helper::read(&top)).unwrap_or_default()
+    }
+
     /// A file that is not looked at.
     fn unread(folder: &Path, name: &str) -> Self {
         let document = Document::new(&folder.join(name));

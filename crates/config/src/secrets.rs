@@ -1,12 +1,15 @@
 //! Looking up secrets by name. Their values never reach a problem, a log or `Debug`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use sshepherd_model::Secret;
 
 use crate::files;
-use crate::folders::Environment;
+use crate::folders::{Environment, Folders};
+use crate::helper::{self, Helpers};
 
 /// Ordinary variables of a process, which never serve as secrets through their bare name (seed defect 15): a secret called
 /// `HOME` must not turn into a path.
@@ -32,6 +35,14 @@ pub enum Missing {
         /// The name.
         name: String,
     },
+    /// The helper that prints it did not.
+    #[error("secret {name}: {problem}")]
+    Helper {
+        /// The name.
+        name: String,
+        /// What went wrong; never what the helper printed.
+        problem: String,
+    },
     /// A file would hold it but is not safe to read.
     #[error("secret {name}: its file {problem}")]
     Refused {
@@ -40,6 +51,38 @@ pub enum Missing {
         /// What is wrong with the file.
         problem: String,
     },
+}
+
+/// Secrets by name, for one reading of the configuration: each helper is run once.
+pub(crate) struct Secrets<'a, E> {
+    folders: &'a Folders,
+    environment: &'a E,
+    helpers: Helpers,
+    asked: RefCell<BTreeMap<String, Result<Secret, Missing>>>,
+}
+
+impl<'a, E: Environment> Secrets<'a, E> {
+    pub(crate) fn new(folders: &'a Folders, environment: &'a E, helpers: Helpers) -> Self {
+        Self { folders, environment, helpers, asked: RefCell::default() }
+    }
+
+    pub(crate) fn environment(&self) -> &E {
+        self.environment
+    }
+
+    /// A secret that has a helper comes from it alone: the owner has said where it is.
+    pub(crate) fn get(&self, name: &str) -> Result<Secret, Missing> {
+        let Some(argv) = self.helpers.get(name) else {
+            return look_up(name, &self.folders.secrets, self.environment);
+        };
+        if let Some(known) = self.asked.borrow().get(name) {
+            return known.clone();
+        }
+        let missing = |problem| Missing::Helper { name: name.to_owned(), problem };
+        let answer = helper::ask(argv).map_err(missing);
+        self.asked.borrow_mut().insert(name.to_owned(), answer.clone());
+        answer
+    }
 }
 
 /// Looks in this order: environment `NAME`, `SSHEPHERD_SECRET_NAME`, `MCP_SSH_SECRET_NAME`, `.env` in `folder`, the file

@@ -11,6 +11,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Most hosts that a fan-out talks to at once.
     pub fan_out_parallel: usize,
+    /// Whether the server reads its configuration again when a file of it changes.
+    pub reload_watch: bool,
     /// Most bytes of output in one MCP answer; clients cut longer answers (8,000 characters at the strictest).
     pub answer_max_bytes: usize,
 }
@@ -36,7 +38,12 @@ pub struct Audit {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { audit: Audit::default(), fan_out_parallel: 64, answer_max_bytes: 8192 }
+        Self {
+            audit: Audit::default(),
+            fan_out_parallel: 64,
+            reload_watch: false,
+            answer_max_bytes: 8192,
+        }
     }
 }
 
@@ -55,6 +62,12 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
         }
         section.finish();
     }
+    if let Some(section) = top.section("reload") {
+        settings.reload_watch = section.boolean("watch").unwrap_or(false);
+        section.finish();
+    }
+    // Read beforehand, for the log-ins need them.
+    let _ = top.any("secrets");
     if let Some(section) = top.section("answers") {
         if let Some(bytes) = number(section.integer("max_bytes", 2048..=1 << 20)) {
             settings.answer_max_bytes = bytes;

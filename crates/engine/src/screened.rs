@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use sshepherd_model::{AuthMethod, Inventory, TaskId};
 use sshepherd_sanitise::screen::CONTEXT;
-use sshepherd_sanitise::{Screen, View};
+use sshepherd_sanitise::{More, Screen, View};
 use sshepherd_store::{Error, HeadTail, Lookup, Page, StreamFilter, TailLines};
 
 use crate::config::Config;
@@ -24,9 +24,9 @@ impl Config {
     }
 }
 
-/// Every password and passphrase that a host is logged in to with.
+/// Every password and passphrase.
 fn secrets(inventory: &Inventory) -> Vec<&str> {
-    let logins = inventory.hosts().iter().filter_map(|host| inventory.credential(host));
+    let logins = inventory.credentials();
     logins
         .flat_map(|credential| &credential.methods)
         .filter_map(|method| match method {
@@ -45,25 +45,57 @@ fn flat(page: &Page) -> Vec<u8> {
 }
 
 impl Engine {
-    /// A page as it may be read; its lines are those of its bytes.
+    /// A page as it may be read, and where to go on; its lines are those of its bytes. Of a task that runs, the end is held back
+    /// that more output could make a secret of: it is read again.
     pub async fn view_page(
         &self,
         id: &TaskId,
         page: &Page,
         filter: StreamFilter,
-    ) -> Result<View, Error> {
-        self.view(id, page.from, &flat(page), page.next, filter).await
+        more: More,
+    ) -> Result<(View, u64), Error> {
+        let bytes = flat(page);
+        let before = self.before(id, page.from, filter).await?;
+        let after = self.after(id, page.next, filter).await?;
+        let view = self.config().screen().view_of(&before, &bytes, &after, more);
+        let next = match bytes.len() - view.held {
+            _ if view.held == 0 => page.next,
+            0 => page.from,
+            shown => {
+                let part = self.page(id, page.from, shown, filter).await?;
+                part.found().map_or(page.next, |part| part.next)
+            }
+        };
+        Ok((view, next))
+    }
+
+    /// What stands before offset `to` and may be needed to read what follows.
+    pub async fn context(
+        &self,
+        id: &TaskId,
+        to: u64,
+        filter: StreamFilter,
+    ) -> Result<Vec<u8>, Error> {
+        self.before(id, to, filter).await
     }
 
     /// The last lines as they may be read.
-    pub async fn view_tail(&self, id: &TaskId, tail: &TailLines) -> Result<View, Error> {
-        let bytes = tail.lines.join(&b'\n');
+    pub async fn view_tail(
+        &self,
+        id: &TaskId,
+        tail: &TailLines,
+        more: More,
+    ) -> Result<View, Error> {
+        let mut bytes = tail.lines.join(&b'\n');
         let config = self.config();
         if tail.lines.is_empty() {
             return Ok(View::default());
         }
         let before = self.before(id, tail.from, StreamFilter::Both).await?;
-        Ok(config.screen().view(&before, &bytes, &[]))
+        if tail.ended {
+            bytes.push(b'\n');
+        }
+        Ok(config.screen().view_of(&before, &bytes, &[], more))
     }
 
     /// Beginning and end as they may be read.
@@ -81,27 +113,25 @@ impl Engine {
         if ends.missing == 0 && tail.is_empty() {
             return Ok((config.screen().whole(&head), View::default()));
         }
-        // Of one stream the places are not known; its pieces are looked at by themselves.
-        let (mut after, mut before) = (Vec::new(), Vec::new());
-        if filter == StreamFilter::Both {
-            after = self.after(id, head.len() as u64, filter).await?;
-            before = self.before(id, ends.total - tail.len() as u64, filter).await?;
-        }
+        let (after, before) = match filter {
+            StreamFilter::Both => (
+                self.after(id, head.len() as u64, filter).await?,
+                self.before(id, ends.total - tail.len() as u64, filter).await?,
+            ),
+            // Of one stream the places are not known: what stands around its pieces is in a wider look at it.
+            StreamFilter::Stdout | StreamFilter::Stderr => {
+                let budget = 2 * (head.len().max(tail.len()) + CONTEXT);
+                let wide = self.store().head_tail(id, budget, filter).await?.found();
+                let wide =
+                    wide.map(|wide| (join(&wide.head), join(&wide.tail))).unwrap_or_default();
+                let after = wide.0.get(head.len()..).unwrap_or_default().to_vec();
+                let last = if wide.1.is_empty() { wide.0 } else { wide.1 };
+                let before = last.strip_suffix(tail.as_slice()).unwrap_or_default().to_vec();
+                (after, before)
+            }
+        };
         let screen = config.screen();
         Ok((screen.view(&[], &head, &after), screen.view(&before, &tail, &[])))
-    }
-
-    async fn view(
-        &self,
-        id: &TaskId,
-        from: u64,
-        bytes: &[u8],
-        next: u64,
-        filter: StreamFilter,
-    ) -> Result<View, Error> {
-        let before = self.before(id, from, filter).await?;
-        let after = self.after(id, next, filter).await?;
-        Ok(self.config().screen().view(&before, bytes, &after))
     }
 
     /// What stands before offset `to`, from a whole line on where one begins within reach.

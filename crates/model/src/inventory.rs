@@ -66,6 +66,11 @@ impl Inventory {
         tags
     }
 
+    /// All credentials, by name.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.credentials.values()
+    }
+
     /// The credentials of `host`.
     #[must_use]
     pub fn credential(&self, host: &Host) -> Option<&Arc<Credential>> {

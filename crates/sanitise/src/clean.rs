@@ -145,10 +145,16 @@ impl Cleaner {
         match self.state {
             State::Ground | State::Return(_) => self.ground(character, out),
             State::Escape => self.escape(character, out),
-            State::Intermediate => {
-                if !matches!(character, ' '..='/') {
+            State::Intermediate => match character {
+                ' '..='/' => {}
+                '0'..='~' => self.state = State::Ground,
+                _ => {
                     self.state = State::Ground;
+                    self.ground(character, out);
                 }
+            },
+            State::Csi | State::Text | State::TextEscape if character == '\r' => {
+                self.state = State::Return(self.at);
             }
             State::Csi => match character {
                 '@'..='~' => self.state = State::Ground,
@@ -264,7 +270,7 @@ mod tests {
         (text, removed)
     }
 
-    const NASTY: [(&str, &str, [u64; 5]); 24] = [
+    const NASTY: [(&str, &str, [u64; 5]); 26] = [
         ("plain\ttext\n", "plain\ttext\n", [0; 5]),
         ("a\r\nb\r\n", "a\nb\n", [0; 5]),
         ("safe\rEVIL\n", "safe\nEVIL\n", [0; 5]),
@@ -293,6 +299,8 @@ mod tests {
             [0; 5],
         ),
         ("\u{1b}", "", [0, 1, 0, 0, 0]),
+        ("\u{1b}]0;t\rseen\n", "\nseen\n", [0, 1, 0, 0, 0]),
+        ("\u{1b}(\u{e9}", "\u{e9}", [0, 1, 0, 0, 0]),
     ];
 
     #[test]

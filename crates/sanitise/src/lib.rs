@@ -15,4 +15,4 @@ mod shapes;
 
 pub use clean::{Cleaner, Removed};
 pub use redact::Redactor;
-pub use screen::{Line, Screen, View};
+pub use screen::{Line, More, Screen, View};

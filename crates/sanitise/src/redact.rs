@@ -7,6 +7,7 @@ use std::ops::Range;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use regex::{Regex, RegexSet};
 
+use crate::clean::{Cleaner, Out};
 use crate::shapes::SHAPES;
 
 /// Shortest secret that is looked for, in bytes: a shorter one would cut ordinary words.
@@ -24,7 +25,9 @@ pub const LOADED: &str = "secret";
 /// Finds secrets. `Debug` shows none.
 #[derive(Clone)]
 pub struct Redactor {
-    loaded: Option<Regex>,
+    /// The forms of the loaded secrets, the longest first.
+    forms: Vec<String>,
+    loaded: Vec<Regex>,
     any: RegexSet,
     shapes: Vec<(&'static str, Regex)>,
 }
@@ -46,8 +49,7 @@ impl Redactor {
         // The longest first: an alternation takes the first that fits.
         let mut forms: Vec<String> = forms.into_iter().collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        let pattern: Vec<String> = forms.iter().map(|form| regex::escape(form)).collect();
-        let loaded = (!pattern.is_empty()).then(|| Regex::new(&pattern.join("|")).ok()).flatten();
+        let loaded = forms.chunks(BATCH).flat_map(any_of).collect();
         // The shapes are constants, and a test compiles each.
         let shapes = SHAPES
             .iter()
@@ -55,14 +57,14 @@ impl Redactor {
             .collect();
         let any = RegexSet::new(SHAPES.iter().map(|(_, shape)| shape))
             .unwrap_or_else(|_| RegexSet::empty());
-        Self { loaded, any, shapes }
+        Self { forms, loaded, any, shapes }
     }
 
     /// Where secrets stand in a text, in order and apart from each other.
     #[must_use]
     pub fn find(&self, text: &str) -> Vec<(Range<usize>, &'static str)> {
         let mut found: Vec<(Range<usize>, &'static str)> = Vec::new();
-        if let Some(loaded) = &self.loaded {
+        for loaded in &self.loaded {
             found.extend(loaded.find_iter(text).map(|hit| (hit.range(), LOADED)));
         }
         for place in self.any.matches(text) {
@@ -83,6 +85,16 @@ impl Redactor {
         apart
     }
 
+    /// Where the end of a text begins that may become a loaded secret when more comes; the length of the text when none does.
+    #[must_use]
+    pub fn begins(&self, text: &str) -> usize {
+        let longest = |form: &String| {
+            let mut ends = form.char_indices().map(|(at, _)| at).filter(|at| *at > 0).rev();
+            ends.find(|end| form.get(..*end).is_some_and(|start| text.ends_with(start)))
+        };
+        text.len() - self.forms.iter().filter_map(longest).max().unwrap_or(0)
+    }
+
     /// The text with every secret replaced, and how many there were.
     #[must_use]
     pub fn redact(&self, text: &str) -> (String, Redacted) {
@@ -99,6 +111,19 @@ impl Redactor {
     }
 }
 
+/// Forms that are looked for together: a few thousand letters make a small automaton.
+const BATCH: usize = 256;
+
+/// One expression for some forms; one each, should that be too large.
+fn any_of(forms: &[String]) -> Vec<Regex> {
+    let pattern: Vec<String> = forms.iter().map(|form| regex::escape(form)).collect();
+    let build = |pattern: &str| regex::RegexBuilder::new(pattern).size_limit(1 << 28).build();
+    match build(&pattern.join("|")) {
+        Ok(all) => vec![all],
+        Err(_) => pattern.iter().filter_map(|form| build(form).ok()).collect(),
+    }
+}
+
 /// What stands in a secret's place.
 pub(crate) fn marker(kind: &str) -> String {
     format!("[redacted: {kind}]")
@@ -107,6 +132,16 @@ pub(crate) fn marker(kind: &str) -> String {
 /// The forms that programs print a secret in.
 fn written(secret: &str) -> Vec<String> {
     let mut forms = vec![secret.to_owned()];
+    // As it stands in text that was cleaned.
+    let (mut clean, mut cleaner) = (String::new(), Cleaner::default());
+    let mut out = |_, out| {
+        if let Out::Show(character) = out {
+            clean.push(character);
+        }
+    };
+    cleaner.push(secret.as_bytes(), &mut out);
+    cleaner.finish(&mut out);
+    forms.push(clean);
     let percent = |upper: bool, keep: &[u8]| {
         secret.bytes().fold(String::new(), |mut text, byte| {
             if byte.is_ascii_alphanumeric() || keep.contains(&byte) {

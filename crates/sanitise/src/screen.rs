@@ -37,7 +37,21 @@ pub struct View {
     pub removed: Removed,
     /// What was redacted in it.
     pub redacted: Redacted,
+    /// Bytes at its end that are not shown yet, because more may come that makes a secret of them.
+    pub held: usize,
 }
+
+/// Whether more output may follow what is at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// That was all.
+    No,
+    /// Its command still runs: the last word of a line that is not ended is held back.
+    MayCome,
+}
+
+/// Longest word that is held back, in bytes: longer ones are no token.
+const MAX_HELD: usize = 512;
 
 impl Screen {
     /// Redacts these secrets and the known shapes.
@@ -56,6 +70,12 @@ impl Screen {
     /// before counts from its first whole line on.
     #[must_use]
     pub fn view(&self, before: &[u8], bytes: &[u8], after: &[u8]) -> View {
+        self.view_of(before, bytes, after, More::No)
+    }
+
+    /// The same for output that may go on behind `after`.
+    #[must_use]
+    pub fn view_of(&self, before: &[u8], bytes: &[u8], after: &[u8], more: More) -> View {
         let (from, to) = (before.len() as u64, (before.len() + bytes.len()) as u64);
         let mut view = View { ended: bytes.last() == Some(&b'\n'), ..View::default() };
         let (mut text, mut places) = (String::new(), Vec::new());
@@ -72,6 +92,21 @@ impl Screen {
             cleaner.push(piece, &mut out);
         }
         cleaner.finish(&mut out);
+        let shown = match more {
+            More::No => to,
+            More::MayCome => {
+                let open = self.open(&text);
+                let cut =
+                    bytes.len() + after.len() > 0 && [bytes, after].concat().last() == Some(&b'\r');
+                let end = places.get(open).copied().unwrap_or(to + after.len() as u64);
+                let end = if cut { end.min(to + after.len() as u64 - 1) } else { end };
+                end.clamp(from, to)
+            }
+        };
+        view.held = usize::try_from(to - shown).unwrap_or(0);
+        let bytes = bytes.get(..bytes.len() - view.held).unwrap_or_default();
+        let to = shown;
+        view.ended = bytes.last() == Some(&b'\n');
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             view.lines.push(Line { raw: line.len(), ..Line::default() });
         }
@@ -79,6 +114,15 @@ impl Screen {
             |at: u64| usize::try_from(at - from).ok().and_then(|at| bytes.get(at)) == Some(&b'\n');
         self.fill(&mut view, &text, &places, (from, to), own);
         view
+    }
+
+    /// Where the part of a text begins that more output may make a secret of.
+    fn open(&self, text: &str) -> usize {
+        let word = text.rfind(char::is_whitespace).map_or(0, |at| {
+            at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
+        });
+        let word = if text.len() - word > MAX_HELD { text.len() } else { word };
+        word.min(self.redactor.begins(text))
     }
 
     /// Puts the text into the lines that its characters came from, secrets left out; `own` tells a newline that came as one.
@@ -223,6 +267,35 @@ mod tests {
             );
             assert_eq!(one.removed.total() + two.removed.total(), 2, "cut at {cut}");
         }
+    }
+
+    /// A command that prints a secret slowly: whatever has come so far, no part of it is shown.
+    #[test]
+    fn a_secret_that_drips_is_held_back() {
+        let screen = Screen::new(["hunter2! and more"]);
+        let raw =
+            b"say: hunter2! and more\ntoken ghp_abcdefghijklmnopqrstuvwxyz0123456789 end\r\nlast";
+        for come in 0..raw.len() {
+            let (mut shown, mut at) = (String::new(), 0);
+            for step in 1..=come {
+                let view = screen.view_of(&raw[..at], &raw[at..step], &[], More::MayCome);
+                shown.push_str(&view.text());
+                at = step - view.held;
+            }
+            let view = screen.view(&raw[..at], &raw[at..], &[]);
+            shown.push_str(&view.text());
+            assert!(!shown.contains("hunt") && !shown.contains("ghp_"), "{come}: {shown:?}");
+            assert!(
+                shown.starts_with("say: [redacted: secret]") && shown.ends_with(" end\nlast"),
+                "{come}: {shown:?}"
+            );
+        }
+        let prompt = screen.view_of(&[], b"Go on? [y/N] ", &[], More::MayCome);
+        assert_eq!(
+            (prompt.text().as_str(), prompt.held),
+            ("Go on? [y/N] ", 0),
+            "what waits for an answer is seen"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The shapes are those that the issuers document or that secret scanners agree on.
 
 /// Name and regular expression of each.
-pub(crate) const SHAPES: [(&str, &str); 28] = [
+pub(crate) const SHAPES: [(&str, &str); 29] = [
     (
         "private-key",
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\z)",
@@ -43,6 +43,10 @@ pub(crate) const SHAPES: [(&str, &str); 28] = [
     (
         "authorization",
         r"(?i)\bauthorization:\s*(?:bearer|basic|token)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
+    ),
+    (
+        "netrc-password",
+        r"(?i)\bmachine\s+\S{1,128}\s+login\s+\S{1,128}\s+password\s+(?P<secret>\S{1,256})",
     ),
     ("password-hash", r"\$(?:1|2[aby]|5|6|7|y|gy|argon2(?:i|d|id))\$[A-Za-z0-9./$,=+-]{20,}"),
 ];

@@ -81,6 +81,8 @@ pub struct TailLines {
     pub from: u64,
     /// The lines, oldest first, without their newline.
     pub lines: Vec<Vec<u8>>,
+    /// The last of them has its newline.
+    pub ended: bool,
     /// Lines that came so far; a last line without its newline counts.
     pub total_lines: u64,
     /// The first of `lines` lacks its beginning: it is longer than the budget, or the beginning was not kept.

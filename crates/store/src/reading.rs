@@ -197,9 +197,10 @@ pub(crate) fn tail_lines<R: Row>(
     let has_more = first_cut || total_lines > lines.len() as u64;
     // Every line but the last has its newline, and the last has one when the output ends with it.
     let shown: usize = lines.iter().map(|line| line.len() + 1).sum();
-    let open = usize::from(!lines.is_empty() && window.last() != Some(&b'\n'));
+    let ended = window.last() == Some(&b'\n');
+    let open = usize::from(!lines.is_empty() && !ended);
     let from = total - (shown - open) as u64;
-    Ok(TailLines { from, lines, total_lines, first_cut, has_more })
+    Ok(TailLines { from, lines, ended, total_lines, first_cut, has_more })
 }
 
 /// See `Store::head_tail`.

@@ -1,7 +1,8 @@
 //! Keeping answers within a byte budget, measured as JSON, because that is what reaches the reader.
 
 use serde::Serialize;
-use sshepherd_engine::sanitise::View;
+use sshepherd_engine::sanitise::{More, View};
+use sshepherd_engine::store::Task;
 
 /// The bytes that `value` takes as compact JSON; a value that cannot be written takes none.
 pub(crate) fn encoded<T: Serialize>(value: &T) -> usize {
@@ -11,6 +12,11 @@ pub(crate) fn encoded<T: Serialize>(value: &T) -> usize {
 /// The lines of a piece of output that there is something to show of.
 pub(crate) fn shown_lines(view: View) -> Vec<String> {
     view.lines.into_iter().filter(|line| !line.hidden).map(|line| line.text).collect()
+}
+
+/// Whether a task may write more.
+pub(crate) fn more(task: &Task) -> More {
+    if task.status.is_final() { More::No } else { More::MayCome }
 }
 
 /// The first `max` characters of a text that is for information only, with an ellipsis if any were left out.

@@ -21,7 +21,7 @@ pub(crate) use build::{
     tagged,
 };
 pub(crate) use failure::Failure;
-pub(crate) use fit::{encoded, shorten, shown_lines, visible};
+pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits};
 pub(crate) use judged::{capabilities, echo, planned};
 pub(crate) use list::task_list;

@@ -13,6 +13,8 @@ mod out;
 mod output;
 mod plan;
 mod policy;
+mod private;
+mod reload;
 mod run;
 mod serve;
 mod tasks;
@@ -37,6 +39,7 @@ pub(crate) fn main() -> ExitCode {
             return if asked_for_help { Exit::Done.into() } else { Exit::Usage.into() };
         }
     };
+    private::no_dumps();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -50,6 +50,11 @@ pub(crate) async fn copy(
     form: Form,
 ) -> Copied {
     let mut readers = Readers::default();
+    for (reader, stream) in
+        [(&mut readers.out, StreamFilter::Stdout), (&mut readers.err, StreamFilter::Stderr)]
+    {
+        reader.before = engine.context(id, from, stream).await.unwrap_or_default();
+    }
     let copied = pages(engine, id, from, (filter, until, form), &mut readers).await;
     readers.finish(engine);
     copied

@@ -9,23 +9,39 @@ use tokio_util::sync::CancellationToken;
 use super::args::Global;
 use super::context;
 use super::exit::Exit;
-use super::out;
+use super::{out, reload};
 use crate::mcp;
 
 /// Serves the configured hosts until input ends or a signal asks to stop.
 pub(crate) async fn serve(global: &Global) -> Exit {
     match open(global).await {
-        Ok((engine, loader, settings)) => talk(engine, loader, settings).await,
+        Ok(Open { engine, loader, answers, watched }) => {
+            let attending = reload::attend(engine.clone(), Arc::clone(&loader), watched);
+            let attending = tokio::spawn(attending);
+            let exit = talk(engine, loader, answers).await;
+            attending.abort();
+            exit
+        }
         Err(exit) => exit,
     }
 }
 
-async fn open(global: &Global) -> Result<(Engine, mcp::Loader, mcp::Settings), Exit> {
+/// What a server is made of.
+struct Open {
+    engine: Engine,
+    loader: mcp::Loader,
+    answers: mcp::Settings,
+    /// The folders whose files are watched, if they are.
+    watched: Option<Folders>,
+}
+
+async fn open(global: &Global) -> Result<Open, Exit> {
     let folders = context::folders(global)?;
     let (config, settings) = context::engine_config(context::load(global)?);
     let engine = context::start_shared(global, config, &settings, Adopt::Unasked).await?;
     let answers = mcp::Settings { answer_bytes: settings.answer_max_bytes };
-    Ok((engine, loader(folders), answers))
+    let watched = settings.reload_watch.then(|| folders.clone());
+    Ok(Open { engine, loader: loader(folders), answers, watched })
 }
 
 /// What `ssh_reload_config` calls.

@@ -192,7 +192,7 @@ async fn shown(global: &Global, engine: &Engine, wanted: Wanted) -> Result<Exit,
                         out::bytes(b"\n");
                     }
                 } else {
-                    let view = engine.view_tail(&task.id, &tail).await;
+                    let view = engine.view_tail(&task.id, &tail, answer::more(&task)).await;
                     let view = view.map_err(|error| failed(&Refusal::Store(error)))?;
                     answer::shown_lines(view).iter().for_each(|line| out::line(line));
                 }
@@ -230,12 +230,21 @@ async fn document(
     })?;
     let page = page.found().ok_or_else(gone)?;
     let config = engine.config();
+    let context = async |stream| {
+        engine.context(id, page.from, stream).await.map_err(|error| failed(&Refusal::Store(error)))
+    };
+    let before_out = context(StreamFilter::Stdout).await?;
+    let before_err = context(StreamFilter::Stderr).await?;
     let text = |stream| {
+        let before = match stream {
+            Stream::Stdout => &before_out,
+            Stream::Stderr => &before_err,
+        };
         let chunks = page.chunks.iter().filter(|chunk| chunk.stream == stream);
         let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes.iter().copied()).collect();
         let text = match wanted.raw {
             true => String::from_utf8_lossy(&bytes).into_owned(),
-            false => config.screen().whole(&bytes).text(),
+            false => config.screen().view_of(before, &bytes, &[], answer::more(&task)).text(),
         };
         let lines = text.lines().count();
         let skip = wanted.tail.map_or(0, |tail| lines.saturating_sub(tail));

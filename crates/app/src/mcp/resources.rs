@@ -105,7 +105,7 @@ pub(super) async fn task(
     let tail = engine.tail_lines(id, LAST_LINES, LAST_BYTES).await.map_err(failed)?;
     let lines = match tail.found() {
         Some(tail) => {
-            let view = engine.view_tail(id, &tail).await;
+            let view = engine.view_tail(id, &tail, answer::more(&task)).await;
             answer::shown_lines(view.map_err(|error| failed(Refusal::Store(error)))?)
         }
         None => Vec::new(),

@@ -9,6 +9,7 @@
 mod cli;
 mod mcp;
 mod python;
+mod reload;
 mod site;
 mod terminal;
 mod trust;

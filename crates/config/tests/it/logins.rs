@@ -185,3 +185,47 @@ fn one_trailing_newline_of_a_secret_file_is_no_part_of_it() {
         assert_eq!(found.expose(), wanted, "{text:?}");
     }
 }
+
+#[test]
+fn a_helper_prints_a_secret_and_is_asked_once() {
+    let folder = Folder::sound();
+    let ran = folder.path("ran");
+    let helper =
+        format!("[/bin/sh, -c, 'echo x >>{}; echo \"from  a helper\"; exit 0']", ran.display());
+    folder.write("sshepherd.yml", &format!("secrets: {{db_pw: {{command: {helper}}}}}\n"));
+    entry(
+        &folder,
+        "username: ops, password_secret: db_pw, key_path: id, key_passphrase_secret: db_pw",
+    );
+    match methods(&folder).as_slice() {
+        [AuthMethod::Key { passphrase: Some(one), .. }, AuthMethod::Password(two)] => {
+            assert_eq!((one.expose(), two.expose()), ("from  a helper", "from  a helper"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "x\n", "once");
+    sshepherd_config::load_to_judge(&folder.folders(), &folder.variables).unwrap();
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "x\n", "whoever only judges asks nobody");
+}
+
+#[test]
+fn a_helper_that_fails_is_named_and_what_it_said_is_not() {
+    let folder = Folder::sound();
+    entry(&folder, "username: ops, password_secret: db_pw");
+    for (command, problem) in [
+        (
+            "[/bin/sh, -c, 'echo canary; echo canary >&2; exit 3']",
+            "its helper /bin/sh failed: exit status: 3",
+        ),
+        ("[/bin/sh, -c, 'true']", "printed nothing"),
+        ("[/bin/sh, -c, 'head -c 70000 /dev/zero']", "printed more than 65536 bytes"),
+        ("[/no/such/helper]", "its helper /no/such/helper cannot be run"),
+        ("[./helper]", "must be a list whose first word is a program on PATH or an absolute path"),
+        ("[]", "must be a list whose first word is"),
+    ] {
+        folder.write("sshepherd.yml", &format!("secrets: {{db_pw: {{command: {command}}}}}\n"));
+        let problems = folder.problems().join("\n");
+        assert!(problems.contains(problem), "{command}: {problems}");
+        assert!(!problems.contains("canary"), "{problems}");
+    }
+}

@@ -9,7 +9,7 @@ use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::Refusal;
-use sshepherd_engine::sanitise::View;
+use sshepherd_engine::sanitise::{More, View};
 use sshepherd_engine::store::{Error, Lookup, Page, StreamFilter, TailLines, Task};
 use sshepherd_model::TaskId;
 
@@ -138,7 +138,7 @@ impl Server {
             (Part::Tail { lines }, None) if reading.filter == StreamFilter::Both => {
                 match self.engine.tail_lines(id, *lines, room).await? {
                     Lookup::Found(tail) => {
-                        let view = self.engine.view_tail(id, &tail).await;
+                        let view = self.engine.view_tail(id, &tail, answer::more(&task)).await;
                         view.map(|view| Lookup::Found(last_lines(&task, &tail, view)))
                     }
                     Lookup::Expired => Ok(Lookup::Expired),
@@ -163,17 +163,7 @@ impl Server {
                 };
                 self.matching(&task, from, pattern, reading, room).await
             }
-            (Part::From { cursor }, None) => {
-                match self.engine.page(id, *cursor, room, reading.filter).await {
-                    Ok(Lookup::Found(page)) => {
-                        let view = self.engine.view_page(id, &page, reading.filter).await;
-                        view.map(|view| Lookup::Found(one_page(&task, &page, view)))
-                    }
-                    other => {
-                        other.map(|gone| gone.map(|page| one_page(&task, &page, View::default())))
-                    }
-                }
-            }
+            (Part::From { cursor }, None) => self.page_from(&task, *cursor, reading, room).await,
         };
         Ok(match read {
             Ok(Lookup::Found(answer)) => Ok(answer),
@@ -187,6 +177,24 @@ impl Server {
             }
             Err(error) => return Err(Refusal::Store(error)),
         })
+    }
+
+    /// One page from `cursor` on.
+    async fn page_from(
+        &self,
+        task: &Task,
+        cursor: u64,
+        reading: &Reading,
+        room: usize,
+    ) -> Result<Lookup<OutputAnswer>, Error> {
+        let page = match self.engine.page(&task.id, cursor, room, reading.filter).await? {
+            Lookup::Found(page) => page,
+            Lookup::Expired => return Ok(Lookup::Expired),
+            Lookup::Unknown => return Ok(Lookup::Unknown),
+        };
+        let more = answer::more(task);
+        let (view, next) = self.engine.view_page(&task.id, &page, reading.filter, more).await?;
+        Ok(Lookup::Found(one_page(task, &page, view, next)))
     }
 
     /// The matching lines from `from` on, within `room` bytes, and where to go on. Only whole lines are judged: an open
@@ -215,7 +223,8 @@ impl Server {
                 None if bytes.len() >= LOOK => bytes.len(),
                 None => 0,
             };
-            let view = self.engine.view_page(&task.id, &page, reading.filter).await?;
+            let (view, _) =
+                self.engine.view_page(&task.id, &page, reading.filter, More::No).await?;
             let judged = found.look(&view, whole, pattern, room);
             looked += bytes.len();
             if judged == bytes.len() {
@@ -338,13 +347,13 @@ fn last_of_stream(
     }
 }
 
-fn one_page(task: &Task, page: &Page, view: View) -> OutputAnswer {
+fn one_page(task: &Task, page: &Page, view: View, next: u64) -> OutputAnswer {
     OutputAnswer {
         cleaned: view.note(),
         output_lines: Some(answer::shown_lines(view)),
         // A running task may always write more.
         has_more: Some(!page.end),
-        next_cursor: Some(page.next),
+        next_cursor: Some(next),
         missing_before: (page.missing_before > 0).then_some(page.missing_before),
         total_bytes: Some(page.total),
         eof: Some(page.end),

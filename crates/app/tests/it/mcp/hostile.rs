@@ -101,6 +101,23 @@ async fn a_match_finds_out_nothing_that_is_not_shown() {
     check(&found["output_lines"]);
 }
 
+/// A secret of which only the beginning has come is not shown piece by piece.
+#[tokio::test]
+async fn the_beginning_of_a_secret_waits_for_the_rest() {
+    let site = site();
+    let client = Client::start(&site.serve(), Era::Session).await;
+    let command = format!("printf 'start\n{}'; exec sleep 1000", CANARY.split_at(9).0);
+    let started = client.good("ssh_run_async", json!({"alias": ALIAS, "command": command})).await;
+    let id = &started["task_id"];
+    let read = json!({"task_id": id, "cursor": 0, "wait_ms": 20000});
+    let first = client.good("ssh_get_task_output", read).await;
+    assert_eq!(first["output_lines"], json!(["start"]), "{first}");
+    assert_eq!(first["next_cursor"], 6, "what is held back is read again: {first}");
+    let tail = client.good("ssh_get_task_output", json!({"task_id": id})).await;
+    check(&tail["output_lines"]);
+    client.good("ssh_cancel", json!({"task_id": id})).await;
+}
+
 #[test]
 fn a_person_sees_clean_text_and_may_ask_for_all_of_it() {
     let site = site();
