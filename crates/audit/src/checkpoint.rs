@@ -4,15 +4,16 @@
 //! They are not signed: whoever can write to both places can make both agree. Keep them on another machine, or under
 //! another account.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Head;
+use crate::file;
 use crate::time::Timestamp;
 
 /// Where syslog listens: Linux and the BSDs, then macOS.
@@ -68,10 +69,20 @@ impl Checkpoints {
 }
 
 fn append(path: &Path, point: &Checkpoint) -> io::Result<()> {
+    let mut file = file::plain(path).map_err(io::Error::other)?;
     let mut line = serde_json::to_vec(point)?;
     line.push(b'\n');
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).open(path)?.write_all(&line)
+    // A line that a crash cut short must not swallow this one.
+    let length = file.metadata()?.len();
+    if length > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::Start(length - 1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            line.insert(0, b'\n');
+        }
+    }
+    file.write_all(&line)
 }
 
 fn syslog(point: &Checkpoint) -> io::Result<()> {
@@ -95,14 +106,20 @@ fn syslog(point: &Checkpoint) -> io::Result<()> {
     Err(last)
 }
 
-/// The checkpoints of a file; lines that are none are errors.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<Checkpoint>> {
-    let text = std::fs::read_to_string(path)?;
-    let line = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| {
-            let place = format!("{}:{}: no checkpoint: {error}", path.display(), at + 1);
-            io::Error::new(io::ErrorKind::InvalidData, place)
-        })
-    };
-    text.lines().enumerate().map(line).collect()
+/// The checkpoints of a file. A line that is none is passed over: a crash may have cut it short, and what it told of is then
+/// told by the chain alone. Two that differ about one record are an error: one of them is not ours.
+pub(crate) fn read(path: &Path) -> io::Result<BTreeMap<u64, Checkpoint>> {
+    let mut points: BTreeMap<u64, Checkpoint> = BTreeMap::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        let Ok(point) = serde_json::from_str::<Checkpoint>(&line?) else { continue };
+        if let Some(known) = points.get(&point.seq)
+            && known.hash != point.hash
+        {
+            let seq = point.seq;
+            let message = format!("{} tells two things of record {seq}", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        points.insert(point.seq, point);
+    }
+    Ok(points)
 }

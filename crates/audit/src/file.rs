@@ -4,7 +4,7 @@
 //! when another process has written since.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,9 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// Bytes looked at from the end of the file at first, to find its last line: a usual record has 700.
 const LOOK_BACK: u64 = 16 << 10;
+
+/// Most bytes that are looked at from the end: records are bounded far below.
+const MOST_BACK: u64 = 1 << 20;
 
 /// An open audit file.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ impl AuditFile {
         &mut self,
         record: impl Fn(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
     ) -> Result<Written, Error> {
-        self.lock.lock().map_err(|source| self.failed(source))?;
+        self.hold()?;
         let written = self.append_locked(record);
         if written.is_err() {
             // Whatever is there now is looked at anew.
@@ -84,7 +87,9 @@ impl AuditFile {
         self.follow_rotation()?;
         let mut end = self.end()?;
         let mut rotated = None;
-        if self.most.is_some_and(|most| end.length >= most) {
+        // What a later record must vouch for stays in one file with that record.
+        let whole = end.chained == end.length && end.length > 0;
+        if whole && self.most.is_some_and(|most| end.length >= most) {
             rotated = Some(end.head.clone());
             self.rotate(&end.head)?;
             end = End { length: 0, head: end.head, chained: 0, open: false };
@@ -103,6 +108,20 @@ impl AuditFile {
         let length = end.length + bytes.len() as u64;
         self.end = Some(End { length, head: head.clone(), chained: length, open: false });
         Ok(Written { line, head, rotated })
+    }
+
+    /// Takes the lock, of the file that has its name now: one that somebody took away locks nobody else.
+    fn hold(&mut self) -> Result<(), Error> {
+        let path = beside(&self.path, ".lock");
+        loop {
+            self.lock.lock().map_err(|source| self.failed(source))?;
+            let ours = self.lock.metadata().map_err(|source| self.failed(source))?;
+            let named = fs::symlink_metadata(&path);
+            if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(());
+            }
+            self.lock = plain(&path)?;
+        }
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -237,7 +256,32 @@ fn look(file: &mut File, length: u64) -> io::Result<End> {
         if start == 0 {
             return Ok(End { length, head: Head::start(), chained: 0, open });
         }
+        if window >= MOST_BACK {
+            // No record is that long: what stands there is none of the chain.
+            return scan(file, length, open);
+        }
         window = (window * 4).min(length);
+    }
+}
+
+/// Looks for the last record from the beginning on, for files whose end is none of the chain.
+fn scan(file: &mut File, length: u64, open: bool) -> io::Result<End> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = io::BufReader::new(file.take(length));
+    let mut end = End { length, head: Head::start(), chained: 0, open };
+    let (mut at, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.by_ref().take(MOST_BACK).read_until(b'\n', &mut line)? as u64;
+        if read == 0 {
+            return Ok(end);
+        }
+        at += read;
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if let Some(record) = chain::opened(text) {
+            end.head = record.head();
+            end.chained = at;
+        }
     }
 }
 
@@ -255,7 +299,7 @@ fn copy(file: &mut File, length: u64, digest: &mut Sha256) -> io::Result<()> {
 }
 
 /// Opens a plain file of ours for reading and appending.
-fn plain(path: &Path) -> Result<File, Error> {
+pub(crate) fn plain(path: &Path) -> Result<File, Error> {
     let failed = |source| Error::Open { path: path.to_owned(), source };
     // Looked at before opening, because opening a pipe would wait for a reader.
     match fs::symlink_metadata(path) {

@@ -45,6 +45,11 @@ pub enum State {
         /// Bytes of that line.
         bytes: u64,
     },
+    /// There is no chain yet: the file was written by a version that had none, or holds something else.
+    Before {
+        /// Its bytes.
+        bytes: u64,
+    },
     /// Something was changed, taken away or put in.
     Bad {
         /// The file.
@@ -56,10 +61,19 @@ pub enum State {
     },
 }
 
-/// The files of the chain that `path` ends: those that were put aside, then itself.
+/// The files of the chain that `path` ends: those that were put aside before, then itself.
 ///
 /// Errors: the folder cannot be read, or there is no such file.
 pub fn series(path: &Path) -> io::Result<Vec<PathBuf>> {
+    // One that was put aside belongs to the series of its own name.
+    let own = path.to_str().and_then(|name| name.rsplit_once('.'));
+    if let Some((name, _)) = own {
+        let mut files = file::aside(Path::new(name))?;
+        if let Some(place) = files.iter().position(|file| file.file_name() == path.file_name()) {
+            files.truncate(place + 1);
+            return Ok(files);
+        }
+    }
     let mut files = file::aside(path)?;
     if path.symlink_metadata().is_ok() || files.is_empty() {
         files.push(path.to_owned());
@@ -80,8 +94,9 @@ pub fn verify(files: &[PathBuf], from: u64, checkpoints: Option<&Path>) -> io::R
         first: 0,
         vouched: 0,
         agreed: 0,
-        wanted: wanted.into_iter().map(|point| (point.seq, point)).collect(),
+        wanted,
         between: Between::default(),
+        sealed: false,
     };
     let mut state = State::Whole;
     for (place, path) in files.iter().enumerate() {
@@ -118,6 +133,8 @@ struct Check {
     agreed: u64,
     wanted: BTreeMap<u64, Checkpoint>,
     between: Between,
+    /// A record that is right in itself was seen, in its place or not.
+    sealed: bool,
 }
 
 /// Bytes since the last record that are none.
@@ -144,14 +161,15 @@ impl Check {
             if read == 0 {
                 break;
             }
-            number += 1;
+            // The rest of a line that is longer than any record is none either.
+            let rest = open;
+            number += u64::from(!rest);
             open = line.last() != Some(&b'\n');
-            if open && read as u64 == MAX_LINE {
-                return Ok(bad(number, "the line is longer than any record"));
-            }
             let text =
                 if open { line.as_slice() } else { line.get(..read - 1).unwrap_or_default() };
-            match chain::opened(text) {
+            let sealed = chain::opened(text).filter(|_| !rest);
+            self.sealed |= sealed.is_some();
+            match sealed {
                 // A record without its newline is not finished either.
                 Some(record) if !open && self.fits(&record) => {
                     if let Some(what) = self.take(&record) {
@@ -173,6 +191,9 @@ impl Check {
         let (bytes, first) = (self.between.bytes, self.between.line);
         if last && open && first == number {
             return Ok(State::Unfinished { bytes });
+        }
+        if last && !self.sealed {
+            return Ok(State::Before { bytes });
         }
         let what = match self.head {
             None => "no record of the chain follows it",

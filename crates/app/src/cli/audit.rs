@@ -35,7 +35,7 @@ fn chosen(global: &Global, file: Option<&Path>) -> Result<(PathBuf, Option<PathB
     }
     let audit = context::load_to_judge(global)?.settings.audit;
     match audit.path {
-        Some(path) => Ok((path, audit.checkpoint_file.filter(|file| file.exists()))),
+        Some(path) => Ok((path, audit.checkpoint_file)),
         None => {
             out::complain("no audit file is configured (audit.path in sshepherd.yml); name one");
             Err(Exit::Usage)
@@ -61,7 +61,7 @@ fn check(
     }
     Ok(match report.state {
         State::Whole | State::Unfinished { .. } => Exit::Done,
-        State::Bad { .. } => Exit::Failed,
+        State::Before { .. } | State::Bad { .. } => Exit::Failed,
     })
 }
 
@@ -73,6 +73,7 @@ fn document(report: &Report) -> Value {
     let state = match &report.state {
         State::Whole => json!({ "state": "whole" }),
         State::Unfinished { bytes } => json!({ "state": "unfinished", "bytes": bytes }),
+        State::Before { bytes } => json!({ "state": "before", "bytes": bytes }),
         State::Bad { file, line, what } => {
             json!({ "state": "bad", "file": file, "line": line, "what": what })
         }
@@ -88,6 +89,9 @@ fn tell(report: &Report, points: Option<&Path>) {
         State::Whole => out::line("whole"),
         State::Unfinished { bytes } => out::line(&format!(
             "whole but for the last line, {bytes} bytes that a crash cut short; the next record will vouch for them"
+        )),
+        State::Before { bytes } => out::line(&format!(
+            "no chain yet: {bytes} bytes of a version that had none; the next record vouches for them"
         )),
         State::Bad { file, line: 0, what } => {
             out::line(&format!("BAD  {}: {what}", file.display()))
@@ -107,6 +111,9 @@ fn tell(report: &Report, points: Option<&Path>) {
     match points {
         Some(path) => {
             out::line(&format!("{} checkpoints of {} agree", report.checkpoints, path.display()));
+            out::say(
+                "checkpoints are not signed: they are worth as much as the place that they are kept in is out of reach",
+            );
         }
         None => out::say(
             "without checkpoints from another place nobody can tell whether the end was cut off or all of it written anew",
@@ -129,6 +136,13 @@ fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
     };
     sshepherd_engine::audit::verify::read(&files, keep)
         .map_err(|error| unreadable(&path, &error))?;
+    let whole =
+        verify(&files, 1, None).is_ok_and(|report| !matches!(report.state, State::Bad { .. }));
+    if !whole {
+        out::complain(
+            "the chain of these records is not whole; `sshepherd audit verify` says where",
+        );
+    }
     if global.json {
         out::json(&json!({ "records": last }));
     } else {

@@ -191,6 +191,67 @@ fn rotation_keeps_the_chain_whoever_writes() {
     assert_eq!((checked(&path).state, checked(&path).last), (State::Whole, last.last + 1));
 }
 
+/// What must be vouched for stays in one file with the record that does it, whatever the size.
+#[test]
+fn a_torn_line_at_the_end_of_a_full_file_is_vouched_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    written(&path, 5);
+    let mut torn = fs::read(&path).unwrap();
+    torn.extend_from_slice(b"{\"v\":2,");
+    fs::write(&path, torn).unwrap();
+    let sink = sink(Keeping { max_bytes: Some(10), ..at(&path) });
+    (0..3).for_each(|n| sink.record(&entry(n)).unwrap());
+    let report = checked(&path);
+    assert_eq!((report.state, report.last, report.vouched), (State::Whole, 8, 8));
+    assert_eq!(series(&path).unwrap().len(), 3, "then it is put aside");
+    let first = series(&path).unwrap().remove(0);
+    assert_eq!(series(&first).unwrap(), std::slice::from_ref(&first), "by its own name, too");
+    assert_eq!(checked(&first).state, State::Whole);
+}
+
+#[test]
+fn a_file_without_a_chain_is_not_called_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    fs::write(&path, "{\"v\":1}\n{\"v\":1}\n").unwrap();
+    assert_eq!(checked(&path).state, State::Before { bytes: 16 });
+    // Whatever its size, and whatever its end looks like.
+    fs::write(&path, vec![b'x'; 3 << 20]).unwrap();
+    written(&path, 2);
+    let report = checked(&path);
+    assert_eq!((report.state, report.vouched), (State::Whole, (3 << 20) + 1));
+}
+
+#[test]
+fn a_checkpoint_file_that_was_torn_or_forged_or_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, points) = (folder.path().join("audit.jsonl"), folder.path().join("points"));
+    let keeping = |file: &Path| Keeping {
+        checkpoints: Some(Checkpoints { file: Some(file.to_owned()), syslog: false, every: 1 }),
+        ..at(&path)
+    };
+    let first = sink(keeping(&points));
+    first.record(&entry(1)).unwrap();
+    let mut torn = fs::read(&points).unwrap();
+    torn.extend_from_slice(b"{\"ts\":\"20");
+    fs::write(&points, torn).unwrap();
+    first.record(&entry(2)).unwrap();
+    let check = || verify(std::slice::from_ref(&path), 1, Some(&points));
+    let report = check().unwrap();
+    assert_eq!((report.state, report.checkpoints), (State::Whole, 2));
+    let mut forged = fs::read_to_string(&points).unwrap();
+    let line = forged.lines().next().unwrap().to_owned();
+    let hash = line.split_once("\"hash\":\"").unwrap().1.split_once('"').unwrap().0;
+    forged.push_str(&line.replace(hash, &"0".repeat(64)));
+    fs::write(&points, forged).unwrap();
+    assert!(check().unwrap_err().to_string().contains("two things of record 1"));
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    sink(keeping(&link)).record(&entry(3)).unwrap();
+    assert_eq!(checked(&path).last, 3, "the record counts, though nobody else hears of it");
+}
+
 #[test]
 fn a_tail_that_was_cut_off_is_found_by_a_checkpoint_only() {
     let folder = tempfile::tempdir().unwrap();
