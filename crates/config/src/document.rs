@@ -326,6 +326,15 @@ impl<'a> Section<'a> {
 
     /// Warns of every key that nobody asked for.
     pub(crate) fn finish(self) {
+        self.unasked(Severity::Warning, "unknown key, ignored");
+    }
+
+    /// The same where a misspelt key could let something through: each is an error.
+    pub(crate) fn finish_strictly(self) {
+        self.unasked(Severity::Error, "unknown key");
+    }
+
+    fn unasked(&self, severity: Severity, what: &str) {
         let asked = self.asked.borrow();
         for (name, node) in self.entries {
             if asked.contains(&name.as_str()) {
@@ -337,10 +346,10 @@ impl<'a> Section<'a> {
                 .min()
                 .filter(|(distance, _)| *distance <= 1.max(name.len() / 3));
             let message = match near {
-                Some((_, near)) => format!("unknown key, ignored; did you mean {near}?"),
-                None => format!("unknown key, ignored; known here: {}", asked.join(", ")),
+                Some((_, near)) => format!("{what}; did you mean {near}?"),
+                None => format!("{what}; known here: {}", asked.join(", ")),
             };
-            self.document.warn(Some(node.line), &self.path(name), message);
+            self.document.push(severity, Some(node.line), &self.path(name), message);
         }
     }
 }

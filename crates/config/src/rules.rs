@@ -60,7 +60,11 @@ impl Reader<'_> {
             },
         };
         self.examples(&section, &rule, typed, before);
-        section.finish();
+        if typed || rule.action == Action::Ask {
+            section.finish_strictly()
+        } else {
+            section.finish()
+        }
         // A typed rule whose specification has an error must not turn into one that matches something else.
         (action.is_some() && (rule.spec.is_some() || !typed)).then_some(rule)
     }
@@ -171,7 +175,7 @@ impl Reader<'_> {
         if let Some(seconds) = approval.integer("expires", 10..=MAX_OPEN) {
             terms.expires = Duration::from_secs(seconds);
         }
-        approval.finish();
+        approval.finish_strictly();
         terms
     }
 

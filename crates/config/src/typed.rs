@@ -78,7 +78,7 @@ fn option(rule: &Section<'_>, node: &Node, path: &str) -> Option<OptionSpec> {
         repeatable: section.boolean("repeatable").unwrap_or(value.is_none()),
         value,
     };
-    section.finish();
+    section.finish_strictly();
     (option.value.is_some() == wanted).then_some(option)
 }
 
@@ -89,7 +89,7 @@ fn operand(rule: &Section<'_>, node: &Node, path: &str) -> Option<OperandSpec> {
     }
     let value = value(&section);
     let (min, max) = count(&section);
-    section.finish();
+    section.finish_strictly();
     Some(OperandSpec { value: value?, min, max })
 }
 
@@ -133,7 +133,7 @@ fn value(section: &Section<'_>) -> Option<ValueType> {
     found.extend(kinds.text("literal").map(|text| ValueType::Literal(text.text)));
     found.extend(folders(&kinds, "path_under").map(ValueType::PathUnder));
     found.extend(folders(&kinds, "path_in").map(ValueType::PathIn));
-    kinds.finish();
+    kinds.finish_strictly();
     if found.len() > 1 || (found.is_empty() && !section.document.has_error_at(node.line, &field)) {
         let message = format!("must be one type of value: {known}");
         section.document.error(Some(node.line), &field, message);

@@ -44,6 +44,15 @@ fn the_read_only_example_gets_the_whole_sample_right() {
     assert_eq!((cases, allowed), (153, 16));
 }
 
+/// Our own cases for the same policy; docs/policy-suite.md says what the classes are.
+#[test]
+fn the_read_only_example_gets_our_own_cases_right() {
+    let more = "crates/policy/tests/data/read-only-more.jsonl";
+    let (wrong, cases, allowed) = wrong(&example("read-only"), more);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((cases, allowed), (474, 76));
+}
+
 #[test]
 fn the_read_only_example_gives_the_lint_nothing_to_say_of_its_rules() {
     let loaded = example("read-only");

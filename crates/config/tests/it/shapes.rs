@@ -171,3 +171,83 @@ fn a_blocked_network_in_mapped_form_blocks() {
     assert!(loaded.policy.network().judge("10.1.2.3".parse().unwrap()).is_err());
     assert!(loaded.policy.network().judge("11.1.2.3".parse().unwrap()).is_ok());
 }
+
+/// Rules with a slip, and where each is told; WHOLE stands for one that is right.
+const SLIPS: [(&str, &str); 27] = [
+    ("action: allow, program: df", "rules[0].id: is required with program"),
+    ("id: a, why: b, action: allow, program: df", "rules[0].match: is required with program"),
+    ("WHOLE, option: []", "rules[0].option: unknown key; did you mean options?"),
+    ("WHOLE, commands: [df]", "rules[0].commands: a rule has either program or commands"),
+    ("WHOLE, shell: unrestricted", "rules[0].shell: goes with commands only"),
+    ("WHOLE, flags: -h", "rules[0].flags: must be a list"),
+    ("WHOLE, flags: [h]", "rules[0].program: \"h\" is no option name"),
+    ("WHOLE, flags: [-h, -h]", "rules[0].program: two options are called -h"),
+    (
+        "WHOLE, options: [{names: -n, vale: unit}]",
+        "rules[0].options[0].vale: unknown key; did you mean value?",
+    ),
+    (
+        "WHOLE, options: [{names: -n, value: units}]",
+        "rules[0].options[0].value: \"units\" is no type of value",
+    ),
+    (
+        "WHOLE, options: [{names: -n, value: {integer: 5}}]",
+        "rules[0].options[0].value.integer: must be text",
+    ),
+    ("WHOLE, options: [{names: -n, value: {integer: 9..5}}]", "\"9..5\" is no range"),
+    (
+        "WHOLE, options: [{names: -n, value: {integer: 1..5, regex: x}}]",
+        "must be one type of value",
+    ),
+    ("WHOLE, options: [{names: -n, value: {}}]", "must be one type of value"),
+    (
+        "WHOLE, operands: [{value: {regex: '('}}]",
+        "rules[0].operands[0].value.regex: bad regular expression",
+    ),
+    ("WHOLE, operands: [{value: {path_under: var}}]", "\"var\" is no absolute path"),
+    (
+        "WHOLE, operands: [{value: path, count: 3..1}]",
+        "rules[0].program: operands: at least 3 and at most 1",
+    ),
+    (
+        "WHOLE, operands: [{value: path, count: many}]",
+        "rules[0].operands[0].count: must be a number or a range",
+    ),
+    ("WHOLE, operands: [{}]", "rules[0].operands[0].value: is required"),
+    ("WHOLE, as: 'root; id'", "rules[0].as: \"root; id\" is no name of an account"),
+    ("action: allow, commands: [df], flags: [-h]", "rules[0].flags: needs program beside it"),
+    (
+        "id: a, why: b, action: allow, program: df, match: [df -h]",
+        "\"df -h\" should match the rule and does not: df: the option -h is not taken",
+    ),
+    ("WHOLE, not_match: [df]", "\"df\" should not match the rule, but does"),
+    (
+        "id: a, why: b, action: allow, program: ./df, match: [df]",
+        "neither a plain name nor an absolute path",
+    ),
+    (
+        "action: ask, commands: [df], approval: {for: ever}",
+        "rules[0].approval.for: \"ever\" is neither once, task nor",
+    ),
+    (
+        "action: ask, commands: [df], approval: {out_of_bnad: true}",
+        "rules[0].approval.out_of_bnad: unknown key; did you mean out_of_band?",
+    ),
+    ("action: permit, commands: [df]", "\"permit\" is neither allow, ask nor deny"),
+];
+
+/// A typed rule whose text has a slip is an error, never a rule that means something else.
+#[test]
+fn a_slip_in_a_typed_rule_is_an_error_at_its_place() {
+    let whole = "id: a, why: b, action: allow, program: df, match: [df]";
+    for (rule, problem) in SLIPS {
+        let rule = rule.replace("WHOLE", whole);
+        let folder = Folder::sound();
+        folder.write("policy.yml", &format!("rules:\n  - {{{rule}}}\n"));
+        let problems = folder.problems().join("\n");
+        assert!(problems.contains(problem), "{rule}:\n{problems}");
+    }
+    let folder = Folder::sound();
+    folder.write("policy.yml", "include: [log]\n");
+    assert!(folder.problems()[0].contains("no pack is called \"log\"; there are docker-read,"));
+}

@@ -168,14 +168,14 @@ impl<'a> Reading<'a> {
     fn all(mut self, words: &[&'a str]) -> Result<(), Mismatch> {
         let one_dash = self.spec.one_dash();
         let mut rest = words.iter().copied();
-        let mut ended = false;
+        let (mut ended, mut before) = (false, 0);
         while let Some(word) = rest.next() {
             if ended || word == "-" || !word.starts_with('-') {
                 self.operand(word, ended)?;
                 continue;
             }
             if word == "--" && !one_dash {
-                ended = true;
+                (ended, before) = (true, self.operands.len());
                 continue;
             }
             if self.spec.order == Order::OptionsFirst && !self.operands.is_empty() {
@@ -186,6 +186,10 @@ impl<'a> Reading<'a> {
             } else {
                 self.cluster(word, &mut rest)?;
             }
+        }
+        // With nothing behind it the word is an argument that the rule does not name.
+        if ended && self.operands.len() == before {
+            return Err(Mismatch::Unknown { option: "--".to_owned() });
         }
         self.missing()?;
         self.places()

@@ -75,7 +75,6 @@ fn an_argv_is_read_whole_or_not_at_all() {
         "journalctl -qn5 --unit=a -u b -uc",
         "journalctl --lines 5 --color --no-pager",
         "journalctl --lines=5 --color=never --since -1h",
-        "journalctl -n 5 --",
     ] {
         assert_eq!(journal.read(&words(text)), Ok(words(text)), "{text}");
     }
@@ -93,6 +92,7 @@ fn an_argv_is_read_whole_or_not_at_all() {
         ("journalctl -qfn5", "journalctl: the option -f is not taken"),
         ("journalctl -n 5 --no-pager=x", "journalctl: --no-pager takes no value, not \"x\""),
         ("journalctl -n 5 --color never", "journalctl: \"never\" is one operand too many"),
+        ("journalctl -n 5 --", "journalctl: the option -- is not taken"),
         ("journalctl -n 5 -", "journalctl: \"-\" is one operand too many"),
         ("journalctl -n 5 -- -q", "journalctl: the option -q is not taken"),
         ("journalctl -n 5 --since -n --until 5", "journalctl: --since takes a time such as"),
