@@ -331,6 +331,21 @@ impl<'a> Section<'a> {
 
     /// The same where a misspelt key could let something through: each is an error.
     pub(crate) fn finish_strictly(self) {
+        for (name, node) in self.entries {
+            let empty = match &node.kind {
+                Kind::Null => "has no value; leave it out, or give it one",
+                Kind::List(items) if items.is_empty() => {
+                    "is an empty list; leave it out, or say what is in it"
+                }
+                Kind::Boolean(_)
+                | Kind::Integer(_)
+                | Kind::Text(_)
+                | Kind::List(_)
+                | Kind::Map(_)
+                | Kind::Other(_) => continue,
+            };
+            self.document.error(Some(node.line), &self.path(name), empty);
+        }
         self.unasked(Severity::Error, "unknown key");
     }
 

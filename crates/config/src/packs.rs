@@ -128,7 +128,7 @@ fn one(reader: &Reader<'_>, node: &Node, path: &str) -> Option<Vec<Rule>> {
         document.error(Some(text.line), &text.field, message);
     }
     let pack = known(document, &name.text, name.line, &name.field);
-    section.finish();
+    section.finish_strictly();
     let only =
         |globs: Vec<(Glob, Text)>| globs.into_iter().map(|(glob, _)| glob).collect::<Vec<Glob>>();
     let (aliases, tags) = (only(aliases), only(tags));

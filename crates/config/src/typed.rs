@@ -169,5 +169,9 @@ fn folders(kinds: &Section<'_>, key: &'static str) -> Option<Vec<String>> {
         let message = format!("{:?} is no absolute path without . and ..", text.text);
         kinds.document.error(Some(text.line), &text.field, message);
     }
+    if let Some(text) = folders.iter().find(|text| text.text.trim_matches('/').is_empty()) {
+        let message = "is every path; write `value: path` if that is meant";
+        kinds.document.error(Some(text.line), &text.field, message);
+    }
     Some(texts(Some(folders)))
 }

@@ -5,7 +5,7 @@
 //! [`filter`] knows the programs that are harmless after a pipe; [`typed`] is what a program may be called with, word by word; `decide` finds the rule for one
 //! simple command and [`judge`](mod@judge) brings the commands of a text together; [`approval`] and [`question`] are what a person's yes is
 //! wanted for; [`denial`] says why not and what instead; [`permit`] is the
-//! proof that something was judged, which only this crate can make; [`explain`], [`lint`](mod@lint) and [`corpus`] serve those who
+//! proof that something was judged, which only this crate can make; [`explain`], [`lint`](mod@lint), [`suggest`](mod@suggest) and [`corpus`] serve those who
 //! write policies.
 
 pub mod approval;
@@ -26,6 +26,7 @@ pub mod question;
 pub mod rule;
 pub mod script;
 pub mod sudo;
+pub mod suggest;
 mod surroundings;
 pub mod typed;
 pub mod words;
@@ -43,5 +44,6 @@ pub use policy::{Dialect, Enforcement, Policy};
 pub use question::Question;
 pub use rule::{Action, Grants, Position, Rule, RuleRef};
 pub use script::{Script, SimpleCommand, quote};
+pub use suggest::suggest;
 pub use typed::Spec;
 pub use words::{Refusal, recognise};

@@ -9,7 +9,7 @@ use crate::explain::Part;
 use crate::glob::Glob;
 use crate::policy::{Enforcement, Policy};
 use crate::rule::{Action, Rule};
-use crate::typed::{Spec, ValueType};
+use crate::typed::{Spec, ValueType, base};
 
 /// One remark about a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -254,6 +254,14 @@ fn unreached(policy: &Policy, inventory: &Inventory, rule: &Rule) -> Vec<(Severi
         }
         None => Vec::new(),
     }
+}
+
+/// Why a rule for this program wants a second look; `None` for most programs.
+pub(crate) fn caution(program: &str) -> Option<String> {
+    let base = base(program);
+    listed(SHELLS_IN_DISGUISE, base).then(|| {
+        format!("{base} can run other programs or read and write any file with the wrong arguments")
+    })
 }
 
 /// Verbs after which a program that is a shell in disguise has no option that runs, edits or writes a chosen file.

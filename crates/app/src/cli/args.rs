@@ -275,6 +275,15 @@ pub(crate) enum Policy {
     Explain(OnHost),
     /// Point at rules that admit more than they seem to
     Lint,
+    /// Propose rules for what was denied, from the audit record or a list, for a person to review
+    Suggest {
+        /// A file of commands, one a line, instead of the audit record (which holds them with `audit: {commands: true}`)
+        #[arg(long, value_name = "FILE")]
+        commands: Option<PathBuf>,
+        /// Only what was denied on this host
+        #[arg(long, value_name = "ALIAS")]
+        host: Option<String>,
+    },
     /// List the ready-made rule packs, or print one
     Packs {
         /// The pack to print

@@ -72,6 +72,9 @@ async fn dispatch(arguments: Arguments) -> Exit {
         }
         Command::Policy(Policy::Explain(what)) => policy::explain(&global, &what),
         Command::Policy(Policy::Lint) => policy::lint(&global),
+        Command::Policy(Policy::Suggest { commands, host }) => {
+            policy::suggest(&global, commands.as_deref(), host.as_deref())
+        }
         Command::Policy(Policy::Packs { name }) => policy::packs(&global, name.as_deref()),
         Command::Check { connect } => check::check(&global, connect).await,
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sshepherd_engine::Config;
+use sshepherd_engine::audit::{Decision, Record, series, verify};
 use sshepherd_engine::policy::corpus::{Case, judge_case};
-use sshepherd_model::Host;
+use sshepherd_model::{Host, Request};
 
 use super::args::{Global, OnHost};
 use super::context;
@@ -142,4 +143,79 @@ pub(crate) fn packs(global: &Global, name: Option<&str>) -> Exit {
         out::line(pack.text.trim_end());
     }
     Exit::Done
+}
+
+/// Proposes rules for commands that were denied, and that the policy in force still denies.
+pub(crate) fn suggest(global: &Global, commands: Option<&Path>, host: Option<&str>) -> Exit {
+    suggested(global, commands, host).unwrap_or_else(|exit| exit)
+}
+
+fn suggested(global: &Global, list: Option<&Path>, host: Option<&str>) -> Result<Exit, Exit> {
+    let (config, settings) = context::engine_config(context::load_to_judge(global)?);
+    let texts = match list {
+        Some(path) => std::fs::read_to_string(path)
+            .map(|text| text.lines().map(str::to_owned).collect())
+            .map_err(|error| {
+                out::complain(&format!("{}: {error}", path.display()));
+                Exit::Usage
+            })?,
+        None => denied(&settings, host)?,
+    };
+    let judge = chosen(&config, host)?;
+    let still = |text: &String| {
+        let request = Request::new(text).ok()?;
+        let explained = config.policy.explain(judge, &request);
+        let script = sshepherd_engine::policy::recognise(text).ok()?;
+        let parts = explained.commands.into_iter().map(|part| part.denial.is_some());
+        let commands = script.commands().to_vec().into_iter().zip(parts);
+        Some(commands.filter(|(_, denied)| *denied).map(|(command, _)| command).collect::<Vec<_>>())
+    };
+    let still: Vec<_> = texts.iter().filter_map(still).flatten().collect();
+    let found = sshepherd_engine::policy::suggest(&still);
+    let rules: Vec<String> = found
+        .iter()
+        .enumerate()
+        .map(|(place, one)| one.yaml(&format!("suggested-{}", place + 1)))
+        .collect();
+    if global.json {
+        out::json(&json!({ "denied": texts.len(), "rules": rules }));
+    } else {
+        out::say(&format!(
+            "{} denied commands, {} rules; review each before you use it",
+            texts.len(),
+            rules.len()
+        ));
+        if !rules.is_empty() {
+            out::line(&format!("rules:\n{}", rules.join("\n").trim_end()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The commands of the audit record that were denied.
+fn denied(settings: &sshepherd_config::Settings, host: Option<&str>) -> Result<Vec<String>, Exit> {
+    let Some(path) = &settings.audit.path else {
+        out::complain(
+            "no audit file is configured (audit.path in sshepherd.yml); give --commands FILE",
+        );
+        return Err(Exit::Usage);
+    };
+    let mut texts = Vec::new();
+    let keep = |record: Record| {
+        let entry = record.entry;
+        let here = host.is_none_or(|host| entry.alias.is_some_and(|alias| alias.as_str() == host));
+        if entry.decision == Some(Decision::Deny) && here {
+            texts.extend(entry.command);
+        }
+    };
+    series(path).and_then(|files| verify::read(&files, keep)).map_err(|error| {
+        out::complain(&format!("{}: {error}", path.display()));
+        Exit::Usage
+    })?;
+    if !settings.audit.commands {
+        out::complain(
+            "the audit record holds hashes only; set audit: {commands: true} to learn from it",
+        );
+    }
+    Ok(texts)
 }

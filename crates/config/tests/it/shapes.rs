@@ -173,7 +173,26 @@ fn a_blocked_network_in_mapped_form_blocks() {
 }
 
 /// Rules with a slip, and where each is told; WHOLE stands for one that is right.
-const SLIPS: [(&str, &str); 27] = [
+const SLIPS: [(&str, &str); 37] = [
+    ("WHOLE, subcommand: status", "rules[0].subcommand: unknown key; did you mean subcommands?"),
+    ("WHOLE, subcommands: []", "rules[0].subcommands: is an empty list"),
+    ("WHOLE, tag: [x]", "rules[0].tag: unknown key; did you mean tags?"),
+    ("WHOLE, tags: []", "rules[0].tags: is an empty list"),
+    ("WHOLE, as: ", "rules[0].as: has no value"),
+    (
+        "WHOLE, option_first: true",
+        "rules[0].option_first: unknown key; did you mean options_first?",
+    ),
+    (
+        "WHOLE, options: [{names: -n, value: unit, required: }]",
+        "rules[0].options[0].required: has no value",
+    ),
+    (
+        "WHOLE, options: [{names: -n, value: unit, requird: true}]",
+        "rules[0].options[0].requird: unknown key",
+    ),
+    ("id: a, why: b, action: allow, program: df, match: []", "rules[0].match: is an empty list"),
+    ("WHOLE, operands: [{value: {path_under: /}}]", "is every path; write `value: path`"),
     ("action: allow, program: df", "rules[0].id: is required with program"),
     ("id: a, why: b, action: allow, program: df", "rules[0].match: is required with program"),
     ("WHOLE, option: []", "rules[0].option: unknown key; did you mean options?"),
@@ -248,6 +267,8 @@ fn a_slip_in_a_typed_rule_is_an_error_at_its_place() {
         assert!(problems.contains(problem), "{rule}:\n{problems}");
     }
     let folder = Folder::sound();
+    folder.write("policy.yml", "include: [{pack: logs, tag: [x]}]\n");
+    assert!(folder.problems()[0].contains("include[0].tag: unknown key; did you mean tags?"));
     folder.write("policy.yml", "include: [log]\n");
     assert!(folder.problems()[0].contains("no pack is called \"log\"; there are docker-read,"));
 }

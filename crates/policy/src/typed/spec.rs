@@ -207,6 +207,24 @@ impl Spec {
         &self.program
     }
 
+    /// The subcommands, each as its words.
+    #[must_use]
+    pub fn subcommands(&self) -> &[Vec<String>] {
+        &self.subcommands
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &[OptionSpec] {
+        &self.options
+    }
+
+    /// The operands.
+    #[must_use]
+    pub fn operands(&self) -> &[OperandSpec] {
+        &self.operands
+    }
+
     /// Every type of value in it.
     pub(crate) fn values(&self) -> impl Iterator<Item = &ValueType> {
         let options = self.options.iter().filter_map(|option| option.value.as_ref());
