@@ -24,4 +24,4 @@ mod typed;
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
 pub use load::{KnownHosts, Loaded, Report, load, load_to_judge};
 pub use packs::{PACKS, Pack};
-pub use settings::{Audit, Settings};
+pub use settings::{Audit, ServerLimits, Settings};

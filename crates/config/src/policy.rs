@@ -127,6 +127,8 @@ impl Reader<'_> {
             task_progress_interval: section.integer("task_progress_interval", 1..=3600),
             host_key_auto_add: section.boolean("host_key_auto_add"),
             require_known_host: section.boolean("require_known_host"),
+            max_per_minute: section.integer("max_per_minute", 1..=100_000),
+            max_concurrent: section.integer("max_concurrent", 1..=10_000),
             deny_substrings: section.texts("deny_substrings").map(|texts| {
                 texts.into_iter().map(|text| text.text).filter(|text| !text.is_empty()).collect()
             }),

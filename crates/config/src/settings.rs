@@ -11,6 +11,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Most hosts that a fan-out talks to at once.
     pub fan_out_parallel: usize,
+    /// Bounds for the whole server.
+    pub limits: ServerLimits,
     /// Whether the server reads its configuration again when a file of it changes.
     pub reload_watch: bool,
     /// Most bytes of output in one MCP answer; clients cut longer answers (8,000 characters at the strictest).
@@ -36,11 +38,31 @@ pub struct Audit {
     pub checkpoint_every: u64,
 }
 
+/// How much the whole server does at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Most commands that are started within a minute.
+    pub per_minute: Option<u32>,
+    /// Most commands that run at once.
+    pub concurrent: Option<u32>,
+    /// Failures to connect in a row after which a host is not tried for a while; 0 for never.
+    pub breaker_failures: u32,
+    /// For how long at first, in seconds.
+    pub breaker_seconds: u64,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self { per_minute: None, concurrent: None, breaker_failures: 5, breaker_seconds: 30 }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             audit: Audit::default(),
             fan_out_parallel: 64,
+            limits: ServerLimits::default(),
             reload_watch: false,
             answer_max_bytes: 8192,
         }
@@ -60,6 +82,10 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
         if let Some(parallel) = number(section.integer("parallel", 1..=512)) {
             settings.fan_out_parallel = parallel;
         }
+        section.finish();
+    }
+    if let Some(section) = top.section("limits") {
+        settings.limits = limits(&section);
         section.finish();
     }
     if let Some(section) = top.section("reload") {
@@ -103,4 +129,23 @@ fn audit(document: &Document, section: &Section<'_>, folder: &Path) -> Audit {
         points.finish();
     }
     audit
+}
+
+fn limits(section: &Section<'_>) -> ServerLimits {
+    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let mut limits = ServerLimits {
+        per_minute: section.integer("per_minute", 1..=1_000_000).map(number),
+        concurrent: section.integer("concurrent", 1..=100_000).map(number),
+        ..ServerLimits::default()
+    };
+    if let Some(breaker) = section.section("breaker") {
+        if let Some(failures) = breaker.integer("failures", 0..=1000) {
+            limits.breaker_failures = number(failures);
+        }
+        if let Some(seconds) = breaker.integer("seconds", 1..=300) {
+            limits.breaker_seconds = seconds;
+        }
+        breaker.finish();
+    }
+    limits
 }

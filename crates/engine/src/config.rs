@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sshepherd_model::Inventory;
 use sshepherd_policy::Policy;
 
+use crate::gate::GateSettings;
 use crate::screened::OwnScreen;
 
 /// Which known_hosts files decide about host keys.
@@ -27,6 +28,8 @@ pub struct Config {
     pub policy_hash: String,
     /// Where host keys are looked up.
     pub known_hosts: KnownHostsFiles,
+    /// Bounds for the whole server.
+    pub gate: GateSettings,
     /// What makes the output of its hosts readable; made when first wanted.
     pub screen: OwnScreen,
     /// Whether the audit record holds the texts of commands beside their hashes.

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use sshepherd_audit::Sink;
+use sshepherd_model::Alias;
 use sshepherd_ssh::{Pool, Prompter};
 use sshepherd_store::{Orphans, Store};
 use tokio::sync::{broadcast, watch};
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::event::{EVENT_BACKLOG, TaskEvent, TaskEventKind};
+use crate::gate::{Circuit, Gate};
 use crate::host_keys::HostKeys;
 use crate::live::LiveTable;
 use crate::plan::Brief;
@@ -49,6 +51,7 @@ struct Inner {
     pool: Pool,
     host_keys: HostKeys,
     live: LiveTable,
+    gate: Gate,
     events: broadcast::Sender<TaskEvent>,
     tracker: TaskTracker,
     closing: CancellationToken,
@@ -72,6 +75,7 @@ impl Engine {
             pool: Pool::new(sshepherd_ssh::PoolSettings::default()),
             host_keys: HostKeys::default(),
             live: LiveTable::default(),
+            gate: Gate::default(),
             events,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -166,6 +170,16 @@ impl Engine {
 
     pub(crate) fn live(&self) -> &LiveTable {
         &self.inner.live
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.inner.gate
+    }
+
+    /// Whether a host is tried at present.
+    #[must_use]
+    pub fn circuit(&self, alias: &Alias) -> Circuit {
+        self.inner.gate.circuit(alias, Instant::now())
     }
 
     pub(crate) fn tracker(&self) -> &TaskTracker {

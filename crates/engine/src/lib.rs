@@ -1,7 +1,7 @@
 //! The one road from a request to a host.
 //!
 //! [`Engine`] is the handle that every face (MCP, command line) holds. Its product is one function,
-//! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`config`] (what the owner allowed, swapped whole),
+//! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`gate`] (how much at once), [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
@@ -17,6 +17,7 @@ mod engine;
 mod errand;
 mod event;
 mod fan_out;
+mod gate;
 mod group;
 mod host_keys;
 mod job;
@@ -38,6 +39,7 @@ pub use config::{Config, KnownHostsFiles};
 pub use engine::{Adopt, Engine, Services};
 pub use event::{TaskEvent, TaskEventKind};
 pub use fan_out::{FanOut, HostReport};
+pub use gate::{Circuit, GateSettings, Throttled};
 pub use pipeline::{Origin, Ticket};
 pub use plan::Preview;
 pub use refusal::Refusal;

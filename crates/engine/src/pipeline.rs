@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sshepherd_model::{Alias, CommandHash, ConnectFailure, Host, Limits, Phase, Request, TaskId};
 use sshepherd_policy::Verdict;
@@ -12,6 +13,7 @@ use crate::approval::{self, Granted, Released};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::TaskEventKind;
+use crate::gate::Seat;
 use crate::plan::{Manner, Plan, Preview};
 use crate::record::Recorded;
 use crate::refusal::Refusal;
@@ -94,13 +96,26 @@ impl Engine {
             return Err(Refusal::ShuttingDown);
         }
         let host = find(&config, alias)?;
-        let released = match config.policy.judge(&host, request) {
-            Verdict::Allow(permit) => Released { permit, kept: Granted::default() },
+        let seat = |limits: &Limits| {
+            self.gate().enter(alias, limits, &config.gate, Instant::now()).map_err(|wait| {
+                // Nothing is run in either case.
+                let _ = self.audit_throttled(&config, &host, request, &wait, &origin);
+                Refusal::Throttled(wait)
+            })
+        };
+        let (released, seat) = match config.policy.judge(&host, request) {
+            Verdict::Allow(permit) => {
+                let seat = seat(&permit.parts().limits)?;
+                (Released { permit, kept: Granted::default() }, seat)
+            }
             Verdict::Ask(question) => {
                 if let Some(ticket) = self.asked_before(&manner, alias, request).await? {
                     return Ok(ticket);
                 }
-                self.released(&config, question, &origin, granted).await?
+                // Before a yes is used up.
+                let seat = seat(&question.parts().limits)?;
+                let released = self.released(&config, question, &origin, granted).await?;
+                (released, seat)
             }
             Verdict::Deny(denial) => {
                 self.audit_denial(&config, &host, request, &denial, &origin)?;
@@ -111,7 +126,7 @@ impl Engine {
         plan.granted = released.kept;
         self.audit_permit(&plan, request)?;
         match self.record(&plan, request).await? {
-            Recorded::New => Ok(self.run(plan)),
+            Recorded::New => Ok(self.run(plan, seat)),
             Recorded::Known(task) => Ok(Ticket::of(*task, plan.brief.limits)),
         }
     }
@@ -163,7 +178,7 @@ impl Engine {
         Ok(self.pool().open(target).await?.peer())
     }
 
-    pub(crate) fn run(&self, plan: Plan) -> Ticket {
+    pub(crate) fn run(&self, plan: Plan, seat: Seat) -> Ticket {
         let brief = &plan.brief;
         let ticket = Ticket {
             task_id: brief.task_id.clone(),
@@ -176,6 +191,7 @@ impl Engine {
         let engine = self.clone();
         self.at_work(&ticket.task_id, |cancel| async move {
             runner::drive(&engine, plan, cancel).await;
+            drop(seat);
         });
         ticket
     }

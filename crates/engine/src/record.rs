@@ -12,6 +12,7 @@ use crate::approval::Asked;
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
+use crate::gate::Throttled;
 use crate::pipeline::Origin;
 use crate::plan::{Brief, Manner, Plan};
 use crate::refusal::Refusal;
@@ -85,6 +86,23 @@ impl Engine {
         entry.rules = denial.rule.iter().map(|rule| rule.id.clone()).collect();
         entry.reason = Some(denial.kind().to_owned());
         entry.command = text_of(config, request.command());
+        entry.policy_hash = Some(config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
+    /// Writes down that a request had to wait.
+    pub(crate) fn audit_throttled(
+        &self,
+        config: &Config,
+        host: &Host,
+        request: &Request,
+        wait: &Throttled,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let mut entry = on_host(Event::Decision, origin, host);
+        entry.hash = Some(request.hash());
+        entry.decision = Some(Decision::Deny);
+        entry.reason = Some(format!("throttled: {}", wait.why));
         entry.policy_hash = Some(config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)
     }

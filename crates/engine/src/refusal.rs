@@ -4,6 +4,7 @@ use sshepherd_model::{Alias, ApprovalId, TaskId};
 use sshepherd_policy::Denial;
 
 use crate::approval::Asked;
+use crate::gate::Throttled;
 
 /// A request that did not become a task.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,9 @@ pub enum Refusal {
         /// Who may.
         by: Vec<String>,
     },
+    /// As much goes on as the owner lets, or the host is not tried for now.
+    #[error("{}", .0.why)]
+    Throttled(Throttled),
     /// The store holds as many tasks, or as much output, as it may.
     #[error("the task store is full")]
     Busy(#[source] sshepherd_store::Error),

@@ -326,6 +326,7 @@ pub(crate) async fn finish(
         }
     };
     let duration_ms = elapsed_ms(began);
+    engine.gate().learn(&brief.host.alias, &outcome, &brief.config.gate, Instant::now());
     engine.audit_end(brief, &outcome, peer, duration_ms, totals);
     engine.emit(brief, TaskEventKind::Ended { outcome, duration_ms, target_ip: peer });
 }

@@ -19,6 +19,10 @@ pub struct Limits {
     pub progress_interval: Duration,
     /// Texts that no command may contain.
     pub deny_substrings: Vec<String>,
+    /// Most commands that are started on the host within a minute.
+    pub per_minute: Option<u32>,
+    /// Most commands that run on the host at once.
+    pub concurrent: Option<u32>,
 }
 
 /// The seed's default list of denied texts.
@@ -55,6 +59,8 @@ impl Default for Limits {
             result_ttl: Duration::from_secs(300),
             progress_interval: Duration::from_secs(5),
             deny_substrings: DEFAULT_DENY_SUBSTRINGS.map(str::to_owned).to_vec(),
+            per_minute: None,
+            concurrent: None,
         }
     }
 }

@@ -20,6 +20,10 @@ pub struct LimitPatch {
     pub host_key_auto_add: Option<bool>,
     /// Seed field without effect.
     pub require_known_host: Option<bool>,
+    /// Commands that are started within a minute.
+    pub max_per_minute: Option<u64>,
+    /// Commands that run at once.
+    pub max_concurrent: Option<u64>,
     /// Texts that no command may contain; replaces the list it overrides.
     pub deny_substrings: Option<Vec<String>>,
 }
@@ -44,6 +48,9 @@ impl LimitPatch {
         if let Some(value) = self.require_known_host {
             limits.require_known_host = value;
         }
+        let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        limits.per_minute = self.max_per_minute.map(number).or(limits.per_minute);
+        limits.concurrent = self.max_concurrent.map(number).or(limits.concurrent);
         if let Some(texts) = &self.deny_substrings {
             limits.deny_substrings.clone_from(texts);
         }
@@ -77,6 +84,8 @@ impl LimitPatch {
             ),
             host_key_auto_add: both(self.host_key_auto_add, other.host_key_auto_add, false),
             require_known_host: both(self.require_known_host, other.require_known_host, true),
+            max_per_minute: smaller(self.max_per_minute, other.max_per_minute),
+            max_concurrent: smaller(self.max_concurrent, other.max_concurrent),
             deny_substrings: texts,
         }
     }

@@ -16,6 +16,8 @@ answer! {
         field: String,
         /// What to do next.
         hint: String,
+        /// Seconds after which there may be room.
+        retry_after_seconds: u64,
         /// Configured aliases that look alike, nearest first.
         near: Vec<String>,
         /// The task asked about.
@@ -67,10 +69,17 @@ impl From<&Refusal> for Failure {
             Refusal::OutOfBand { .. } | Refusal::NotAnApprover { .. } => {
                 Self::new(error, "nothing was run; sshepherd approvals list shows the question")
             }
-            Refusal::Busy(full) => Self::new(
-                format!("{error}: {full}"),
-                "nothing was run; call again when there is room",
-            ),
+            Refusal::Throttled(wait) => Self {
+                retry_after_seconds: Some(wait.retry_after.as_secs().max(1)),
+                ..Self::new(error, "nothing was run; call again after that time")
+            },
+            Refusal::Busy(full) => Self {
+                retry_after_seconds: Some(5),
+                ..Self::new(
+                    format!("{error}: {full}"),
+                    "nothing was run; call again when there is room",
+                )
+            },
             Refusal::KeyTaken { task_id } => Self {
                 field: Some("idempotency_key".to_owned()),
                 task_id: Some(task_id.to_string()),

@@ -39,6 +39,8 @@ answer! {
         tags: Vec<String>,
         /// The owner's words about it.
         description: String,
+        /// Why it is not tried at present.
+        circuit: String,
         /// The limits in force.
         policy_limits: PolicyLimits,
         /// Tags and denied texts left out here; the resource `ssh://host/{alias}` has them all.
@@ -95,6 +97,12 @@ pub(crate) struct PolicyLimits {
     pub(crate) task_result_ttl: u64,
     /// Seconds between two progress reports.
     pub(crate) task_progress_interval: u64,
+    /// Most commands started within a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_per_minute: Option<u32>,
+    /// Most commands at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_concurrent: Option<u32>,
     /// Texts that no command may contain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deny_substrings: Option<Vec<String>>,
@@ -109,6 +117,8 @@ impl From<&sshepherd_model::Limits> for PolicyLimits {
             require_known_host: limits.require_known_host,
             task_result_ttl: limits.result_ttl.as_secs(),
             task_progress_interval: limits.progress_interval.as_secs(),
+            max_per_minute: limits.per_minute,
+            max_concurrent: limits.concurrent,
             deny_substrings: Some(limits.deny_substrings.clone()),
         }
     }

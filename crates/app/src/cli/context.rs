@@ -1,6 +1,7 @@
 //! What most commands need first: the folders, the configuration, an engine over it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sshepherd_config::{
     FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings,
@@ -8,7 +9,9 @@ use sshepherd_config::{
 use sshepherd_engine::audit::{Checkpoints, Keeping, Sink};
 use sshepherd_engine::policy::{Dialect, LimitTable, NetworkPolicy, Policy};
 use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore};
-use sshepherd_engine::{Adopt, Config, Engine, KnownHostsFiles, Origin, OwnScreen, Services};
+use sshepherd_engine::{
+    Adopt, Config, Engine, GateSettings, KnownHostsFiles, Origin, OwnScreen, Services,
+};
 use sshepherd_model::{Alias, Host, InvalidField, Inventory, Request};
 
 use super::args::{Global, Surroundings};
@@ -68,6 +71,12 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
             KnownHosts::Explicit(path) => KnownHostsFiles::Explicit(path),
             KnownHosts::UserAndSystem => KnownHostsFiles::UserAndSystem,
         },
+        gate: GateSettings {
+            per_minute: loaded.settings.limits.per_minute,
+            concurrent: loaded.settings.limits.concurrent,
+            breaker_failures: loaded.settings.limits.breaker_failures,
+            breaker_open: Duration::from_secs(loaded.settings.limits.breaker_seconds),
+        },
         screen: OwnScreen::default(),
         audit_commands: loaded.settings.audit.commands,
         fan_out_parallel: loaded.settings.fan_out_parallel,
@@ -126,6 +135,7 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         ),
         policy_hash: String::new(),
         known_hosts: KnownHostsFiles::UserAndSystem,
+        gate: GateSettings::default(),
         screen: OwnScreen::default(),
         audit_commands: false,
         fan_out_parallel: 1,

@@ -149,6 +149,7 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
             Exit::Usage
         }
         Refusal::Busy(_)
+        | Refusal::Throttled(_)
         | Refusal::KeyTaken { .. }
         | Refusal::OutOfBand { .. }
         | Refusal::NotAnApprover { .. }

@@ -53,6 +53,8 @@ impl Ground {
                     sshd.user()
                 ),
             ),
+            // Hosts that cannot be reached for a while are what is tried here.
+            ("sshepherd.yml", "limits: {breaker: {failures: 0}}\n".to_owned()),
             (
                 "policy.yml",
                 format!(
@@ -63,7 +65,14 @@ impl Ground {
         ] {
             fs::write(path(name), text).unwrap();
         }
-        for name in ["known_hosts", "servers.yml", "credentials.yml", "policy.yml", "keys/id"] {
+        for name in [
+            "known_hosts",
+            "servers.yml",
+            "credentials.yml",
+            "policy.yml",
+            "sshepherd.yml",
+            "keys/id",
+        ] {
             fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
         let small_disk = Command::new("mount")

@@ -11,7 +11,7 @@ use sshepherd_engine::policy::{
 };
 use sshepherd_engine::store::{Lookup, MemoryStore, Store, StreamFilter};
 use sshepherd_engine::{
-    Adopt, Config, Engine, Finished, KnownHostsFiles, Origin, OwnScreen, Services,
+    Adopt, Config, Engine, Finished, GateSettings, KnownHostsFiles, Origin, OwnScreen, Services,
 };
 use sshepherd_model::{
     Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, TaskId,
@@ -155,6 +155,7 @@ impl Site {
             ),
             policy_hash: "test".to_owned(),
             known_hosts: KnownHostsFiles::Explicit(known_hosts),
+            gate: GateSettings::default(),
             screen: OwnScreen::default(),
             audit_commands: false,
             fan_out_parallel: 16,

@@ -3,7 +3,7 @@
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::{tool, tool_router};
-use sshepherd_engine::Refusal;
+use sshepherd_engine::{Circuit, Refusal};
 use sshepherd_model::Alias;
 
 use crate::answer::{Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, encoded};
@@ -82,9 +82,21 @@ impl Server {
             credentials: Some(host.credentials.to_string()),
             tags: Some(host.tags.iter().map(ToString::to_string).collect()),
             description: Some(host.description.clone()),
+            circuit: circuit(&self.engine.circuit(&host.alias)),
             policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),
             missing_entries: None,
         }
         .within(self.settings.answer_bytes))
+    }
+}
+
+/// Why a host is not tried at present; nothing while it is.
+fn circuit(circuit: &Circuit) -> Option<String> {
+    match circuit {
+        Circuit::Closed => None,
+        Circuit::Open { left, last } => {
+            Some(format!("open: not tried for another {} s; {last}", left.as_secs().max(1)))
+        }
+        Circuit::HalfOpen { last } => Some(format!("half open: the next command is tried; {last}")),
     }
 }

@@ -90,3 +90,36 @@ fn the_end_of_input_ends_the_command_and_the_server() {
         assert!(processes::wait_gone(pid, Duration::from_secs(5)), "{pid} outlived the server");
     }
 }
+
+#[tokio::test]
+async fn too_much_and_a_host_that_is_down_are_told_with_a_time() {
+    let site = Site::new();
+    site.rules(
+        "  - {id: plain, action: allow, commands: [\"true\"]}\nlimits: {max_per_minute: 2}\n",
+    );
+    site.write("sshepherd.yml", "limits: {breaker: {failures: 2, seconds: 300}}\n");
+    site.unreachable("down");
+    let client = Client::start(&site.serve(), ERAS[1]).await;
+    let call = |alias: &str| json!({"alias": alias, "command": "true"});
+    for _ in 0..2 {
+        client.good("ssh_run", call(ALIAS)).await;
+    }
+    let third = client.bad("ssh_run", call(ALIAS)).await;
+    assert!(third["error"].as_str().unwrap().contains("takes 2 commands a minute"), "{third}");
+    let wait = third["retry_after_seconds"].as_u64().unwrap();
+    assert!((1..=30).contains(&wait), "{third}");
+    for _ in 0..2 {
+        let down = client.bad("ssh_run", call("down")).await;
+        assert_eq!(down["status"], "could_not_connect", "{down}");
+    }
+    let open = client.bad("ssh_run", call("down")).await;
+    assert!(open["error"].as_str().unwrap().contains("down is not tried for now"), "{open}");
+    assert!(open["retry_after_seconds"].as_u64().unwrap() > 200, "{open}");
+    let described = client.good("ssh_describe_host", json!({"alias": "down"})).await;
+    assert!(
+        described["circuit"].as_str().unwrap().starts_with("open: not tried for another"),
+        "{described}"
+    );
+    let described = client.good("ssh_describe_host", json!({"alias": ALIAS})).await;
+    assert_eq!(described.get("circuit"), None, "{described}");
+}
