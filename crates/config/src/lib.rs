@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
 //! `servers`, `credentials`, [`secrets`], `helper` (programs that print them), `policy`, [`settings`] (one room a file), `rules` (one rule), `typed` (the typed part
-//! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes).
+//! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes), [`ssh_config`] (OpenSSH's own file, for `import`).
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
 
@@ -18,6 +18,7 @@ mod rules;
 pub mod secrets;
 mod servers;
 pub mod settings;
+pub mod ssh_config;
 pub mod starter;
 mod typed;
 

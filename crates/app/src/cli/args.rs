@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Look at the audit record, and whether it is whole
     #[command(subcommand)]
     Audit(Audit),
+    /// Make an inventory from what another tool knows
+    #[command(subcommand)]
+    Import(Import),
     /// Work on the policy
     #[command(subcommand)]
     Policy(Policy),
@@ -257,6 +260,19 @@ pub(crate) struct Shown {
     /// Only the last so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+}
+
+/// What to make an inventory from.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// An OpenSSH client configuration: prints servers.yml and credentials.yml to look over
+    SshConfig {
+        /// The file [default: ~/.ssh/config]
+        file: Option<PathBuf>,
+        /// Write them into the configuration folder, which must not have them yet
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 /// Policy tools.

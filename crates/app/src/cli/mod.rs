@@ -8,6 +8,7 @@ mod context;
 mod demo;
 mod exit;
 mod hosts;
+mod import;
 mod init;
 mod out;
 mod output;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, Command, Hosts, Policy};
+use args::{Arguments, Command, Hosts, Import, Policy};
 use exit::Exit;
 
 /// Parses the arguments, runs the command and gives its exit code.
@@ -65,6 +66,9 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Plan(what) => plan::plan(&global, &what).await,
         Command::Run(what) => run::run(&global, what).await,
         Command::Approvals(what) => approvals::approvals(&global, what).await,
+        Command::Import(Import::SshConfig { file, write }) => {
+            import::ssh_config(&global, file.as_deref(), write)
+        }
         Command::Audit(what) => audit::audit(&global, &what),
         Command::Tasks(what) => tasks::tasks(&global, what).await,
         Command::Policy(Policy::Test { cases, host }) => {
@@ -91,6 +95,7 @@ fn log(command: &Command) {
         | Command::Run(_)
         | Command::Tasks(_)
         | Command::Audit(_)
+        | Command::Import(_)
         | Command::Approvals(_)
         | Command::Policy(_)
         | Command::Check { .. } => "error,rmcp=off",

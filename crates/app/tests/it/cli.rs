@@ -205,3 +205,70 @@ fn the_audit_record_is_shown_and_checked() {
     let document: serde_json::Value = serde_json::from_slice(&cut.stdout).unwrap();
     assert_eq!((cut.status.code(), &document["state"]), (Some(1), &"bad".into()), "{document}");
 }
+
+/// Real `ssh -G` is the judge of what a file means.
+#[test]
+fn an_ssh_config_is_taken_over_as_ssh_reads_it() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join(".ssh/conf.d")).unwrap();
+    let write =
+        |name: &str, text: &str| std::fs::write(home.path().join(".ssh").join(name), text).unwrap();
+    write("conf.d/a.conf", "Host inc-a\n  Port 2201\nHost *\n  User fromany\n");
+    write("conf.d/b.conf", "Host inc-b\n  HostName=b.example\n");
+    write("conf.d/.hidden", "Host hidden\n");
+    write(
+        "config",
+        "User early # said\nInclude conf.d/a.conf\nHost web1 web2\n  HostName %h.example.org\n  Port 2222\n  IdentityFile ~/.ssh/id_web\n  Include conf.d/*\n\
+         Host web2\n  Port 9\n  ProxyJump bastion\nHost bastion\n  HostName \"192.0.2.7\"\n  ProxyJump none\n\
+         Host *.lab !no.lab\n  User lab\nHost x.lab no.lab\n  IdentityFile /k/x\nMatch host web1\n  User never\nHost last\n  hostname last.example\n",
+    );
+    let file = home.path().join(".ssh/config");
+    let config = sshepherd_config::ssh_config::SshConfig::read(&file, home.path()).unwrap();
+    let aliases = config.aliases();
+    assert_eq!(aliases, ["inc-a", "web1", "web2", "inc-b", "bastion", "x.lab", "no.lab", "last"]);
+    for alias in &aliases {
+        let host = config.host(alias, home.path());
+        // ssh looks for ~ and for relative includes where the account's home is, so the file is given with whole paths.
+        let whole = std::fs::read_to_string(&file)
+            .unwrap()
+            .replace("conf.d/", &format!("{}/.ssh/conf.d/", home.path().display()));
+        let copy = home.path().join("whole");
+        std::fs::write(
+            &copy,
+            whole.split("Match host").next().unwrap().to_owned()
+                + "Host last\n  hostname last.example\n",
+        )
+        .unwrap();
+        let told = Command::new("ssh").args(["-G", "-F"]).arg(&copy).arg(alias).output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        let get = |key: &str| told.lines().find_map(|line| line.strip_prefix(&format!("{key} ")));
+        assert_eq!(Some(host.host.as_str()), get("hostname"), "{alias}");
+        assert_eq!(host.port.unwrap_or(22).to_string(), get("port").unwrap(), "{alias}");
+        assert_eq!(host.user.as_deref(), get("user"), "{alias}");
+        assert_eq!(
+            host.jump.as_deref(),
+            get("proxyjump").filter(|jump| *jump != "none"),
+            "{alias}"
+        );
+    }
+    let config_folder = home.path().join("config");
+    let import = |more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_sshepherd"))
+            .env("HOME", home.path())
+            .args(["--config", config_folder.to_str().unwrap(), "import", "ssh-config"])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let written = import(&["--write"]);
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    assert!(text(&written.stderr).contains("a Match block is passed over"));
+    let check = Command::new(env!("CARGO_BIN_EXE_sshepherd"))
+        .env("SSH_AUTH_SOCK", "/run/agent.sock")
+        .args(["--config", config_folder.to_str().unwrap(), "--json", "hosts"])
+        .output()
+        .unwrap();
+    let hosts = json(&check);
+    assert_eq!(hosts["hosts"].as_array().unwrap().len(), 8, "{hosts} {}", text(&check.stderr));
+    assert_eq!(code(&import(&["--write"])), 2, "a person's file is not changed");
+}

@@ -1,0 +1,168 @@
+//! `import ssh-config`: an inventory from an OpenSSH client configuration, to be looked over by a person.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sshepherd_config::ssh_config::{SshConfig, SshHost};
+use sshepherd_model::Alias;
+
+use super::args::Global;
+use super::context;
+use super::exit::Exit;
+use super::out;
+
+/// Prints `servers.yml` and `credentials.yml` for the hosts of a file, or writes them where there are none yet.
+pub(crate) fn ssh_config(global: &Global, file: Option<&Path>, write: bool) -> Exit {
+    imported(global, file, write).unwrap_or_else(|exit| exit)
+}
+
+fn imported(global: &Global, file: Option<&Path>, write: bool) -> Result<Exit, Exit> {
+    let Some(home) = std::env::home_dir() else {
+        out::complain("there is no home folder; name the file");
+        return Err(Exit::Usage);
+    };
+    let file = file.map_or_else(|| home.join(".ssh/config"), Path::to_path_buf);
+    let config = SshConfig::read(&file, &home).map_err(|error| {
+        out::complain(&context::chain(&error));
+        Exit::Usage
+    })?;
+    let (named, others): (Vec<String>, Vec<String>) =
+        config.aliases().into_iter().partition(|alias| alias.parse::<Alias>().is_ok());
+    let hosts: Vec<SshHost> = named.iter().map(|alias| config.host(alias, &home)).collect();
+    let (servers, credentials) = (servers(&hosts), credentials(&hosts));
+    for note in &config.notes {
+        out::say(note);
+    }
+    for alias in &others {
+        out::say(&format!("{alias} is left out: an alias has letters, digits and . _ - only"));
+    }
+    if write {
+        let folder = context::folders(global)?.config;
+        fresh(&folder, &[("servers.yml", &servers), ("credentials.yml", &credentials)])?;
+        out::say(&format!(
+            "{} hosts; look them over, then `sshepherd check --connect`",
+            hosts.len()
+        ));
+    } else if global.json {
+        out::json(
+            &json!({ "hosts": hosts.len(), "servers": servers, "credentials": credentials, "notes": config.notes }),
+        );
+    } else {
+        out::line(&format!("# servers.yml\n{servers}\n# credentials.yml\n{credentials}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes files that are not there yet; one that is stops all of it.
+fn fresh(folder: &Path, files: &[(&str, &String)]) -> Result<(), Exit> {
+    let failed = |path: PathBuf, error: &dyn std::fmt::Display| {
+        out::complain(&format!("{}: {error}", path.display()));
+        Exit::Usage
+    };
+    for (name, _) in files {
+        let path = folder.join(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(failed(
+                path,
+                &"it is there already, and a person's file is not changed; copy what you want from the output without --write",
+            ));
+        }
+    }
+    fs::create_dir_all(folder).map_err(|error| failed(folder.to_owned(), &error))?;
+    for (name, text) in files {
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        let written = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| failed(path, &error))?;
+    }
+    Ok(())
+}
+
+/// A text in YAML.
+fn scalar(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn login(host: &SshHost) -> String {
+    let user = host.user.as_deref().unwrap_or("me");
+    user.chars()
+        .map(
+            |letter| {
+                if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '-' }
+            },
+        )
+        .collect()
+}
+
+fn servers(hosts: &[SshHost]) -> String {
+    let mut text = String::from("hosts:\n");
+    for host in hosts {
+        let _ = write!(
+            text,
+            "  - alias: {}\n    host: {}\n    credentials: {}\n",
+            scalar(&host.alias),
+            scalar(&host.host),
+            scalar(&login(host))
+        );
+        if let Some(port) = host.port {
+            let _ = writeln!(text, "    port: {port}");
+        }
+        if let Some(jump) = &host.jump {
+            match hosts.iter().find(|other| other.alias == *jump) {
+                Some(other) => {
+                    let _ = writeln!(text, "    jump: {}", scalar(&other.alias));
+                }
+                None => {
+                    let _ = writeln!(
+                        text,
+                        "    # ProxyJump {jump}: make that host an entry of its own and name it in jump:"
+                    );
+                }
+            }
+        }
+        for left in &host.left_out {
+            let _ = writeln!(text, "    # not taken over: {left}");
+        }
+    }
+    text
+}
+
+fn credentials(hosts: &[SshHost]) -> String {
+    let mut text = String::from("entries:\n");
+    let mut seen: Vec<String> = Vec::new();
+    for host in hosts {
+        let name = login(host);
+        if seen.contains(&name) {
+            continue;
+        }
+        let user = host.user.clone().unwrap_or_else(|| std::env::var("USER").unwrap_or_default());
+        let _ = writeln!(
+            text,
+            "  - name: {}\n    username: {}\n    agent: true",
+            scalar(&name),
+            scalar(&user)
+        );
+        let same = hosts.iter().filter(|other| login(other) == name);
+        let mut keys: Vec<&String> = same.flat_map(|other| &other.identities).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            let file = Path::new(key).file_name().unwrap_or_default().to_string_lossy();
+            let _ = writeln!(
+                text,
+                "    # key_path: {file}    # after: cp {key} into the keys folder, chmod 600"
+            );
+        }
+        seen.push(name);
+    }
+    text
+}
