@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use regex::{Regex, RegexSet};
+use regex::Regex;
 
 use crate::clean::{Cleaner, Out};
 use crate::shapes::SHAPES;
@@ -28,8 +28,35 @@ pub struct Redactor {
     /// The forms of the loaded secrets, the longest first.
     forms: Vec<String>,
     loaded: Vec<Regex>,
-    any: RegexSet,
-    shapes: Vec<(&'static str, Regex)>,
+    shapes: Vec<Shape>,
+}
+
+/// A known shape. The expressions are slow beside looking for a text that each of them needs.
+#[derive(Clone)]
+struct Shape {
+    name: &'static str,
+    texts: Vec<&'static str>,
+    loose: Option<Regex>,
+    regex: Regex,
+}
+
+impl Shape {
+    fn new(
+        (name, hints, shape): &(&'static str, &'static [&'static str], &'static str),
+    ) -> Option<Self> {
+        let loose = hints.iter().find_map(|hint| hint.strip_prefix('?'));
+        Some(Self {
+            name,
+            texts: hints.iter().copied().filter(|hint| !hint.starts_with('?')).collect(),
+            loose: loose.map(|hint| Regex::new(&format!("(?i-u:{hint})"))).transpose().ok()?,
+            regex: Regex::new(shape).ok()?,
+        })
+    }
+
+    fn may_be_in(&self, text: &str) -> bool {
+        self.texts.iter().any(|hint| text.contains(hint))
+            || self.loose.as_ref().is_some_and(|loose| loose.is_match(text))
+    }
 }
 
 impl fmt::Debug for Redactor {
@@ -51,13 +78,8 @@ impl Redactor {
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         let loaded = forms.chunks(BATCH).flat_map(any_of).collect();
         // The shapes are constants, and a test compiles each.
-        let shapes = SHAPES
-            .iter()
-            .filter_map(|(name, shape)| Some((*name, Regex::new(shape).ok()?)))
-            .collect();
-        let any = RegexSet::new(SHAPES.iter().map(|(_, shape)| shape))
-            .unwrap_or_else(|_| RegexSet::empty());
-        Self { forms, loaded, any, shapes }
+        let shapes = SHAPES.iter().filter_map(Shape::new).collect();
+        Self { forms, loaded, shapes }
     }
 
     /// Where secrets stand in a text, in order and apart from each other.
@@ -67,11 +89,10 @@ impl Redactor {
         for loaded in &self.loaded {
             found.extend(loaded.find_iter(text).map(|hit| (hit.range(), LOADED)));
         }
-        for place in self.any.matches(text) {
-            let Some((name, shape)) = self.shapes.get(place) else { continue };
-            for hit in shape.captures_iter(text) {
+        for shape in self.shapes.iter().filter(|shape| shape.may_be_in(text)) {
+            for hit in shape.regex.captures_iter(text) {
                 let part = hit.name("secret").or_else(|| hit.get(0));
-                found.extend(part.map(|part| (part.range(), *name)));
+                found.extend(part.map(|part| (part.range(), shape.name)));
             }
         }
         found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));

@@ -76,6 +76,9 @@ impl Screen {
     /// The same for output that may go on behind `after`.
     #[must_use]
     pub fn view_of(&self, before: &[u8], bytes: &[u8], after: &[u8], more: More) -> View {
+        if let Some(view) = self.plain(before, bytes, after, more) {
+            return view;
+        }
         let (from, to) = (before.len() as u64, (before.len() + bytes.len()) as u64);
         let mut view = View { ended: bytes.last() == Some(&b'\n'), ..View::default() };
         let (mut text, mut places) = (String::new(), Vec::new());
@@ -114,6 +117,30 @@ impl Screen {
             |at: u64| usize::try_from(at - from).ok().and_then(|at| bytes.get(at)) == Some(&b'\n');
         self.fill(&mut view, &text, &places, (from, to), own);
         view
+    }
+
+    /// The view of what needs no work: plain text without a secret, of which all may be shown. Most output is.
+    fn plain(&self, before: &[u8], bytes: &[u8], after: &[u8], more: More) -> Option<View> {
+        let plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+        let open = more == More::MayCome && after.last().or(bytes.last()) != Some(&b'\n');
+        if open || ![before, bytes, after].iter().all(|piece| piece.iter().all(plain)) {
+            return None;
+        }
+        let whole = String::from_utf8([before, bytes, after].concat()).ok()?;
+        if !self.redactor.find(&whole).is_empty() {
+            return None;
+        }
+        let text = whole.get(before.len()..before.len() + bytes.len())?;
+        let line = |line: &str| Line {
+            text: line.strip_suffix('\n').unwrap_or(line).to_owned(),
+            raw: line.len(),
+            hidden: false,
+        };
+        Some(View {
+            lines: text.split_inclusive('\n').map(line).collect(),
+            ended: text.ends_with('\n'),
+            ..View::default()
+        })
     }
 
     /// Where the part of a text begins that more output may make a secret of.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 mod corpora;
+mod executed;
 mod filters;
 mod globs;
 mod language;
