@@ -23,6 +23,6 @@ pub mod starter;
 mod typed;
 
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
-pub use load::{KnownHosts, Loaded, Report, load, load_to_judge};
+pub use load::{KnownHosts, Loaded, Report, load, load_to_judge, read_policy};
 pub use packs::{PACKS, Pack};
 pub use settings::{Audit, ServerLimits, Settings};

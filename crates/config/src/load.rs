@@ -68,6 +68,17 @@ struct File {
     missing: bool,
 }
 
+/// Reads a policy from a text alone, as `policy.yml` in the working folder; `None` when it has errors.
+#[must_use]
+pub fn read_policy(text: &str, inventory: &Inventory) -> (Option<Policy>, Vec<Problem>) {
+    let document = Document::new(Path::new("policy.yml"));
+    let root = document.parse(text);
+    let read = root.and_then(|root| policy::read(&document, &root, inventory, Path::new(".")));
+    let problems = document.into_problems();
+    let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
+    (read.map(|file| file.policy).filter(|_| sound), problems)
+}
+
 /// What a configuration is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {

@@ -84,11 +84,11 @@ impl Marker {
         let digits = start + self.needle.len();
         let rest = self.held.get(digits..).unwrap_or_default();
         let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let pid = std::str::from_utf8(rest.get(..length).unwrap_or_default())
+            .ok()
+            .and_then(|text| text.parse().ok());
         match rest.get(length) {
-            Some(b'\n') => {
-                let pid = std::str::from_utf8(rest.get(..length).unwrap_or_default())
-                    .ok()
-                    .and_then(|text| text.parse().ok());
+            Some(b'\n') if pid.is_some() => {
                 let mut bytes = std::mem::take(&mut self.held);
                 bytes.drain(start..digits + length + 1);
                 Fed { bytes, pid, done: true }
@@ -128,6 +128,17 @@ fn overlap(text: &[u8], needle: &[u8]) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Found by fuzzing: whole it was cut out as a marker without an id, in pieces it stayed.
+    #[test]
+    fn a_number_that_is_no_process_id_is_output_however_it_comes() {
+        for digits in ["", "4294967296", "13200000000000000000"] {
+            let text = format!("sshepherd-abc {digits}\n").into_bytes();
+            let bytes: Vec<&[u8]> = text.chunks(1).collect();
+            assert_eq!(run(&[&text]), (text.clone(), None), "{digits}");
+            assert_eq!(run(&bytes), (text.clone(), None), "{digits}");
+        }
+    }
 
     fn run(pieces: &[&[u8]]) -> (Vec<u8>, Option<u32>) {
         let mut marker = Some(Marker::new("abc"));
