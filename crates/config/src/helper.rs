@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -42,21 +42,22 @@ pub(crate) fn read(top: &Section<'_>) -> Helpers {
 
 /// Runs a helper and takes what it prints, without its last newline. The error names the program, never what it said.
 pub(crate) fn ask(argv: &[String]) -> Result<Secret, String> {
+    within(argv, PATIENCE)
+}
+
+fn within(argv: &[String], patience: Duration) -> Result<Secret, String> {
     let Some((program, arguments)) = argv.split_first() else {
         return Err("no helper is named".to_owned());
     };
-    let mut child = Command::new(program)
+    let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| format!("its helper {program} cannot be run: {error}"))?;
-    let Some(output) = child.stdout.take() else {
-        return Err(format!("its helper {program} has no output"));
-    };
     let printed =
-        printed(&mut child, output).map_err(|problem| format!("its helper {program} {problem}"))?;
+        printed(child, patience).map_err(|problem| format!("its helper {program} {problem}"))?;
     let text = std::str::from_utf8(&printed)
         .map_err(|_| format!("its helper {program} printed no text"))?;
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -67,41 +68,53 @@ pub(crate) fn ask(argv: &[String]) -> Result<Secret, String> {
     Ok(Secret::new(text.to_owned()))
 }
 
-fn printed(child: &mut Child, output: ChildStdout) -> Result<Zeroizing<Vec<u8>>, String> {
+fn printed(child: Child, patience: Duration) -> Result<Zeroizing<Vec<u8>>, String> {
+    let id = rustix::process::Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
-    // A read cannot be given up; the thread ends when the helper's output does.
-    let reading =
-        std::thread::Builder::new().name("sshepherd-helper".to_owned()).spawn(move || {
-            let mut bytes = Zeroizing::new(Vec::new());
-            let read = output.take(MOST + 1).read_to_end(&mut bytes);
-            let _ = sender.send(read.map(|_| bytes));
-        });
-    if let Err(error) = reading {
-        return Err(format!("cannot be read: {error}"));
-    }
-    let read = receiver.recv_timeout(PATIENCE);
-    let stop = |child: &mut Child| {
+    // Neither a read nor a wait can be given up: a thread does both, and ends when the helper does.
+    std::thread::Builder::new()
+        .name("sshepherd-helper".to_owned())
+        .spawn(move || {
+            let _ = sender.send(outcome(child));
+        })
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    receiver.recv_timeout(patience).unwrap_or_else(|_| {
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        Err(format!("did not end within {} s", patience.as_secs()))
+    })
+}
+
+fn outcome(mut child: Child) -> Result<Zeroizing<Vec<u8>>, String> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = match child.stdout.take() {
+        Some(output) => output.take(MOST + 1).read_to_end(&mut bytes),
+        None => Ok(0),
+    };
+    let problem = match read {
+        Ok(_) if bytes.len() as u64 <= MOST => None,
+        Ok(_) => Some(format!("printed more than {MOST} bytes")),
+        Err(error) => Some(format!("cannot be read: {error}")),
+    };
+    if problem.is_some() {
         let _ = child.kill();
-        let _ = child.wait();
-    };
-    let bytes = match read {
-        Ok(Ok(bytes)) if bytes.len() as u64 <= MOST => bytes,
-        Ok(Ok(_)) => {
-            stop(child);
-            return Err(format!("printed more than {MOST} bytes"));
-        }
-        Ok(Err(error)) => {
-            stop(child);
-            return Err(format!("cannot be read: {error}"));
-        }
-        Err(_) => {
-            stop(child);
-            return Err(format!("did not answer within {} s", PATIENCE.as_secs()));
-        }
-    };
-    match child.wait() {
-        Ok(status) if status.success() => Ok(bytes),
-        Ok(status) => Err(format!("failed: {status}")),
-        Err(error) => Err(format!("was lost: {error}")),
+    }
+    let status = child.wait();
+    match (problem, status) {
+        (Some(problem), _) => Err(problem),
+        (None, Ok(status)) if status.success() => Ok(bytes),
+        (None, Ok(status)) => Err(format!("failed: {status}")),
+        (None, Err(error)) => Err(format!("was lost: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_that_closes_its_output_and_stays_is_given_up() {
+        let argv = ["/bin/sh", "-c", "echo x; exec >&-; sleep 600"].map(str::to_owned);
+        let said = within(&argv, Duration::from_millis(200)).map(|_| ());
+        assert_eq!(said, Err("its helper /bin/sh did not end within 0 s".to_owned()));
     }
 }

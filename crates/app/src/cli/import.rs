@@ -92,15 +92,21 @@ fn scalar(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+fn user(host: &SshHost) -> String {
+    host.user.clone().unwrap_or_else(|| std::env::var("USER").unwrap_or_default())
+}
+
+/// One name for one user: a letter that a name should not hold becomes its code, so that two users never share an entry.
 fn login(host: &SshHost) -> String {
-    let user = host.user.as_deref().unwrap_or("me");
-    user.chars()
-        .map(
-            |letter| {
-                if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '-' }
-            },
-        )
-        .collect()
+    let mut name = String::new();
+    for letter in user(host).chars() {
+        if letter.is_ascii_alphanumeric() || "._-".contains(letter) {
+            name.push(letter);
+        } else {
+            let _ = write!(name, "%{:x}.", u32::from(letter));
+        }
+    }
+    if name.is_empty() { "%me".to_owned() } else { name }
 }
 
 fn servers(hosts: &[SshHost]) -> String {
@@ -144,12 +150,11 @@ fn credentials(hosts: &[SshHost]) -> String {
         if seen.contains(&name) {
             continue;
         }
-        let user = host.user.clone().unwrap_or_else(|| std::env::var("USER").unwrap_or_default());
         let _ = writeln!(
             text,
             "  - name: {}\n    username: {}\n    agent: true",
             scalar(&name),
-            scalar(&user)
+            scalar(&user(host))
         );
         let same = hosts.iter().filter(|other| login(other) == name);
         let mut keys: Vec<&String> = same.flat_map(|other| &other.identities).collect();

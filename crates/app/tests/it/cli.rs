@@ -272,3 +272,26 @@ fn an_ssh_config_is_taken_over_as_ssh_reads_it() {
     assert_eq!(hosts["hosts"].as_array().unwrap().len(), 8, "{hosts} {}", text(&check.stderr));
     assert_eq!(code(&import(&["--write"])), 2, "a person's file is not changed");
 }
+
+#[test]
+fn imported_users_that_differ_never_share_a_login() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config");
+    let users = ["a+b", "a-b", "a.b", "a_b", "me"];
+    let hosts: String = users
+        .iter()
+        .enumerate()
+        .map(|(number, user)| format!("Host h{number}\n  User {user}\n"))
+        .collect();
+    std::fs::write(&file, hosts + "Host none\n  HostName none.example\n").unwrap();
+    let shown = Command::new(env!("CARGO_BIN_EXE_sshepherd"))
+        .env("USER", "somebody")
+        .args(["import", "ssh-config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    for user in users.into_iter().chain(["somebody"]) {
+        let entry = format!("    username: \"{user}\"\n");
+        assert!(text(&shown.stdout).contains(&entry), "{user}: {}", text(&shown.stdout));
+    }
+}
