@@ -21,7 +21,7 @@ pub enum Event {
     CancelRequest,
     /// A person answered, or an answer was used.
     Approval,
-    /// The configuration was replaced.
+    /// The configuration was replaced, or with the outcome `refused` a new one was not taken.
     Reload,
     /// A person stored a key of a host.
     HostTrusted,
@@ -107,7 +107,7 @@ pub struct Entry {
     /// The address that was connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_ip: Option<IpAddr>,
-    /// How the command ended: `exited`, `signalled`, `timed_out`, `cancelled`, `not_started` or `lost`.
+    /// How the command ended: `exited`, `signalled`, `timed_out`, `cancelled`, `not_started` or `lost`; of a reload that was not taken, `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Exit status, when it ended by itself.

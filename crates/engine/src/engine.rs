@@ -118,6 +118,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Writes down that a configuration was not taken and the old one stays in force; `why` holds nothing of its text.
+    pub fn config_refused(&self, why: &str, origin: &crate::Origin) {
+        if let Err(error) = self.audit_reload_refused(&self.config(), why, origin) {
+            tracing::error!(%error, "a configuration that was not taken could not be audited");
+        }
+    }
+
     /// Hears of what happens to tasks. A listener that lags misses events, never data.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<TaskEvent> {

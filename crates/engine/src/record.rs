@@ -215,6 +215,20 @@ impl Engine {
         entry.policy_hash = Some(config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)
     }
+
+    /// Writes down that a new configuration was not taken; `config` is the one that stays.
+    pub(crate) fn audit_reload_refused(
+        &self,
+        config: &Config,
+        why: &str,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let mut entry = Entry::new(SystemTime::now(), Event::Reload, source(origin));
+        entry.outcome = Some("refused".to_owned());
+        entry.reason = Some(why.to_owned());
+        entry.policy_hash = Some(config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
 }
 
 fn not_entered(error: Error) -> Refusal {

@@ -40,6 +40,8 @@ pub(crate) fn main() -> ExitCode {
             return if asked_for_help { Exit::Done.into() } else { Exit::Usage.into() };
         }
     };
+    // The log first: what cannot be kept private is told there.
+    log(&arguments.command);
     private::no_dumps();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -56,7 +58,6 @@ pub(crate) fn main() -> ExitCode {
 
 async fn dispatch(arguments: Arguments) -> Exit {
     let global = arguments.global;
-    log(&arguments.command);
     match arguments.command {
         Command::Demo { serve } => demo::demo(serve).await,
         Command::Serve => serve::serve(&global).await,

@@ -1,12 +1,14 @@
-//! Reading the configuration again without being asked over MCP: on SIGHUP, and when a file of it changes.
+//! Reading the configuration again without being asked over MCP: on SIGHUP, and when one of its four files changes.
+//!
+//! Only the YAML files are looked at. Keys, secrets and `known_hosts` are not: a new secret is taken with the next reading.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use sshepherd_config::Folders;
 use sshepherd_engine::{Engine, Origin};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::context;
 use crate::mcp::Loader;
@@ -18,66 +20,98 @@ const FILES: [&str; 4] = ["servers.yml", "credentials.yml", "policy.yml", "sshep
 /// looks in two seconds cost nothing that can be measured.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Reads the configuration again on each SIGHUP, and with `watched` when a file in that folder has changed.
-pub(crate) async fn attend(engine: Engine, loader: Loader, watched: Option<Folders>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        tracing::warn!("SIGHUP cannot be heard; ssh_reload_config reads the configuration again");
-        return;
-    };
-    let folder = watched.map(|folders| folders.config);
-    let mut seen = folder.as_deref().map(stamps);
-    let mut tick = tokio::time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Files that are being written are let come to rest: they must look the same twice.
-    let mut changed = false;
-    loop {
-        tokio::select! {
-            heard = hangups.recv() => {
-                if heard.is_none() {
-                    return;
+/// What is heard and was seen since before the first reading, so that nothing falls between that and [`Attention::attend`].
+pub(crate) struct Attention {
+    hangups: Option<Signal>,
+    folder: PathBuf,
+    seen: Stamps,
+}
+
+impl Attention {
+    /// Hears SIGHUP from now on, which else ends the process, and notes how the files of `folder` look.
+    pub(crate) fn begin(folder: &Path) -> Self {
+        let hangups = signal(SignalKind::hangup());
+        let told = |error: &std::io::Error| {
+            tracing::warn!(%error, "SIGHUP cannot be heard; ssh_reload_config reads the configuration again");
+        };
+        let hangups = hangups.inspect_err(told).ok();
+        Self { hangups, folder: folder.to_owned(), seen: stamps(folder) }
+    }
+
+    /// Reads the configuration again on each SIGHUP, and with `watch` when one of its files has changed.
+    pub(crate) async fn attend(mut self, engine: Engine, loader: Loader, watch: bool) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Files that are being written are let come to rest: they must look the same twice.
+        let mut resting: Option<Stamps> = None;
+        loop {
+            let face = tokio::select! {
+                () = heard(&mut self.hangups) => "signal",
+                _ = tick.tick(), if watch => {
+                    let now = stamps(&self.folder);
+                    if now == self.seen {
+                        resting = None;
+                        continue;
+                    }
+                    if resting.as_ref() != Some(&now) {
+                        resting = Some(now);
+                        continue;
+                    }
+                    "watch"
                 }
-                reload(&engine, &loader, "signal").await;
-                seen = folder.as_deref().map(stamps);
-                changed = false;
-            }
-            _ = tick.tick(), if folder.is_some() => {
-                let now = folder.as_deref().map(stamps);
-                if now != seen {
-                    seen = now;
-                    changed = true;
-                } else if std::mem::take(&mut changed) {
-                    reload(&engine, &loader, "watch").await;
-                }
-            }
+            };
+            resting = None;
+            // Taken before the files are read: what is written meanwhile looks new afterwards.
+            self.seen = stamps(&self.folder);
+            reload(&engine, &loader, face).await;
         }
     }
 }
 
-type Stamp = Option<(SystemTime, u64)>;
+/// Returns at the next SIGHUP.
+async fn heard(hangups: &mut Option<Signal>) {
+    if let Some(signals) = hangups
+        && signals.recv().await.is_some()
+    {
+        return;
+    }
+    *hangups = None;
+    std::future::pending().await
+}
 
-fn stamps(folder: &Path) -> [Stamp; 4] {
+/// What tells one state of a file from another: device and inode (a file put in its place), its times to the nanosecond, its size.
+type Stamp = Option<[u64; 7]>;
+type Stamps = [Stamp; 4];
+
+fn stamps(folder: &Path) -> Stamps {
     FILES.map(|name| {
         let data = std::fs::metadata(folder.join(name)).ok()?;
-        Some((data.modified().ok()?, data.len()))
+        let times = [data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()];
+        let [changed, changed_ns, touched, touched_ns] = times.map(i64::cast_unsigned);
+        Some([data.dev(), data.ino(), data.size(), changed, changed_ns, touched, touched_ns])
     })
 }
 
 /// Takes the new configuration, or keeps the old one and says why.
 async fn reload(engine: &Engine, loader: &Loader, face: &'static str) {
+    let origin = Origin { face, client: None };
     let reading = Arc::clone(loader);
     let Ok(loaded) = tokio::task::spawn_blocking(move || reading()).await else {
         tracing::error!("reading the configuration broke off; the old one stays in force");
+        engine.config_refused("reading it broke off", &origin);
         return;
     };
+    let refused = loaded.refused();
     let Some(config) = loaded.config else {
         for problem in &loaded.problems {
             tracing::error!("{problem}");
         }
         tracing::error!("the configuration has errors; the old one stays in force");
+        engine.config_refused(&refused, &origin);
         return;
     };
     let hash = config.policy_hash.clone();
-    match engine.replace_config(config, &Origin { face, client: None }) {
+    match engine.replace_config(config, &origin) {
         Ok(()) => tracing::warn!(policy = %hash, "the configuration was read again"),
         Err(refusal) => {
             let why = context::chain(&refusal);

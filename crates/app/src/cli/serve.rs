@@ -9,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 use super::args::Global;
 use super::context;
 use super::exit::Exit;
-use super::{out, reload};
+use super::out;
+use super::reload::Attention;
 use crate::mcp;
 
 /// Serves the configured hosts until input ends or a signal asks to stop.
 pub(crate) async fn serve(global: &Global) -> Exit {
     match open(global).await {
-        Ok(Open { engine, loader, answers, watched }) => {
-            let attending = reload::attend(engine.clone(), Arc::clone(&loader), watched);
+        Ok(Open { engine, loader, answers, attention, watch }) => {
+            let attending = attention.attend(engine.clone(), Arc::clone(&loader), watch);
             let attending = tokio::spawn(attending);
             let exit = talk(engine, loader, answers).await;
             attending.abort();
@@ -31,17 +32,20 @@ struct Open {
     engine: Engine,
     loader: mcp::Loader,
     answers: mcp::Settings,
-    /// The folders whose files are watched, if they are.
-    watched: Option<Folders>,
+    attention: Attention,
+    /// Whether the files are watched.
+    watch: bool,
 }
 
 async fn open(global: &Global) -> Result<Open, Exit> {
     let folders = context::folders(global)?;
+    // Before the first reading, which may wait for a helper that asks its owner.
+    let attention = Attention::begin(&folders.config);
     let (config, settings) = context::engine_config(context::load(global)?);
     let engine = context::start_shared(global, config, &settings, Adopt::Unasked).await?;
     let answers = mcp::Settings { answer_bytes: settings.answer_max_bytes };
-    let watched = settings.reload_watch.then(|| folders.clone());
-    Ok(Open { engine, loader: loader(folders), answers, watched })
+    let watch = settings.reload_watch;
+    Ok(Open { engine, loader: loader(folders), answers, attention, watch })
 }
 
 /// What `ssh_reload_config` calls.

@@ -17,7 +17,7 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use sshepherd_engine::{Config, Engine, Origin};
-use sshepherd_model::Problem;
+use sshepherd_model::{Problem, Severity};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +61,25 @@ pub(crate) struct Loaded {
     pub(crate) config: Option<Config>,
     /// Everything found, warnings too.
     pub(crate) problems: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Why it is not taken, as places without their text, for the audit record.
+    pub(crate) fn refused(&self) -> String {
+        let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let name = |file: &std::path::Path| {
+            file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        };
+        let mut places: Vec<String> = errors
+            .map(|problem| match problem.line {
+                Some(line) => format!("{}:{line}", name(&problem.file)),
+                None => name(&problem.file),
+            })
+            .collect();
+        let all = places.len();
+        places.truncate(5);
+        format!("{all} errors: {}", places.join(", "))
+    }
 }
 
 /// Reads the configuration from the folders that the server was started with. It may block.

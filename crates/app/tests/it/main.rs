@@ -8,8 +8,10 @@
 
 mod cli;
 mod mcp;
+mod memory;
 mod python;
 mod reload;
+mod serving;
 mod site;
 mod terminal;
 mod trust;

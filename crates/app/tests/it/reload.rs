@@ -1,66 +1,28 @@
-//! A server that runs: its configuration read again without being asked over MCP, and its memory kept to itself.
+//! A server whose configuration is read again without being asked over MCP: when that is, and what is in force then.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use serde_json::Value;
 
+use crate::serving::{Gate, Serving};
 use crate::site::Site;
 
-/// A server whose complaints can be read.
-struct Serving {
-    child: Child,
-    errors: BufReader<ChildStderr>,
-}
-
-impl Serving {
-    fn start(site: &Site) -> Self {
-        let serve = site.serve();
-        let mut child = Command::new(&serve[0])
-            .args(&serve[1..])
-            .env_remove("SSHEPHERD_LOG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let errors = BufReader::new(child.stderr.take().unwrap());
-        let mut this = Self { child, errors };
-        // Once it has answered, its signals are heard.
-        let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
-        writeln!(this.child.stdin.as_mut().unwrap(), "{hello}").unwrap();
-        let mut answer = String::new();
-        BufReader::new(this.child.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap();
-        assert!(answer.contains("sshepherd"), "{answer}");
-        this
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
-    }
-
-    /// Reads complaints up to one that holds `text`.
-    fn hear(&mut self, text: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let mut line = String::new();
-            assert!(self.errors.read_line(&mut line).unwrap() > 0, "the server ended: {all}");
-            all.push_str(&line);
-            if line.contains(text) {
-                return all;
-            }
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 const FEWER: &str = "  - {id: fewer, action: allow, commands: [\"true\"]}\n";
+const NONE: &str = "  - {id: none, action: deny, commands: [\"*\"]}\n";
+const AGAIN: &str = "the configuration was read again";
+const WATCH: &str = "audit: {path: audit.jsonl}\nreload: {watch: true}\n";
+
+/// The records of reloads.
+fn reloads(site: &Site) -> Vec<Value> {
+    let audit = std::fs::read_to_string(site.path("audit.jsonl")).unwrap();
+    let records = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| record["event"] == "reload").collect()
+}
+
+/// What the record must name for the policy as it is on the disk.
+fn policy_hash(site: &Site) -> String {
+    let told = std::process::Command::new("sha256sum").arg(site.path("policy.yml")).output();
+    let told = String::from_utf8(told.unwrap().stdout).unwrap();
+    told.split_whitespace().next().unwrap().to_owned()
+}
 
 #[test]
 fn a_hangup_reads_the_configuration_again_or_keeps_the_old_one() {
@@ -69,9 +31,9 @@ fn a_hangup_reads_the_configuration_again_or_keeps_the_old_one() {
     let mut serving = Serving::start(&site);
     site.rules(FEWER);
     serving.signal("-HUP");
-    serving.hear("the configuration was read again");
-    let audit = std::fs::read_to_string(site.path("audit.jsonl")).unwrap();
-    assert!(audit.contains(r#""event":"reload","source":"signal""#), "{audit}");
+    serving.hear(AGAIN);
+    let records = reloads(&site);
+    assert_eq!(records[0]["source"], "signal");
     site.write("policy.yml", "rules: 7\n");
     serving.signal("-HUP");
     let heard = serving.hear("the old one stays in force");
@@ -79,24 +41,128 @@ fn a_hangup_reads_the_configuration_again_or_keeps_the_old_one() {
 }
 
 #[test]
-fn a_change_of_the_files_is_seen_where_the_owner_wants_it() {
+fn the_recorded_policy_hash_changes_exactly_with_the_policy() {
     let site = Site::new();
-    site.write("sshepherd.yml", "reload: {watch: true}\n");
+    site.write("sshepherd.yml", "audit: {path: audit.jsonl}\n");
     let mut serving = Serving::start(&site);
-    site.rules(FEWER);
-    serving.hear("the configuration was read again");
+    let before = policy_hash(&site);
+    let other = |site: &Site| site.hosts(&[crate::site::ALIAS, "box.three"]);
+    let fewer = |site: &Site| site.rules(FEWER);
+    let none = |site: &Site| site.rules(NONE);
+    let changes: [&dyn Fn(&Site); 5] = [&other, &fewer, &other, &none, &fewer];
+    let mut hashes = vec![before];
+    for change in changes {
+        change(&site);
+        serving.signal("-HUP");
+        serving.hear(AGAIN);
+        hashes.push(policy_hash(&site));
+    }
+    let recorded: Vec<Value> =
+        reloads(&site).iter().map(|record| record["policy_hash"].clone()).collect();
+    assert_eq!(recorded, hashes[1..]);
+    assert_eq!(recorded[1], recorded[2], "the same policy");
+    assert_eq!(recorded[1], recorded[4], "the same policy again");
+    assert_ne!(recorded[0], recorded[1]);
+    assert_ne!(recorded[2], recorded[3]);
+    assert_eq!(recorded[0], hashes[0], "another file has changed");
 }
 
-/// What is in memory stays there: no core is dumped whatever happens.
-#[cfg(target_os = "linux")]
 #[test]
-fn no_core_is_dumped() {
+fn a_broken_file_in_watch_mode_leaves_the_old_configuration_and_the_repaired_one_is_taken() {
     let site = Site::new();
+    site.write("sshepherd.yml", WATCH);
     let mut serving = Serving::start(&site);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.child.id())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
-    serving.signal("-ABRT");
-    let status = serving.child.wait().unwrap();
-    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
+    let sound = policy_hash(&site);
+    let plan = serde_json::json!({"name": "ssh_plan", "arguments": {"alias": crate::site::ALIAS, "command": crate::site::OK}});
+    site.write("policy.yml", "rules: [\n");
+    let heard = serving.hear("the old one stays in force");
+    assert!(heard.contains("policy.yml:"), "{heard}");
+    let records = reloads(&site);
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(
+        (&records[0]["source"], &records[0]["outcome"], &records[0]["policy_hash"]),
+        (&"watch".into(), &"refused".into(), &sound.into())
+    );
+    assert!(records[0]["reason"].as_str().unwrap().starts_with("1 errors: policy.yml:"));
+    let told = serving.ask(2, "tools/call", &plan);
+    assert!(told.contains(r#""allowed":true"#), "the old policy judges: {told}");
+    site.rules(NONE);
+    serving.hear(AGAIN);
+    assert_eq!(reloads(&site)[1]["policy_hash"], policy_hash(&site));
+    let told = serving.ask(3, "tools/call", &plan);
+    assert!(told.contains(r#""allowed":false"#), "the new one does: {told}");
+}
+
+#[test]
+fn an_edit_while_the_files_are_read_again_is_seen() {
+    let site = Site::new();
+    let gate = Gate::new(&site, 2, WATCH);
+    let mut serving = Serving::start(&site);
+    site.rules(FEWER);
+    gate.began();
+    // The policy has been read, and the reading waits for the helper.
+    site.rules(NONE);
+    gate.go();
+    serving.hear(AGAIN);
+    serving.hear(AGAIN);
+    assert_eq!(reloads(&site)[1]["policy_hash"], policy_hash(&site));
+}
+
+#[test]
+fn an_edit_while_a_hangup_reads_the_files_is_seen() {
+    let site = Site::new();
+    let gate = Gate::new(&site, 2, WATCH);
+    let mut serving = Serving::start(&site);
+    serving.signal("-HUP");
+    gate.began();
+    site.rules(NONE);
+    gate.go();
+    serving.hear(AGAIN);
+    serving.hear(AGAIN);
+    assert_eq!(reloads(&site)[1]["policy_hash"], policy_hash(&site));
+}
+
+#[test]
+fn an_edit_while_the_server_starts_is_seen() {
+    let site = Site::new();
+    let gate = Gate::new(&site, 1, WATCH);
+    let mut serving = Serving::spawn(Serving::command(&site));
+    gate.began();
+    site.rules(NONE);
+    gate.go();
+    serving.hear(AGAIN);
+    assert_eq!(reloads(&site)[0]["policy_hash"], policy_hash(&site));
+}
+
+/// Also one of the same length and the same time of change.
+#[test]
+fn a_file_put_in_the_place_of_another_is_seen() {
+    let site = Site::new();
+    site.rules(FEWER);
+    site.write("sshepherd.yml", WATCH);
+    let policy = site.path("policy.yml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    site.write("other.yml", &text.replace("fewer", "lower"));
+    let touched = std::process::Command::new("touch")
+        .args(["-r".as_ref(), policy.as_os_str(), site.path("other.yml").as_os_str()])
+        .status();
+    assert!(touched.unwrap().success());
+    let mut serving = Serving::start(&site);
+    std::fs::rename(site.path("other.yml"), &policy).unwrap();
+    serving.hear(AGAIN);
+    assert_eq!(reloads(&site)[0]["policy_hash"], policy_hash(&site));
+}
+
+#[test]
+fn a_hangup_while_the_server_starts_does_not_end_it_and_is_heard() {
+    let site = Site::new();
+    let gate = Gate::new(&site, 1, "audit: {path: audit.jsonl}\n");
+    let mut serving = Serving::spawn(Serving::command(&site));
+    gate.began();
+    serving.signal("-HUP");
+    site.rules(NONE);
+    gate.go();
+    serving.hear(AGAIN);
+    assert_eq!(reloads(&site)[0]["policy_hash"], policy_hash(&site));
+    serving.hello();
 }

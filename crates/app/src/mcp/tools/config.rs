@@ -30,14 +30,17 @@ impl Server {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(%error, "reading the configuration broke off");
+                self.engine.config_refused("reading it broke off", &Self::origin(&context));
                 return failed(&Failure::new(
                     "reading the configuration broke off; the old one stays in force",
                     "tell the owner to run sshepherd check",
                 ));
             }
         };
+        let refused = loaded.refused();
         let Loaded { config, problems } = loaded;
         let Some(config) = config else {
+            self.engine.config_refused(&refused, &Self::origin(&context));
             return failed(&fitted(
                 ReloadAnswer {
                     status: Some("error".to_owned()),
