@@ -1,0 +1,7 @@
+//! The crate's tests, one file a room.
+
+mod emulator;
+mod hostile;
+mod keys;
+mod marks;
+mod prompt;
