@@ -6,13 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use russh::client::{Config, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Preferred};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Limits, Preferred};
 use sshepherd_model::{ConnectFailure, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::target::Target;
 use crate::wire::Progress;
+
+/// Bytes after which the library asks for new keys, which ends the connection (see [`Client::kex_done`]): a bound that every
+/// cipher allows (RFC 4344, 3.2: 2^32 blocks of 16 bytes), far beyond what the pool lets a link carry.
+const MAX_BYTES_PER_KEY: u64 = 32 * 1024 * 1024 * 1024;
+/// And the time: never, in practice. The pool renews links far sooner.
+const MAX_TIME_PER_KEY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How a dead peer is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +74,13 @@ pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
     let certificates: &[Algorithm] = if certified { &HOST_KEYS } else { &[] };
     let mut keys = HOST_KEYS.to_vec();
     keys.sort_by_key(|algorithm| !known(algorithm));
+    let most = usize::try_from(MAX_BYTES_PER_KEY).unwrap_or(usize::MAX);
     Config {
+        limits: Limits {
+            rekey_write_limit: most,
+            rekey_read_limit: most,
+            rekey_time_limit: MAX_TIME_PER_KEY,
+        },
         preferred: Preferred {
             key: Cow::Owned(keys),
             host_key_certificates: Cow::Borrowed(certificates),
@@ -94,6 +106,8 @@ pub(crate) struct Client {
     pub(crate) progress: watch::Sender<Progress>,
     /// Cancelled when the connection has ended.
     pub(crate) closed: CancellationToken,
+    /// Whether the first key exchange is over.
+    pub(crate) keyed: bool,
 }
 
 /// What a server gets that opens a channel to us.
@@ -102,6 +116,19 @@ const REFUSED: ChannelOpenFailure = ChannelOpenFailure::AdministrativelyProhibit
 impl Client {
     fn refused(&self, kind: &'static str) {
         tracing::warn!(host = %self.target.alias, kind, "the server tried to open a channel; refused");
+    }
+}
+
+/// Why a connection ends at its second key exchange.
+fn unchecked(target: &Target) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::HostKey,
+        detail: format!(
+            "{} exchanged keys again, and its host key cannot be checked a second time, so the connection was ended",
+            target.alias
+        ),
+        hint: "try again: a new connection checks the host key; sshd's RekeyLimit says how often it does this"
+            .to_owned(),
     }
 }
 
@@ -144,6 +171,15 @@ impl Handler for Client {
         _names: &russh::Names,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
+        // The library (russh 0.65) has the host key checked in the first exchange alone and shows it in no other, so what
+        // comes after a later one could be anyone's. Refused here, the new keys are never used.
+        if std::mem::replace(&mut self.keyed, true) {
+            tracing::warn!(host = %self.target.alias, "a second key exchange; the connection is ended");
+            let failure = unchecked(&self.target);
+            *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            self.closed.cancel();
+            return Err(russh::Error::UnknownKey);
+        }
         self.progress.send_modify(|progress| progress.phase = Phase::Auth);
         Ok(())
     }

@@ -166,9 +166,12 @@ impl Ready {
         let writer = Arc::new(writer);
         slot.open = Some(Arc::clone(&writer));
         let lost = |detail: String| Outcome::lost(detail);
-        writer.exec(true, text).await.map_err(|error| {
-            lost(format!("the connection ended while the command was sent: {error}"))
-        })?;
+        let link = Arc::clone(&slot.link);
+        let cut = |when: &str| {
+            let how = link.how_it_ended();
+            lost(format!("the connection ended {when}: {how}"))
+        };
+        writer.exec(true, text).await.map_err(|_| cut("while the command was sent"))?;
         let stdin = give(Arc::clone(&writer), input).await;
         let mut early = VecDeque::new();
         let accepted = async {
@@ -184,7 +187,7 @@ impl Ready {
                 }
                 early.push_back(message);
             }
-            Err(lost("the connection ended before the server confirmed the command".to_owned()))
+            Err(cut("before the server confirmed the command"))
         };
         match tokio::time::timeout(target.deadlines.exec, accepted).await {
             Ok(result) => result?,
@@ -386,7 +389,7 @@ impl Running {
                 "the host took longer to start the command than anyone waits, and then did"
                     .to_owned()
             } else if self.slot.link.is_closed() {
-                "the connection was lost".to_owned()
+                self.slot.link.how_it_ended()
             } else {
                 "the server closed the channel without an exit status".to_owned()
             },

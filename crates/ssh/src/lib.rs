@@ -29,6 +29,7 @@ pub use russh::keys::PublicKey;
 
 pub use exec::{Event, Exec, Ready, Running, Stopper};
 pub use hostkey::{KnownHosts, Verdict, fingerprint};
+pub use link::Renewal;
 pub use pool::{Pool, PoolSettings};
 pub use prompt::{Answers, Prompt, Prompter, Questions};
 pub use target::{AdmitPeer, Deadlines, Target};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelWriteHalf, Disconnect};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth;
 use crate::client::{self, Client, Keepalive, Verdict};
 use crate::target::{Deadlines, Target};
-use crate::wire::{Carrier, Progress, Wire};
+use crate::wire::{Carrier, MAX_BEFORE_LOG_IN, Meter, Progress, Wire};
 
 /// What a place on a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +62,32 @@ impl Load {
     }
 }
 
+/// When a connection gets no more commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// So long after its log-in.
+    pub after: Duration,
+    /// When it has carried so many bytes in one direction.
+    pub bytes: u64,
+}
+
+impl Default for Renewal {
+    /// Well below `RekeyLimit 1G 1h`, the strictest that guides for hardening ask of sshd: a second key exchange ends the
+    /// connection and the commands on it.
+    fn default() -> Self {
+        Self { after: Duration::from_secs(30 * 60), bytes: 256 * 1024 * 1024 }
+    }
+}
+
 /// A connection.
 pub(crate) struct Link {
     handle: Handle<Client>,
     peer: IpAddr,
     closed: CancellationToken,
     cut: CancellationToken,
+    verdict: Verdict,
+    since: Instant,
+    meter: Arc<Meter>,
     pub(crate) load: watch::Sender<Load>,
     /// Channels that are being closed before their end.
     closing: watch::Sender<usize>,
@@ -109,33 +129,35 @@ impl Link {
             verdict: Arc::clone(&verdict),
             progress: progress.clone(),
             closed: closed.clone(),
+            keyed: false,
         };
         let wire = Wire::new(carrier, &cut, progress);
+        let meter = wire.meter();
         let handshake = russh::client::connect_stream(
             Arc::new(client::config(target, keepalive)),
             wire,
             callbacks,
         );
-        let mut handle = timed(handshake, watching, &target.deadlines)
-            .await
-            .map_err(|(progress, error)| failed(target, &verdict, &progress, error))?;
+        let mut handle =
+            timed(handshake, watching, &target.deadlines).await.map_err(|(progress, error)| {
+                match flood(target, &meter, Phase::KeyExchange) {
+                    Some(failure) => NoLink::Failed(failure),
+                    None => failed(target, &verdict, &progress, error),
+                }
+            })?;
         let limit = auth::limit(target);
-        tokio::time::timeout(limit, auth::log_in(&mut handle, target, &closed)).await.map_err(
-            |_| ConnectFailure {
-                phase: Phase::Auth,
-                detail: format!(
-                    "{} did not finish the log-in within {} s",
-                    target.alias,
-                    limit.as_secs()
-                ),
-                hint: "the server may be overloaded or waiting for a name service; see its log"
-                    .to_owned(),
-            },
-        )??;
+        let logged_in =
+            tokio::time::timeout(limit, auth::log_in(&mut handle, target, &closed)).await;
+        logged_in.unwrap_or_else(|_| Err(too_long(target, limit))).map_err(|failure| {
+            let known = || flood(target, &meter, Phase::Auth);
+            found(&verdict).or_else(known).unwrap_or(failure)
+        })?;
+        meter.logged_in();
         let (load, _) = watch::channel(Load::default());
         guard.disarm();
         let (closing, _) = watch::channel(0);
-        Ok(Self { handle, peer, closed, cut, load, closing, spares: Mutex::default() })
+        let (since, spares) = (Instant::now(), Mutex::default());
+        Ok(Self { handle, peer, closed, cut, verdict, since, meter, load, closing, spares })
     }
 
     /// The address that was reached.
@@ -146,6 +168,22 @@ impl Link {
     /// Whether the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_cancelled() || self.handle.is_closed()
+    }
+
+    /// Whether it has served long enough: new commands get a new one, before the server asks for new keys.
+    pub(crate) fn is_worn(&self, renewal: Renewal) -> bool {
+        self.since.elapsed() >= renewal.after || self.meter.carried() >= renewal.bytes
+    }
+
+    /// Why it ended, where our side knows more than that it did.
+    pub(crate) fn failure(&self) -> Option<ConnectFailure> {
+        found(&self.verdict)
+    }
+
+    /// The same in words.
+    pub(crate) fn how_it_ended(&self) -> String {
+        self.failure()
+            .map_or_else(|| "the connection was lost".to_owned(), |failure| failure.detail)
     }
 
     /// Returns when the connection has ended.
@@ -229,6 +267,29 @@ impl Drop for Link {
     }
 }
 
+fn found(verdict: &Verdict) -> Option<ConnectFailure> {
+    verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn flood(target: &Target, meter: &Meter, phase: Phase) -> Option<ConnectFailure> {
+    meter.is_over().then(|| ConnectFailure {
+        phase,
+        detail: format!(
+            "{} sent more than {MAX_BEFORE_LOG_IN} bytes before the log-in was over",
+            target.alias
+        ),
+        hint: "no SSH server in order does this; see what listens on this port".to_owned(),
+    })
+}
+
+fn too_long(target: &Target, limit: Duration) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Auth,
+        detail: format!("{} did not finish the log-in within {} s", target.alias, limit.as_secs()),
+        hint: "the server may be overloaded or waiting for a name service; see its log".to_owned(),
+    }
+}
+
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(250);
 
@@ -261,7 +322,7 @@ pub(crate) fn failed(
     progress: &Progress,
     error: Option<russh::Error>,
 ) -> NoLink {
-    if let Some(failure) = verdict.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(failure) = found(verdict) {
         return NoLink::Failed(failure);
     }
     let alias = &target.alias;

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use crate::pool::Tunnel;
@@ -78,6 +80,50 @@ pub(crate) enum Carrier {
     Tunnel(Box<Tunnel>),
 }
 
+/// Most bytes that a server may send before the log-in is over. A stock sshd takes 3 KB, certificates and the longest
+/// banner that a person would read some tens; the library keeps some of what comes in queues without a bound.
+pub(crate) const MAX_BEFORE_LOG_IN: u64 = 1024 * 1024;
+
+/// What a stream has carried.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    read: AtomicU64,
+    written: AtomicU64,
+    /// Most bytes that may be read.
+    most: AtomicU64,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            most: AtomicU64::new(MAX_BEFORE_LOG_IN),
+        }
+    }
+}
+
+impl Meter {
+    /// The log-in is over: any number of bytes may come.
+    pub(crate) fn logged_in(&self) {
+        self.most.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether more came than may.
+    pub(crate) fn is_over(&self) -> bool {
+        self.read.load(Ordering::Relaxed) > self.most.load(Ordering::Relaxed)
+    }
+
+    /// Bytes carried in the direction that carried more.
+    pub(crate) fn carried(&self) -> u64 {
+        self.read.load(Ordering::Relaxed).max(self.written.load(Ordering::Relaxed))
+    }
+
+    fn add(count: &AtomicU64, bytes: usize) {
+        count.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 /// A stream that fails, both ways, once its token is cancelled, so that a stall leaves no task behind.
 pub(crate) struct Wire {
     carrier: Carrier,
@@ -85,6 +131,7 @@ pub(crate) struct Wire {
     write_cut: Cut,
     progress: watch::Sender<Progress>,
     quick_reads: u32,
+    meter: Arc<Meter>,
 }
 
 impl Wire {
@@ -94,7 +141,13 @@ impl Wire {
         progress: watch::Sender<Progress>,
     ) -> Self {
         let watch = || Box::pin(cut.clone().cancelled_owned());
-        Self { carrier, read_cut: watch(), write_cut: watch(), progress, quick_reads: QUICK_READS }
+        let (read_cut, write_cut, meter) = (watch(), watch(), Arc::default());
+        Self { carrier, read_cut, write_cut, progress, quick_reads: QUICK_READS, meter }
+    }
+
+    /// Counts what this stream carries.
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
     }
 
     fn acknowledge_quickly(&mut self) {
@@ -123,6 +176,10 @@ impl AsyncRead for Wire {
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
         };
         let new = buf.filled().get(before..).unwrap_or_default();
+        Meter::add(&self.meter.read, new.len());
+        if self.meter.is_over() {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
         if matches!(read, Poll::Ready(Ok(()))) && !new.is_empty() {
             self.acknowledge_quickly();
             self.progress.send_if_modified(|progress| {
@@ -144,10 +201,14 @@ impl AsyncWrite for Wire {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         is_cut(&mut self.write_cut, cx)?;
-        match &mut self.carrier {
+        let written = match &mut self.carrier {
             Carrier::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_write(cx, buf),
+        };
+        if let Poll::Ready(Ok(bytes)) = written {
+            Meter::add(&self.meter.written, bytes);
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{FIRST_GUESS_SESSIONS, HANDSHAKES};
-use crate::link::{Link, Seat};
+use crate::link::{Link, Renewal, Seat};
 use crate::target::Target;
 
 /// Most tunnels through one link to a jump host. sshd sets no limit; links of this many share one stream and one cipher,
@@ -34,6 +34,7 @@ pub(super) struct HostLinks {
     pub(super) forgotten: CancellationToken,
     /// The pool's.
     pub(super) tracker: TaskTracker,
+    pub(super) renewal: Renewal,
 }
 
 /// A place on a link; gives it back when dropped, after closing the channel that is still open on it.
@@ -59,7 +60,7 @@ impl Drop for Slot {
 }
 
 impl HostLinks {
-    pub(super) fn new(tracker: TaskTracker) -> Self {
+    pub(super) fn new(tracker: TaskTracker, renewal: Renewal) -> Self {
         Self {
             links: Mutex::default(),
             sessions: Mutex::new(FIRST_GUESS_SESSIONS),
@@ -69,6 +70,7 @@ impl HostLinks {
             room: Notify::new(),
             forgotten: CancellationToken::new(),
             tracker,
+            renewal,
         }
     }
 
@@ -87,7 +89,11 @@ impl HostLinks {
             Seat::Tunnel => MAX_TUNNELS,
         };
         let links = self.links();
-        let room = |link: &&Arc<Link>| !link.is_closed() && link.load.borrow().taken(seat) < most;
+        let room = |link: &&Arc<Link>| {
+            !link.is_closed()
+                && !link.is_worn(self.renewal)
+                && link.load.borrow().taken(seat) < most
+        };
         let link = links.iter().find(room)?;
         // The lock on the list makes look and take one step.
         link.load.send_modify(|load| load.enter(seat));

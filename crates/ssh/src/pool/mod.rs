@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::Keepalive;
 use crate::dial;
 use crate::exec::Ready;
-use crate::link::{Link, Load, NoLink, Seat};
+use crate::link::{Link, Load, NoLink, Renewal, Seat};
 use crate::target::Target;
 use crate::wire::Carrier;
 
@@ -38,11 +38,17 @@ pub struct PoolSettings {
     pub idle: Duration,
     /// How a dead peer is noticed.
     pub keepalive: Keepalive,
+    /// When a link gets no more commands.
+    pub renewal: Renewal,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(300), keepalive: Keepalive::default() }
+        Self {
+            idle: Duration::from_secs(300),
+            keepalive: Keepalive::default(),
+            renewal: Renewal::default(),
+        }
     }
 }
 
@@ -106,7 +112,8 @@ impl Pool {
                     host.remove(&link);
                     replaced += 1;
                     if replaced > REPLACEMENTS {
-                        return Err(channel_failure(&target, &error.to_string()));
+                        let why = || channel_failure(&target, &error.to_string());
+                        return Err(link.failure().unwrap_or_else(why));
                     }
                 }
                 Err(_) => {
@@ -162,7 +169,8 @@ impl Pool {
 
     fn host(&self, target: &Target) -> Arc<HostLinks> {
         let key = Key::new(target, &self.inner.hashing);
-        let fresh = || Arc::new(HostLinks::new(self.inner.tracker.clone()));
+        let renewal = self.inner.settings.renewal;
+        let fresh = || Arc::new(HostLinks::new(self.inner.tracker.clone(), renewal));
         Arc::clone(self.hosts().entry(key).or_insert_with(fresh))
     }
 
@@ -258,7 +266,8 @@ async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
     let mut load = link.load.subscribe();
     let idle = async {
         loop {
-            if load.wait_for(Load::is_idle).await.is_err() {
+            // A worn link gets no other command.
+            if load.wait_for(Load::is_idle).await.is_err() || link.is_worn(inner.settings.renewal) {
                 return;
             }
             let busy =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_model::Phase;
-use sshepherd_ssh::{Event, Pool, PoolSettings};
+use sshepherd_ssh::{Event, Pool, PoolSettings, Renewal};
 use sshepherd_testkit::{Sshd, Stall, processes, silent_server};
 use tokio::task::JoinSet;
 
@@ -194,4 +194,49 @@ async fn a_link_that_fell_silent_is_given_up_after_its_deadline() {
     proxy.resume();
     assert_eq!(run(&pool, &target, "echo 2").await, Ran::said("2\n", "", 0));
     assert_eq!(proxy.connections(), 2);
+}
+
+/// A later key exchange ends a link, so links are renewed before one comes; what runs on the old one goes on.
+#[tokio::test]
+async fn a_worn_link_gets_no_more_commands_and_keeps_those_it_has() {
+    let server = Sshd::start();
+    let target = Arc::new(target(&server));
+    let whole = Renewal::default();
+    for renewal in
+        [Renewal { bytes: 64 * 1024, ..whole }, Renewal { after: Duration::ZERO, ..whole }]
+    {
+        let pool = Pool::new(PoolSettings { renewal, ..PoolSettings::default() });
+        let before = server.connections().unwrap();
+        let wire = "head -c 200000 /dev/zero | tr '\\0' x; echo; sleep 0.3; echo end";
+        let mut running = start(&pool, &target, exec(wire)).await;
+        assert_eq!(first_line(&mut running).await.len(), 200_000);
+        assert_eq!(run(&pool, &target, "echo in").await, Ran::said("in\n", "", 0));
+        assert_eq!(server.connections().unwrap() - before, 2, "{renewal:?}");
+        let ran = finish(&mut running).await;
+        assert_eq!((ran.out.as_slice(), ran.end), (&b"end\n"[..], Event::Exited { status: 0 }));
+    }
+}
+
+/// Idle, it is closed at once, so that worn links do not fill the host's number of links.
+#[tokio::test]
+async fn a_worn_link_is_closed_with_its_last_command() {
+    let server = Sshd::start();
+    let proxy = proxy(&server);
+    let renewal = Renewal { after: Duration::ZERO, ..Renewal::default() };
+    let pool = Pool::new(PoolSettings { renewal, ..PoolSettings::default() });
+    let target = Arc::new(target_through(&server, proxy.address()));
+    assert_eq!(run(&pool, &target, "echo in").await, Ran::said("in\n", "", 0));
+    tokio::time::timeout(LIMIT, proxy.all_closed()).await.unwrap();
+}
+
+/// A real sshd that wants new keys: the command that runs is lost with a word about why, the next gets a new link.
+#[tokio::test]
+async fn an_sshd_that_exchanges_keys_again_loses_the_link_and_gets_a_new_one() {
+    let server = Sshd::builder().config_line("RekeyLimit 100K").start();
+    let (pool, target) = (pool(), Arc::new(target(&server)));
+    let ran = run(&pool, &target, "head -c 1000000 /dev/zero").await;
+    let Event::Lost { detail } = &ran.end else { panic!("{ran:?}") };
+    assert!(detail.contains("host key"), "{detail}");
+    assert_eq!(run(&pool, &target, "echo in").await, Ran::said("in\n", "", 0));
+    assert_eq!(server.connections(), Some(2));
 }

@@ -18,5 +18,7 @@ mod links;
 mod login;
 mod negotiation;
 mod phases;
+mod raw;
+mod rekey;
 mod stops;
 mod user_certificates;
