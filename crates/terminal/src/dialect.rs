@@ -23,8 +23,11 @@ pub(crate) struct Terminal {
     insert: bool,
     no_wrap: bool,
     newline: bool,
+    origin: bool,
+    /// The first and the last row that scroll, from 1.
+    region: (u16, u16),
     charsets: Charsets,
-    saved_charsets: Charsets,
+    saved: Saved,
     /// Columns where a tab stops.
     tabs: Vec<bool>,
 }
@@ -34,6 +37,15 @@ struct Charsets {
     /// Whether G0 and G1 are line drawing.
     drawing: [bool; 2],
     shifted_out: bool,
+}
+
+/// What ESC 7 remembers, for both screens: `vt100` remembers for each.
+#[derive(Debug, Default)]
+struct Saved {
+    place: (u16, u16),
+    attributes: String,
+    charsets: Charsets,
+    origin: bool,
 }
 
 impl Charsets {
@@ -51,8 +63,10 @@ impl Terminal {
             insert: false,
             no_wrap: false,
             newline: false,
+            origin: false,
+            region: (1, rows.get()),
             charsets: Charsets::default(),
-            saved_charsets: Charsets::default(),
+            saved: Saved::default(),
             tabs: every_eighth(cols.get()),
         }
     }
@@ -65,6 +79,7 @@ impl Terminal {
         // Without this the rows that once scrolled away come back as blank ones at the top.
         self.grid.screen_mut().clear_scrollback();
         self.grid.set_size(rows, cols);
+        self.region = (1, rows.get());
         self.tabs = every_eighth(cols.get());
     }
 
@@ -152,7 +167,8 @@ impl Terminal {
         match (intermediate, last) {
             (None, b'7') => self.save(),
             (None, b'8') => self.restore(),
-            (None, b'M' | b'=' | b'>') => self.put(&[0x1b, last]),
+            (None, b'M') => self.reverse_index(),
+            (None, b'=' | b'>') => self.put(&[0x1b, last]),
             (None, b'D') => self.put(b"\n"),
             (None, b'E') => self.put(b"\r\n"),
             (None, b'H') => self.set_tab(true),
@@ -167,20 +183,43 @@ impl Terminal {
         }
     }
 
+    /// In the first row there is nowhere to go, unless that row scrolls; `vt100` would scroll a region further down.
+    fn reverse_index(&mut self) {
+        if self.grid().cursor_position().0 > 0 || self.region.0 == 1 {
+            self.put(b"\x1bM");
+        }
+    }
+
     fn save(&mut self) {
-        self.saved_charsets = self.charsets;
-        self.put(b"\x1b7");
+        let (place, attributes) =
+            (self.grid().cursor_position(), self.grid().attributes_formatted());
+        self.saved = Saved { place, attributes, charsets: self.charsets, origin: self.origin };
     }
 
     fn restore(&mut self) {
-        self.charsets = self.saved_charsets;
-        self.put(b"\x1b8");
+        self.charsets = self.saved.charsets;
+        self.set_origin(self.saved.origin);
+        self.put(format!("\x1b[m{}", self.saved.attributes).as_bytes());
+        self.move_to(self.saved.place);
+    }
+
+    /// Whether rows count from the top of what scrolls; the cursor goes there.
+    fn set_origin(&mut self, on: bool) {
+        self.origin = on;
+        self.sequence("?6", if on { b'h' } else { b'l' });
+    }
+
+    /// To a place on the screen, whatever rows count from.
+    fn move_to(&mut self, (row, col): (u16, u16)) {
+        self.sequence(&row.saturating_add(1).to_string(), b'd');
+        self.move_to_col(col);
     }
 
     /// DECALN: the screen full of `E`.
     fn alignment(&mut self) {
         let (rows, cols) = self.grid().size();
-        self.put(b"\x1b[r\x1b[m");
+        self.set_region(1, rows.get());
+        self.put(b"\x1b[m");
         for row in 1..=rows.get() {
             self.sequence(&format!("{row};1"), b'H');
             self.put("E".repeat(usize::from(cols.get())).as_bytes());
@@ -243,7 +282,8 @@ impl Terminal {
             }
             b'a' => self.sequence(&count.to_string(), b'C'),
             b'e' => self.sequence(&count.to_string(), b'B'),
-            b'@'..=b'H' | b'J'..=b'M' | b'P' | b'S' | b'T' | b'X' | b'`' | b'd' | b'f' | b'r' => {
+            b'r' => self.set_region(count, numbers.get(1).copied().unwrap_or(0)),
+            b'@'..=b'H' | b'J'..=b'M' | b'P' | b'S' | b'T' | b'X' | b'`' | b'd' | b'f' => {
                 let params: Vec<String> = numbers.iter().take(2).map(u16::to_string).collect();
                 self.sequence(&params.join(";"), last);
             }
@@ -251,21 +291,50 @@ impl Terminal {
         }
     }
 
+    /// DECSTBM; 0 is the last row.
+    fn set_region(&mut self, top: u16, bottom: u16) {
+        let rows = self.grid().size().0.get();
+        let bottom = if bottom == 0 { rows } else { bottom.min(rows) };
+        if top < bottom {
+            self.region = (top, bottom);
+            self.sequence(&format!("{top};{bottom}"), b'r');
+        }
+    }
+
+    /// To the other screen or back. Place, region and origin go along, as in terminals; `vt100` keeps them for each screen.
+    fn switch(&mut self, alternate: bool) {
+        if self.grid().alternate_screen() == alternate {
+            return;
+        }
+        let place = self.grid().cursor_position();
+        let attributes = self.grid().attributes_formatted();
+        self.sequence("?47", if alternate { b'h' } else { b'l' });
+        if alternate {
+            self.put(b"\x1b[m\x1b[2J");
+            self.put(attributes.as_bytes());
+        }
+        let (top, bottom) = self.region;
+        self.set_region(top, bottom);
+        self.set_origin(self.origin);
+        self.move_to(place);
+    }
+
     fn private_mode(&mut self, mode: &str, on: bool) {
         let last = if on { b'h' } else { b'l' };
         match mode {
             "7" => self.no_wrap = !on,
-            "1" | "6" | "25" | "47" | "2004" => self.sequence(&format!("?{mode}"), last),
-            "1047" => self.sequence("?47", last),
+            "1" | "25" | "2004" => self.sequence(&format!("?{mode}"), last),
+            "6" => self.set_origin(on),
+            "47" | "1047" => self.switch(on),
             "1048" if on => self.save(),
             "1048" => self.restore(),
-            "1049" => {
-                if on {
-                    self.saved_charsets = self.charsets;
-                } else {
-                    self.charsets = self.saved_charsets;
-                }
-                self.sequence("?1049", last);
+            "1049" if on && !self.grid().alternate_screen() => {
+                self.save();
+                self.switch(true);
+            }
+            "1049" if !on => {
+                self.switch(false);
+                self.restore();
             }
             _ => {}
         }
@@ -275,7 +344,10 @@ impl Terminal {
         self.insert = false;
         self.no_wrap = false;
         self.charsets = Charsets::default();
-        self.put(b"\x1b[?25h\x1b[?6l\x1b[?1l\x1b[m");
+        let place = self.grid().cursor_position();
+        self.set_origin(false);
+        self.move_to(place);
+        self.put(b"\x1b[?25h\x1b[?1l\x1b[m");
     }
 
     fn tab(&mut self, count: u16) {
