@@ -23,6 +23,8 @@ pub(crate) struct Terminal {
     insert: bool,
     no_wrap: bool,
     newline: bool,
+    /// Whether a character was just drawn: only then REP has one to repeat.
+    drew: bool,
     origin: bool,
     /// The first and the last row that scroll, from 1.
     region: (u16, u16),
@@ -63,6 +65,7 @@ impl Terminal {
             insert: false,
             no_wrap: false,
             newline: false,
+            drew: false,
             origin: false,
             region: (1, rows.get()),
             charsets: Charsets::default(),
@@ -84,7 +87,9 @@ impl Terminal {
     }
 
     pub(crate) fn tell(&mut self, token: &Token<'_>) {
+        let drew = std::mem::replace(&mut self.drew, matches!(token, Token::Text(_)));
         match token {
+            Token::Csi(inner, b'b') => self.repeat(inner, drew),
             Token::Text(text) => self.text(text),
             Token::Control(control) => self.control(*control),
             Token::Escape(intermediate, last) => self.escape(*intermediate, *last),
@@ -257,6 +262,15 @@ impl Terminal {
         }
     }
 
+    /// REP, within the line as in tmux: a few bytes may not order work for thousands of characters.
+    fn repeat(&mut self, inner: &[u8], drew: bool) {
+        let count = std::str::from_utf8(inner).map_or(0, bounded).max(1);
+        let room = self.cols().saturating_sub(self.col());
+        if drew && room > 0 && inner.iter().all(u8::is_ascii_digit) {
+            self.sequence(&count.min(room).to_string(), b'b');
+        }
+    }
+
     /// A sequence whose parameters are counts and places.
     fn counted(&mut self, inner: &str, last: u8) {
         if !inner.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b';')) {
@@ -273,13 +287,6 @@ impl Terminal {
                 3 => self.tabs.fill(false),
                 _ => {}
             },
-            // Within the line, as tmux does it; a few bytes may not order work for thousands of characters.
-            b'b' => {
-                let room = self.cols().saturating_sub(self.col());
-                if room > 0 {
-                    self.sequence(&count.min(room).to_string(), b'b');
-                }
-            }
             b'a' => self.sequence(&count.to_string(), b'C'),
             b'e' => self.sequence(&count.to_string(), b'B'),
             b'r' => self.set_region(count, numbers.get(1).copied().unwrap_or(0)),
@@ -298,6 +305,8 @@ impl Terminal {
         if top < bottom {
             self.region = (top, bottom);
             self.sequence(&format!("{top};{bottom}"), b'r');
+            // `vt100` leaves the cursor at the top of what scrolls; terminals do so only where rows count from there.
+            self.put(b"\x1b[H");
         }
     }
 

@@ -52,6 +52,29 @@ fn a_few_bytes_order_little_work() {
     );
 }
 
+/// Each found by random sequences in tmux and here; the emulator beneath does otherwise by itself.
+#[test]
+fn regions_repeats_and_the_other_screen_are_those_of_terminals() {
+    assert_eq!(rows(5, 4, b"\x1b[3;4rx"), ["x", "", "", ""], "a region sends the cursor home");
+    assert_eq!(
+        rows(5, 4, b"\x1b[?6h\x1b[3;4rx"),
+        ["", "", "x", ""],
+        "home is its top where rows count from there"
+    );
+    assert_eq!(
+        rows(5, 4, b"\x1b[3;4r\x1b[3;1Ha\x1b[H\x1bMx"),
+        ["x", "", "a", ""],
+        "above a region nothing scrolls"
+    );
+    assert_eq!(rows(5, 2, b"ab\r\n\x1b[bx"), ["ab", "x"], "only what was just drawn is repeated");
+    assert_eq!(
+        screen(5, 4, b"a\r\nb\x1b[?1049h").cursor_row,
+        1,
+        "the cursor goes along to the other screen"
+    );
+    assert_eq!(rows(9, 1, b"a\x1b[?47hold\x1b[?47l\x1b[?47hx"), ["    x"], "and finds it empty");
+}
+
 #[test]
 fn the_state_of_the_terminal_is_told() {
     let mut emulator = Emulator::new(20, 3);
