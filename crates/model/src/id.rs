@@ -117,6 +117,19 @@ name!(
     ApprovalId, "approval_id", 40, "-"
 );
 
+name!(
+    /// An interactive shell's id: 1 to 40 of `[A-Za-z0-9-]`.
+    ShellId, "session_id", 40, "-"
+);
+
+impl ShellId {
+    /// The id of a new shell: `sh-` and 64 random bits in 16 hex digits.
+    #[must_use]
+    pub fn compose(nonce: u64) -> Self {
+        Self(format!("sh-{nonce:016x}"))
+    }
+}
+
 impl ApprovalId {
     /// The id of a new question: `ask-` and 64 random bits in 16 hex digits, short enough to be typed.
     #[must_use]

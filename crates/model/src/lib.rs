@@ -19,7 +19,7 @@ pub mod secret;
 
 pub use credential::{AuthMethod, Credential};
 pub use host::{Host, LoginShell};
-pub use id::{Alias, ApprovalId, CommandHash, CredentialName, InvalidField, Tag, TaskId};
+pub use id::{Alias, ApprovalId, CommandHash, CredentialName, InvalidField, ShellId, Tag, TaskId};
 pub use inventory::Inventory;
 pub use limits::Limits;
 pub use outcome::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};

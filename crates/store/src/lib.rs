@@ -3,7 +3,7 @@
 //! Rooms: [`state`] (the task's life as one total match), [`record`] (what is kept of a task), [`output`] (what reads
 //! of output answer), [`approval`] (questions to people and their answers), [`hint`] (live news that something changed), [`boundary`] (the trait every backend serves),
 //! [`memory`] (the backend that lives in this process and is bounded), [`disk`] (the backend in a folder that several
-//! servers share), [`crash`] (places where tests end the process), [`error`].
+//! servers share), [`shells`] (interactive shells, as files in that folder), [`crash`] (places where tests end the process), [`error`].
 //!
 //! This crate knows no clock (the caller gives every time, in milliseconds since the epoch), no SSH, no policy and no
 //! face. Whoever runs a task owns it; the record itself names no owner.
@@ -19,6 +19,7 @@ pub mod output;
 mod reading;
 pub mod record;
 mod row;
+pub mod shells;
 pub mod state;
 mod utf8;
 
@@ -32,5 +33,8 @@ pub use output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 pub use record::{
     Care, Durability, Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch,
     Swept, Task, TaskLimits,
+};
+pub use shells::{
+    Claim, HeldShell, Life, ListedShell, Recorder, ShellEnd, ShellFolder, ShellRecord,
 };
 pub use state::{Event, Illegal, State};

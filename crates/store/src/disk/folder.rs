@@ -6,6 +6,7 @@
 //! logs/ID/            one task's output
 //! instances/X.lock    held by server X for its life; free means that X is dead
 //! instances/X.sock    where X hears hints from the others
+//! shells/             interactive shells: see `crate::shells`
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -113,13 +114,14 @@ impl Folder {
     }
 }
 
-fn make(path: &Path) -> io::Result<()> {
+/// Makes a folder for its owner's eyes only, or takes from others what they may do with it.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     private(path)
 }
 
 /// Opens a file that only its owner may see, making it when it is not there.
-fn owners_file(path: &Path) -> io::Result<File> {
+pub(crate) fn owners_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

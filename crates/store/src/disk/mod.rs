@@ -39,6 +39,7 @@ use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch
 use crate::row::Row;
 use database::Safe;
 use folder::{Folder, Instance};
+pub(crate) use folder::{make, owners_file};
 use shared::Shared;
 
 /// What the folder may hold.

@@ -12,6 +12,7 @@ mod model;
 mod racing;
 mod retention;
 mod sharing;
+mod shells;
 mod worker;
 
 use sshepherd_store::{DiskBounds, DiskStore, MemoryStore};

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use sshepherd_model::{Outcome, Stream};
 use sshepherd_store::{
-    DiskBounds, DiskStore, Error, Finish, Lookup, Orphans, Patch, Store, StreamFilter, Task,
+    Claim, DiskBounds, DiskStore, Error, Finish, HeldShell, Lookup, Orphans, Patch, ShellEnd,
+    ShellFolder, Store, StreamFilter, Task,
 };
 
 use crate::common::{flat, found, new_task, started};
@@ -126,8 +127,14 @@ fn worker() {
     runtime.block_on(async {
         let store = DiskStore::open(Path::new(&folder), DiskBounds::default()).await.unwrap();
         say("ready");
+        let mut shells = Shells::open(Path::new(&folder));
         for line in std::io::stdin().lines() {
-            match obey(&store, Path::new(&folder), &line.unwrap()).await {
+            let line = line.unwrap();
+            if line.starts_with("shell") {
+                say(&shells.obey(&line));
+                continue;
+            }
+            match obey(&store, Path::new(&folder), &line).await {
                 Ok(answer) => say(&answer),
                 Err(error) => say(&format!("error {error}")),
             }
@@ -194,6 +201,52 @@ async fn obey(store: &DiskStore, folder: &Path, line: &str) -> Result<String, Er
         }
         other => panic!("{other}"),
     })
+}
+
+/// The interactive shells that a worker holds.
+struct Shells {
+    folder: ShellFolder,
+    held: Vec<HeldShell>,
+}
+
+impl Shells {
+    fn open(folder: &Path) -> Self {
+        Self { folder: ShellFolder::open(folder).unwrap(), held: Vec::new() }
+    }
+
+    fn obey(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |place: usize| words[place].parse::<u64>().unwrap();
+        let mut record = crate::shells::record(number(1));
+        record.persistent = Some("sshepherd-1".to_owned());
+        let mine = self.held.iter_mut().find(|held| *held.id() == record.id);
+        match words[0] {
+            "shell" => {
+                self.held.push(self.folder.create(&record).unwrap());
+                "ok".to_owned()
+            }
+            "shell-end" => {
+                record.ended = Some(ShellEnd { at: 5, why: "exit status 0".to_owned() });
+                mine.unwrap().update(&record).unwrap();
+                "ok".to_owned()
+            }
+            "shell-claim" => match self.folder.claim(&record.id).unwrap() {
+                Claim::Taken(..) => "taken",
+                Claim::InUse => "in use",
+                Claim::Unknown => "unknown",
+                Claim::Ended(_) => "ended",
+            }
+            .to_owned(),
+            "shell-sweep" => self.folder.sweep(number(1)).to_string(),
+            "shell-record" => {
+                let mut recorder = mine.unwrap().recorder(u64::MAX).unwrap();
+                let write = |at: u64| recorder.write(&format!("[{at}.0, \"o\", \"x\"]\n"));
+                let errors = (0..number(2)).map(write).filter(Result::is_err).count();
+                format!("{errors} error, full: {}", recorder.full())
+            }
+            other => panic!("{other}"),
+        }
+    }
 }
 
 /// How far a task is.
