@@ -34,7 +34,15 @@ fn imported(global: &Global, file: Option<&Path>, write: bool) -> Result<Exit, E
         config.aliases().into_iter().partition(|alias| alias.parse::<Alias>().is_ok());
     let hosts: Vec<SshHost> = named.iter().map(|alias| config.host(alias, &home)).collect();
     let (servers, credentials) = (servers(&hosts), credentials(&hosts));
-    for note in &config.notes {
+    let mut notes = config.notes.clone();
+    for alias in config.unreached() {
+        notes.push(format!("{alias} is left out: no block that names it speaks of it (negated, or included below another host)"));
+    }
+    for host in &hosts {
+        let left = host.left_out.iter();
+        notes.extend(left.map(|left| format!("{}: not taken over: {left}", host.alias)));
+    }
+    for note in &notes {
         out::say(note);
     }
     for alias in &others {
@@ -49,7 +57,7 @@ fn imported(global: &Global, file: Option<&Path>, write: bool) -> Result<Exit, E
         ));
     } else if global.json {
         out::json(
-            &json!({ "hosts": hosts.len(), "servers": servers, "credentials": credentials, "notes": config.notes }),
+            &json!({ "hosts": hosts.len(), "servers": servers, "credentials": credentials, "notes": notes }),
         );
     } else {
         out::line(&format!("# servers.yml\n{servers}\n# credentials.yml\n{credentials}"));
@@ -89,7 +97,23 @@ fn fresh(folder: &Path, files: &[(&str, &String)]) -> Result<(), Exit> {
 
 /// A text in YAML.
 fn scalar(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut written = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '\\' | '"' => written.extend(['\\', letter]),
+            letter if letter.is_control() => {
+                let _ = write!(written, "\\u{:04x}", u32::from(letter));
+            }
+            letter => written.push(letter),
+        }
+    }
+    written.push('"');
+    written
+}
+
+/// A text for a comment, which must not end in the middle of it.
+fn comment(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 fn user(host: &SshHost) -> String {
@@ -123,20 +147,22 @@ fn servers(hosts: &[SshHost]) -> String {
             let _ = writeln!(text, "    port: {port}");
         }
         if let Some(jump) = &host.jump {
-            match hosts.iter().find(|other| other.alias == *jump) {
+            // One that jumps through itself is refused by ssh too.
+            match hosts.iter().find(|other| other.alias == *jump && other.alias != host.alias) {
                 Some(other) => {
                     let _ = writeln!(text, "    jump: {}", scalar(&other.alias));
                 }
                 None => {
                     let _ = writeln!(
                         text,
-                        "    # ProxyJump {jump}: make that host an entry of its own and name it in jump:"
+                        "    # ProxyJump {}: make that host an entry of its own and name it in jump:",
+                        comment(jump)
                     );
                 }
             }
         }
         for left in &host.left_out {
-            let _ = writeln!(text, "    # not taken over: {left}");
+            let _ = writeln!(text, "    # not taken over: {}", comment(left));
         }
     }
     text
@@ -161,7 +187,8 @@ fn credentials(hosts: &[SshHost]) -> String {
         keys.sort();
         keys.dedup();
         for key in keys {
-            let file = Path::new(key).file_name().unwrap_or_default().to_string_lossy();
+            let key = comment(key);
+            let file = Path::new(&key).file_name().unwrap_or_default().to_string_lossy();
             let _ = writeln!(
                 text,
                 "    # key_path: {file}    # after: cp {key} into the keys folder, chmod 600"

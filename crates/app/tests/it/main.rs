@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+mod import;
 mod mcp;
 mod memory;
 mod python;
