@@ -112,12 +112,13 @@ impl Marker {
     }
 }
 
-fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+/// Where `needle` begins in `text`.
+pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     text.windows(needle.len()).position(|window| window == needle)
 }
 
 /// How many bytes at the end of `text` may be the beginning of `needle`.
-fn overlap(text: &[u8], needle: &[u8]) -> usize {
+pub(crate) fn overlap(text: &[u8], needle: &[u8]) -> usize {
     (1..needle.len().min(text.len() + 1))
         .rev()
         .find(|length| needle.get(..*length).is_some_and(|start| text.ends_with(start)))

@@ -4,7 +4,7 @@
 //! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
 //! server may ask of us: nothing), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
 //! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `survey` (the keys that a host shows),
-//! [`job`] (a command that outlives its connection).
+//! [`job`] (a command that outlives its connection), `setup` (the fixed text that starts an interactive program), `words` (fixed texts as one exec request).
 //!
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
 
@@ -18,10 +18,13 @@ pub mod launch;
 mod link;
 pub mod pool;
 pub mod prompt;
+#[cfg_attr(not(test), expect(dead_code, reason = "the terminal that sends it comes next"))]
+mod setup;
 pub mod stop;
 mod survey;
 pub mod target;
 mod wire;
+mod words;
 
 pub use client::Keepalive;
 /// A host's key.

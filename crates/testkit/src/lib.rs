@@ -3,7 +3,7 @@
 //! Rooms: [`sshd`] (the machine's own OpenSSH server with throw-away keys), [`account`] (who to log in as, and a
 //! plain system account with a password), [`keys`] (key pairs made with `ssh-keygen`), [`agent`] (a private
 //! `ssh-agent`), [`proxy`] (a TCP proxy that cuts, stalls and resets), [`mute`] (servers that stop at a phase),
-//! [`processes`] (who is alive, read from `/proc`). Fake hosts that execute nothing are
+//! [`pty`] (a program under a pseudo terminal), [`processes`] (who is alive, read from `/proc`). Fake hosts that execute nothing are
 //! [`sshepherd_fakehost`], re-exported as [`fakehost`].
 //!
 //! Everything a value starts ends when it is dropped, except remote commands that outlived their session:
@@ -22,6 +22,7 @@ pub mod keys;
 pub mod mute;
 pub mod processes;
 pub mod proxy;
+pub mod pty;
 pub mod sshd;
 
 pub use account::TestUser;
@@ -29,5 +30,6 @@ pub use agent::Agent;
 pub use keys::{KeyKind, KeyPair};
 pub use mute::{MuteServer, banner_only_server, silent_server};
 pub use proxy::{FaultProxy, Stall};
+pub use pty::Pty;
 pub use sshd::{Sshd, SshdBuilder};
 pub use sshepherd_fakehost as fakehost;
