@@ -36,7 +36,7 @@ impl Default for Keepalive {
     }
 }
 
-/// Messages of one channel that may wait for their reader; each is at most one SSH packet of 32 KiB. When they are used
+/// Messages of one channel that may wait for their reader; each is at most one SSH packet, 32 KiB from servers in order. When they are used
 /// up the library stops reading the whole connection (see [`crate::exec::Running`]).
 const CHANNEL_BACKLOG: usize = 256;
 
@@ -108,14 +108,18 @@ pub(crate) struct Client {
     pub(crate) closed: CancellationToken,
     /// Whether the first key exchange is over.
     pub(crate) keyed: bool,
+    /// Whether a refused channel has been logged: a server that opens thousands gets one line.
+    pub(crate) warned: bool,
 }
 
 /// What a server gets that opens a channel to us.
 const REFUSED: ChannelOpenFailure = ChannelOpenFailure::AdministrativelyProhibited;
 
 impl Client {
-    fn refused(&self, kind: &'static str) {
-        tracing::warn!(host = %self.target.alias, kind, "the server tried to open a channel; refused");
+    fn refused(&mut self, kind: &'static str) {
+        if !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(host = %self.target.alias, kind, "the server tries to open channels; refused");
+        }
     }
 }
 

@@ -88,8 +88,10 @@ impl Drop for Untouched {
 /// There is no back-pressure for one channel alone. The SSH library (russh 0.65) grants the server a new window whenever
 /// half of one (1 MiB of 2 MiB) has arrived, read or not, and hands messages on through a queue of 256 for each channel;
 /// when one is full it waits, and with it everything on that connection: other commands, new channels, keepalives.
-/// So a reader that falls behind by more than 256 messages (8 MiB at most, a few hundred short lines at least) slows
-/// all commands on that connection down to its own pace; other connections, also to the same host, are not touched.
+/// So a reader that falls behind by more than 256 messages (8 MiB at most, a few hundred short lines at least; 64 MiB from a
+/// server that does not heed our packet size, for the library takes packets of 256 KiB) slows all commands on that
+/// connection down to its own pace; other connections, also to the same host, are not touched. A server that does not heed
+/// the window gets no further.
 pub struct Running {
     reader: ChannelReadHalf,
     early: VecDeque<ChannelMsg>,
@@ -199,7 +201,7 @@ impl Ready {
     }
 }
 
-/// Messages that may come before the confirmation, each at most one SSH packet of 32 KiB: sshd confirms before it reads
+/// Messages that may come before the confirmation, each at most one SSH packet: sshd confirms before it reads
 /// the command's first output, others may send a few.
 const MAX_EARLY: usize = 64;
 

@@ -130,6 +130,7 @@ impl Link {
             progress: progress.clone(),
             closed: closed.clone(),
             keyed: false,
+            warned: false,
         };
         let wire = Wire::new(carrier, &cut, progress);
         let meter = wire.meter();

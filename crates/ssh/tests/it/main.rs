@@ -9,6 +9,7 @@ mod common;
 mod fake;
 mod faults;
 mod host_keys;
+mod hostile;
 mod interactive;
 mod job;
 mod jumps;

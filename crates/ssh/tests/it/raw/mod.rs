@@ -22,6 +22,8 @@ mod crypto;
 
 /// Message numbers (RFC 4250, 4.1.2).
 pub(crate) mod message {
+    pub(crate) const IGNORE: u8 = 2;
+    pub(crate) const DEBUG: u8 = 4;
     pub(crate) const SERVICE_REQUEST: u8 = 5;
     pub(crate) const SERVICE_ACCEPT: u8 = 6;
     pub(crate) const KEXINIT: u8 = 20;
@@ -30,10 +32,14 @@ pub(crate) mod message {
     pub(crate) const KEX_REPLY: u8 = 31;
     pub(crate) const AUTH_REQUEST: u8 = 50;
     pub(crate) const AUTH_SUCCESS: u8 = 52;
+    pub(crate) const AUTH_BANNER: u8 = 53;
+    pub(crate) const GLOBAL_REQUEST: u8 = 80;
     pub(crate) const CHANNEL_OPEN: u8 = 90;
     pub(crate) const CHANNEL_CONFIRMED: u8 = 91;
     pub(crate) const CHANNEL_REFUSED: u8 = 92;
+    pub(crate) const WINDOW_ADJUST: u8 = 93;
     pub(crate) const CHANNEL_DATA: u8 = 94;
+    pub(crate) const CHANNEL_EXTENDED_DATA: u8 = 95;
     pub(crate) const CHANNEL_CLOSE: u8 = 97;
     pub(crate) const CHANNEL_REQUEST: u8 = 98;
     pub(crate) const CHANNEL_SUCCESS: u8 = 99;
@@ -130,6 +136,29 @@ impl Raw {
         let tag = crypto::poly1305(&once, &packet);
         packet.extend_from_slice(&tag);
         packet
+    }
+
+    /// A packet that says it is as long as none can be.
+    pub(crate) fn pack_with_a_huge_length(&mut self, body: &[u8]) -> Vec<u8> {
+        let mut length = u32::MAX.to_be_bytes();
+        let header = self.sealing.iter().flat_map(|keys| keys.iter().skip(32)).copied();
+        crypto::chacha20(&header.collect::<Vec<u8>>(), self.sent, 0, &mut length);
+        let packet = self.pack(body);
+        length.into_iter().chain(packet.into_iter().skip(4)).collect()
+    }
+
+    /// A packet with one bit of its tag turned over.
+    pub(crate) fn pack_with_a_bad_tag(&mut self, body: &[u8]) -> Vec<u8> {
+        let mut packet = self.pack(body);
+        if let Some(last) = packet.last_mut() {
+            *last ^= 1;
+        }
+        packet
+    }
+
+    /// Bytes as they are.
+    pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        self.stream.write_all(bytes).await.ok()
     }
 
     /// The next packet's body; `None` at the end of the connection. Its tag is not looked at.
