@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Alias, ApprovalId, CommandHash, Outcome, Stopped, TaskId};
+use sshepherd_model::{Alias, ApprovalId, CommandHash, Outcome, ShellId, Stopped, TaskId};
 
 use crate::time::Timestamp;
 
@@ -25,6 +25,14 @@ pub enum Event {
     Reload,
     /// A person stored a key of a host.
     HostTrusted,
+    /// An interactive shell is about to be opened, or connected to again.
+    ShellOpened,
+    /// Something is about to be typed into it, or a signal to be sent to it.
+    ShellInput,
+    /// A secret of the owner's is about to be typed into it.
+    ShellSecret,
+    /// It ended.
+    ShellEnded,
 }
 
 /// How a request was judged.
@@ -104,6 +112,15 @@ pub struct Entry {
     /// The task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
+    /// The interactive shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<ShellId>,
+    /// Bytes that were typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_in: Option<u64>,
+    /// SHA-256 in hex of what was typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_sha256: Option<String>,
     /// The address that was connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_ip: Option<IpAddr>,
@@ -149,6 +166,9 @@ impl Entry {
             raw_shell: None,
             policy_hash: None,
             task_id: None,
+            session_id: None,
+            bytes_in: None,
+            input_sha256: None,
             target_ip: None,
             outcome: None,
             exit_status: None,

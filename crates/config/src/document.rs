@@ -57,6 +57,19 @@ impl Node {
         }
     }
 
+    /// Whether it is a mapping with this key.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().any(|(name, _)| name == key),
+            Kind::Null
+            | Kind::Boolean(_)
+            | Kind::Integer(_)
+            | Kind::Text(_)
+            | Kind::List(_)
+            | Kind::Other(_) => false,
+        }
+    }
+
     /// Its number, if it is one.
     pub(crate) fn as_integer(&self) -> Option<i64> {
         match &self.kind {

@@ -1,7 +1,7 @@
 //! Reads the owner's files into typed values and reports every problem of all files with file, line and field.
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
-//! `servers`, `credentials`, [`secrets`], `helper` (programs that print them), `policy`, [`settings`] (one room a file), `rules` (one rule), `typed` (the typed part
+//! `servers`, `credentials`, [`secrets`], `helper` (programs that print them), `policy`, [`settings`] (one room a file), `rules` (one rule), `shells` (one about interactive shells), `typed` (the typed part
 //! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes), [`ssh_config`] (OpenSSH's own file, for `import`).
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
@@ -18,6 +18,7 @@ mod rules;
 pub mod secrets;
 mod servers;
 pub mod settings;
+mod shells;
 pub mod ssh_config;
 pub mod starter;
 mod typed;
@@ -25,4 +26,4 @@ mod typed;
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
 pub use load::{KnownHosts, Loaded, Report, load, load_to_judge, read_policy};
 pub use packs::{PACKS, Pack};
-pub use settings::{Audit, ServerLimits, Settings};
+pub use settings::{Audit, ServerLimits, Settings, ShellBounds};

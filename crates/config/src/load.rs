@@ -1,11 +1,11 @@
 //! All files together: either one consistent configuration, or every problem at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use sshepherd_model::{Inventory, Problem, Severity};
+use sshepherd_model::{Inventory, Problem, Secret, Severity};
 use sshepherd_policy::Policy;
 
 use crate::document::{Document, Node, Section};
@@ -38,6 +38,8 @@ pub struct Loaded {
     pub known_hosts: KnownHosts,
     /// Our own settings.
     pub settings: Settings,
+    /// The secrets that rules let a person's agent have typed into shells, by name.
+    pub typed_secrets: BTreeMap<String, Secret>,
     /// What is probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -123,11 +125,9 @@ fn read(
     let servers::Servers { hosts, mentioned } = read.unwrap_or_default();
     let used: BTreeSet<String> =
         mentioned.iter().map(|wanted| wanted.text.trim().to_owned()).collect();
+    let secrets = Secrets::new(folders, environment, own.helpers());
     let entries = match &logins.root {
-        Some(root) => {
-            let secrets = Secrets::new(folders, environment, own.helpers());
-            credentials::read(&logins.document, root, &used, folders, &secrets)
-        }
+        Some(root) => credentials::read(&logins.document, root, &used, folders, &secrets),
         None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
     };
     // A file that could not be used has its own error; its entries are not missing.
@@ -143,6 +143,7 @@ fn read(
         .root
         .as_ref()
         .and_then(|root| policy::read(&rules.document, root, &inventory, &folders.config));
+    let typed_secrets = typed_secrets(&rules.document, read.as_ref(), purpose, &secrets);
     let settings = match &own.root {
         Some(root) => settings::read(&own.document, root, &folders.config),
         None => Settings::default(),
@@ -162,8 +163,31 @@ fn read(
         policy_hash,
         known_hosts: known_hosts.map_or(KnownHosts::UserAndSystem, KnownHosts::Explicit),
         settings,
+        typed_secrets,
         warnings: problems,
     })
+}
+
+/// The values of the secrets that rules about shells name; none are looked up where nobody connects.
+fn typed_secrets<E: Environment>(
+    document: &Document,
+    read: Option<&policy::PolicyFile>,
+    purpose: Purpose,
+    secrets: &Secrets<'_, E>,
+) -> BTreeMap<String, Secret> {
+    let mut values = BTreeMap::new();
+    let shells = read.filter(|_| purpose == Purpose::Connect).map(|file| file.policy.shells());
+    for shell in shells.unwrap_or_default() {
+        for secret in &shell.grant.secrets {
+            match secrets.get(&secret.name) {
+                Ok(value) => drop(values.insert(secret.name.clone(), value)),
+                Err(missing) => {
+                    document.error(Some(shell.rule.position.line), "secrets", missing.to_string());
+                }
+            }
+        }
+    }
+    values
 }
 
 impl File {

@@ -38,12 +38,17 @@ pub(crate) fn read(
     let hosts = rules::Reader { document, inventory: Some(inventory) };
     let mut rules: Vec<Rule> = packs::included(&hosts, &top);
     let own = top.list("rules").unwrap_or_default();
+    let (about_shells, own): (Vec<_>, Vec<_>) =
+        own.into_iter().partition(|(node, _)| rules::Reader::is_about_shells(node));
     rules.extend(own.into_iter().filter_map(|(node, path)| hosts.rule(node, &path)));
+    let shells: Vec<_> =
+        about_shells.into_iter().filter_map(|(node, path)| hosts.shell_rule(node, &path)).collect();
     if limits.base.deny_substrings.is_none() && !rules.iter().any(by_patterns) {
         limits.base.deny_substrings = Some(Vec::new());
     }
-    for (place, rule) in rules.iter().enumerate() {
-        if let Some(first) = rules.iter().take(place).find(|other| other.id == rule.id) {
+    let named: Vec<&Rule> = rules.iter().chain(shells.iter().map(|shell| &shell.rule)).collect();
+    for (place, rule) in named.iter().enumerate() {
+        if let Some(first) = named.iter().take(place).find(|other| other.id == rule.id) {
             let message =
                 format!("{} is also the id of the rule at line {}", rule.id, first.position.line);
             document.warn(Some(rule.position.line), "rules", message);
@@ -64,7 +69,9 @@ pub(crate) fn read(
     let enforcement = enforcement(&top);
     let packs = packs::names(&top);
     top.finish();
-    let policy = Policy::new(rules, limits, network, dialect).with_enforcement(enforcement);
+    let policy = Policy::new(rules, limits, network, dialect)
+        .with_enforcement(enforcement)
+        .with_shells(shells);
     Some(PolicyFile { policy, known_hosts, packs })
 }
 
@@ -129,6 +136,11 @@ impl Reader<'_> {
             require_known_host: section.boolean("require_known_host"),
             max_per_minute: section.integer("max_per_minute", 1..=100_000),
             max_concurrent: section.integer("max_concurrent", 1..=10_000),
+            max_shells: section.integer("max_shells", 0..=1000),
+            shell_idle_seconds: section.integer("shell_idle_seconds", 1..=604_800),
+            shell_max_seconds: section.integer("shell_max_seconds", 1..=2_592_000),
+            shell_max_input_bytes: section.integer("shell_max_input_bytes", 1..=1 << 40),
+            shell_max_output_bytes: section.integer("shell_max_output_bytes", 1024..=1 << 40),
             deny_substrings: section.texts("deny_substrings").map(|texts| {
                 texts.into_iter().map(|text| text.text).filter(|text| !text.is_empty()).collect()
             }),

@@ -133,7 +133,7 @@ impl Reader<'_> {
         }
     }
 
-    fn as_user(&self, section: &Section<'_>) -> Option<String> {
+    pub(crate) fn as_user(&self, section: &Section<'_>) -> Option<String> {
         let text = section.text("as")?;
         if section.has_value("shell") {
             let message = "goes with single commands only, not with a full shell";
@@ -147,7 +147,7 @@ impl Reader<'_> {
         None
     }
 
-    fn terms(&self, section: &Section<'_>, action: Option<Action>) -> Terms {
+    pub(crate) fn terms(&self, section: &Section<'_>, action: Option<Action>) -> Terms {
         let mut terms = Terms::default();
         let Some(approval) = section.section("approval") else { return terms };
         if action != Some(Action::Ask) {

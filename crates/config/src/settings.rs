@@ -13,6 +13,8 @@ pub struct Settings {
     pub fan_out_parallel: usize,
     /// Bounds for the whole server.
     pub limits: ServerLimits,
+    /// Bounds of interactive shells.
+    pub shells: ShellBounds,
     /// Whether the server reads its configuration again when a file of it changes.
     pub reload_watch: bool,
     /// Most bytes of output in one MCP answer; clients cut longer answers (8,000 characters at the strictest).
@@ -57,12 +59,32 @@ impl Default for ServerLimits {
     }
 }
 
+/// What interactive shells of the whole server may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShellBounds {
+    /// Most that are open at once.
+    pub open: usize,
+    /// Bytes of output that are kept of each in memory.
+    pub scrollback_bytes: usize,
+    /// Bytes of a recording.
+    pub recording_bytes: u64,
+    /// Days that records and recordings of ended shells are kept.
+    pub keep_days: u64,
+}
+
+impl Default for ShellBounds {
+    fn default() -> Self {
+        Self { open: 128, scrollback_bytes: 256 * 1024, recording_bytes: 16 << 20, keep_days: 30 }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             audit: Audit::default(),
             fan_out_parallel: 64,
             limits: ServerLimits::default(),
+            shells: ShellBounds::default(),
             reload_watch: false,
             answer_max_bytes: 8192,
         }
@@ -86,6 +108,16 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
     }
     if let Some(section) = top.section("limits") {
         settings.limits = limits(&section);
+        section.finish();
+    }
+    if let Some(section) = top.section("shells") {
+        let shells = &mut settings.shells;
+        shells.open = number(section.integer("open", 0..=10_000)).unwrap_or(shells.open);
+        shells.scrollback_bytes = number(section.integer("scrollback_bytes", 4096..=1 << 28))
+            .unwrap_or(shells.scrollback_bytes);
+        shells.recording_bytes =
+            section.integer("recording_bytes", 0..=1 << 40).unwrap_or(shells.recording_bytes);
+        shells.keep_days = section.integer("keep_days", 0..=3650).unwrap_or(shells.keep_days);
         section.finish();
     }
     if let Some(section) = top.section("reload") {

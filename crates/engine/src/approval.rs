@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sshepherd_model::{Alias, ApprovalId, Request};
-use sshepherd_policy::{Lasts, Permit, PermitParts, Question, RuleRef, Terms};
+use sshepherd_policy::{Judged, Lasts, Permit, PermitParts, Question, RuleRef, Terms};
 use sshepherd_store::{Approval, Error, Holds, NewApproval, Settled, Settlement, Standing};
 
 use crate::config::Config;
@@ -84,22 +84,22 @@ pub(crate) struct Granted {
 }
 
 /// A permit that a person has given free.
-pub(crate) struct Released {
-    pub(crate) permit: Permit,
+pub(crate) struct Released<P = Permit> {
+    pub(crate) permit: P,
     /// What of the yes may be kept with the task for a server that goes on with it: nothing of one that is for one start.
     pub(crate) kept: Granted,
 }
 
 impl Engine {
     /// The permit of a question that was answered with yes; else the question, asked now or before.
-    pub(crate) async fn released(
+    pub(crate) async fn released<P: Judged>(
         &self,
         config: &Config,
-        question: Question,
+        question: Question<P>,
         origin: &Origin,
         granted: &Granted,
-    ) -> Result<Released, Refusal> {
-        let binding = binding(config, question.parts());
+    ) -> Result<Released<P>, Refusal> {
+        let binding = binding(config, P::KIND, question.parts());
         if granted.bindings.contains(&binding) {
             return Ok(Released { permit: question.approved(), kept: granted.clone() });
         }
@@ -130,8 +130,10 @@ impl Engine {
         for question in questions.iter().skip(1) {
             terms = terms.strictest(question.terms());
         }
-        let mut bindings: Vec<String> =
-            questions.iter().map(|question| binding(config, question.parts())).collect();
+        let mut bindings: Vec<String> = questions
+            .iter()
+            .map(|question| binding(config, Permit::KIND, question.parts()))
+            .collect();
         bindings.sort();
         let whole = digest("fan-out", bindings.iter().map(String::as_str));
         let used = self.store().redeem(&whole, now_ms()).await.map_err(Refusal::Store)?;
@@ -235,11 +237,11 @@ fn in_band(approval: &Approval) -> bool {
 }
 
 /// What exactly a yes is for.
-pub(crate) fn binding(config: &Config, parts: &PermitParts) -> String {
+pub(crate) fn binding(config: &Config, kind: &'static str, parts: &PermitParts) -> String {
     let port = parts.host.port.to_string();
     let stdin = parts.stdin.as_deref().map_or_else(String::new, |text| digest("stdin", [text]));
     digest(
-        "command",
+        kind,
         [
             config.policy_hash.as_str(),
             parts.host.alias.as_str(),
@@ -263,7 +265,7 @@ fn digest<'a>(kind: &'a str, texts: impl IntoIterator<Item = &'a str>) -> String
 }
 
 impl About {
-    fn of(questions: &[&Question], origin: &Origin) -> Self {
+    fn of<P: Judged>(questions: &[&Question<P>], origin: &Origin) -> Self {
         let hosts = questions.iter().map(|question| question.parts().host.alias.clone());
         let first = questions.first().map(|question| question.parts());
         let mut rules: Vec<Why> = Vec::new();
@@ -296,7 +298,7 @@ impl About {
 }
 
 /// The rules that let the parts of a command through.
-fn asking(question: &Question) -> impl Iterator<Item = &RuleRef> {
+fn asking<P: Judged>(question: &Question<P>) -> impl Iterator<Item = &RuleRef> {
     question.parts().decisions.iter().filter_map(|decision| match decision {
         sshepherd_policy::Decision::Rule(rule) => Some(rule),
         sshepherd_policy::Decision::Filter(_) => None,

@@ -1,12 +1,14 @@
 //! What the owner allowed, as one value that is swapped whole.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sshepherd_model::Inventory;
+use sshepherd_model::{Inventory, Secret};
 use sshepherd_policy::Policy;
 
 use crate::gate::GateSettings;
 use crate::screened::OwnScreen;
+use crate::shell::ShellSettings;
 
 /// Which known_hosts files decide about host keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,10 @@ pub struct Config {
     pub screen: OwnScreen,
     /// Whether the audit record holds the texts of commands beside their hashes.
     pub audit_commands: bool,
+    /// Bounds of interactive shells for the whole server.
+    pub shells: ShellSettings,
+    /// Secrets that may be typed into shells, by name.
+    pub typed_secrets: BTreeMap<String, Secret>,
     /// Most hosts that one fan-out talks to at once.
     pub fan_out_parallel: usize,
 }

@@ -18,6 +18,7 @@ use crate::host_keys::HostKeys;
 use crate::live::LiveTable;
 use crate::plan::Brief;
 use crate::refusal::Refusal;
+use crate::shell::Shells;
 
 /// What an engine is started with.
 pub struct Services {
@@ -52,6 +53,7 @@ struct Inner {
     host_keys: HostKeys,
     live: LiveTable,
     gate: Gate,
+    shells: Shells,
     events: broadcast::Sender<TaskEvent>,
     tracker: TaskTracker,
     closing: CancellationToken,
@@ -76,6 +78,7 @@ impl Engine {
             host_keys: HostKeys::default(),
             live: LiveTable::default(),
             gate: Gate::default(),
+            shells: Shells::default(),
             events,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -157,6 +160,11 @@ impl Engine {
             if adopt == Adopt::Unasked {
                 self.take_over(Orphans::All).await;
             }
+            if let Some(folder) = self.inner.shells.folder() {
+                let keep = self.config().shells.keep.as_millis();
+                let keep = u64::try_from(keep).unwrap_or(u64::MAX);
+                folder.sweep(now_ms().saturating_sub(keep));
+            }
         }
     }
 
@@ -177,6 +185,15 @@ impl Engine {
 
     pub(crate) fn live(&self) -> &LiveTable {
         &self.inner.live
+    }
+
+    /// Keeps records and recordings of interactive shells there from now on; without a folder, none are kept.
+    pub fn keep_shells_in(&self, folder: sshepherd_store::shells::ShellFolder) {
+        self.inner.shells.kept_in(folder);
+    }
+
+    pub(crate) fn shells(&self) -> &Shells {
+        &self.inner.shells
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -6,7 +6,7 @@
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
 //! same as one task),
-//! [`task`] (asking about tasks), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
+//! [`task`] (asking about tasks), [`shell`](mod@shell) (interactive shells), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
 //! terminal.
@@ -30,6 +30,7 @@ mod refusal;
 mod resolve;
 mod runner;
 mod screened;
+mod shell;
 mod task;
 mod trust;
 mod watch;
@@ -44,6 +45,12 @@ pub use pipeline::{Origin, Ticket};
 pub use plan::Preview;
 pub use refusal::Refusal;
 pub use screened::OwnScreen;
+pub use shell::{
+    EndedBy, Input, OpenShell, PromptBy, ReadShell, ScreenView, ShellEnded, ShellInfo, ShellLife,
+    ShellOutput, ShellRefusal, ShellSettings, Until,
+};
+/// Size of a terminal.
+pub use sshepherd_ssh::Size;
 /// What the known_hosts files say about a key.
 pub use sshepherd_ssh::Verdict;
 pub use task::{CancelAnswer, Finished};

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use sshepherd_audit::{Decision, Entry, Event, Source};
 use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
-use sshepherd_policy::{Denial, PermitParts, Question};
+use sshepherd_policy::{Denial, Judged, PermitParts, Question, ShellRequest};
 use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals};
 
 use crate::approval::Asked;
@@ -90,6 +90,43 @@ impl Engine {
         self.audit().record(&entry).map_err(Refusal::Audit)
     }
 
+    /// Writes down that a shell may not be opened.
+    pub(crate) fn audit_shell_denial(
+        &self,
+        config: &Config,
+        host: &Host,
+        request: &ShellRequest,
+        denial: &Denial,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let mut entry = on_host(Event::Decision, origin, host);
+        entry.hash = request.command.as_deref().map(sshepherd_model::CommandHash::of);
+        entry.decision = Some(Decision::Deny);
+        entry.rules = denial.rule.iter().map(|rule| rule.id.clone()).collect();
+        entry.reason = Some(format!("shell: {}", denial.kind()));
+        entry.command = request.command.as_deref().and_then(|command| text_of(config, command));
+        entry.policy_hash = Some(config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
+    /// Writes down that a shell may be opened, and under which rule.
+    pub(crate) fn audit_shell_permit(
+        &self,
+        config: &Config,
+        parts: &PermitParts,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let mut entry = on_host(Event::Decision, origin, &parts.host);
+        entry.hash = Some(parts.hash.clone());
+        entry.decision = Some(Decision::Allow);
+        entry.rules = parts.decisions.iter().map(|decision| decision.by()).collect();
+        entry.reason = Some("shell".to_owned());
+        entry.command = text_of(config, &parts.wire);
+        entry.raw_shell = Some(true);
+        entry.policy_hash = Some(config.policy_hash.clone());
+        self.audit().record(&entry).map_err(Refusal::Audit)
+    }
+
     /// Writes down that a request had to wait.
     pub(crate) fn audit_throttled(
         &self,
@@ -124,11 +161,11 @@ impl Engine {
     }
 
     /// Writes down that a person is asked before a request may run.
-    pub(crate) fn audit_asked(
+    pub(crate) fn audit_asked<P: Judged>(
         &self,
         config: &Config,
         asked: &Asked,
-        question: &Question,
+        question: &Question<P>,
         origin: &Origin,
     ) -> Result<(), Refusal> {
         let parts = question.parts();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sshepherd_model::{ConnectFailure, Host, Limits, Outcome, Phase, Request};
-use sshepherd_policy::Verdict;
+use sshepherd_policy::{Judged, Verdict};
 use sshepherd_ssh::job::{JobPlace, Tombstone};
 use sshepherd_store::{Durability, Finish, Heard, News, Orphans, State, Task};
 use tokio_util::sync::CancellationToken;
@@ -199,7 +199,11 @@ fn judge(
     let permit = match config.policy.judge(host, request) {
         Verdict::Allow(permit) => permit,
         Verdict::Ask(question) => {
-            if !granted.bindings.contains(&approval::binding(config, question.parts())) {
+            if !granted.bindings.contains(&approval::binding(
+                config,
+                sshepherd_policy::Permit::KIND,
+                question.parts(),
+            )) {
                 return Err(
                     "a person's yes to it was for one start by a server that has ended; ask again"
                         .to_owned(),

@@ -20,7 +20,10 @@ impl Config {
     /// Removes what lies and redacts the secrets of this configuration.
     #[must_use]
     pub fn screen(&self) -> &Screen {
-        self.screen.0.get_or_init(|| Screen::new(secrets(&self.inventory)))
+        self.screen.0.get_or_init(|| {
+            let typed = self.typed_secrets.values().map(sshepherd_model::Secret::expose);
+            Screen::new(secrets(&self.inventory).into_iter().chain(typed))
+        })
     }
 }
 

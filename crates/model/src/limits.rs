@@ -23,6 +23,35 @@ pub struct Limits {
     pub per_minute: Option<u32>,
     /// Most commands that run on the host at once.
     pub concurrent: Option<u32>,
+    /// What an interactive shell on the host may cost.
+    pub shells: ShellLimits,
+}
+
+/// Limits of interactive shells on one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShellLimits {
+    /// Most that are open at once.
+    pub open: u32,
+    /// One that nobody has read or written for this long is closed.
+    pub idle: Duration,
+    /// One that has been open for this long is closed.
+    pub lifetime: Duration,
+    /// Most bytes that may be typed into one.
+    pub input_bytes: u64,
+    /// Most bytes that one may write; then it is closed.
+    pub output_bytes: u64,
+}
+
+impl Default for ShellLimits {
+    fn default() -> Self {
+        Self {
+            open: 8,
+            idle: Duration::from_secs(1800),
+            lifetime: Duration::from_secs(28_800),
+            input_bytes: 16 << 20,
+            output_bytes: 4 << 30,
+        }
+    }
 }
 
 /// The seed's default list of denied texts.
@@ -61,6 +90,7 @@ impl Default for Limits {
             deny_substrings: DEFAULT_DENY_SUBSTRINGS.map(str::to_owned).to_vec(),
             per_minute: None,
             concurrent: None,
+            shells: ShellLimits::default(),
         }
     }
 }

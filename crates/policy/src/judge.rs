@@ -21,11 +21,11 @@ use crate::words::{self, Refusal};
 /// What the policy says to a request.
 #[derive(Debug)]
 #[must_use]
-pub enum Verdict {
+pub enum Verdict<P = Permit> {
     /// It may run, once.
-    Allow(Permit),
+    Allow(P),
     /// It may run once a person has said yes.
-    Ask(Question),
+    Ask(Question<P>),
     /// It may not.
     Deny(Denial),
 }
@@ -136,7 +136,7 @@ impl Policy {
     }
 
     /// Whatever forbids a request outright, whichever way it would be sent.
-    fn forbidden(
+    pub(crate) fn forbidden(
         &self,
         host: &Host,
         request: &Request,

@@ -5,7 +5,7 @@
 //! [`filter`] knows the programs that are harmless after a pipe; [`typed`] is what a program may be called with, word by word; `decide` finds the rule for one
 //! simple command and [`judge`](mod@judge) brings the commands of a text together; [`approval`] and [`question`] are what a person's yes is
 //! wanted for; [`denial`] says why not and what instead; [`permit`] is the
-//! proof that something was judged, which only this crate can make; [`explain`], [`lint`](mod@lint), [`suggest`](mod@suggest) and [`corpus`] serve those who
+//! proof that something was judged, which only this crate can make; [`shell`] is the same for interactive shells; [`explain`], [`lint`](mod@lint), [`suggest`](mod@suggest) and [`corpus`] serve those who
 //! write policies.
 
 pub mod approval;
@@ -25,6 +25,7 @@ mod program;
 pub mod question;
 pub mod rule;
 pub mod script;
+pub mod shell;
 pub mod sudo;
 pub mod suggest;
 mod surroundings;
@@ -39,11 +40,12 @@ pub use judge::Verdict;
 pub use limit::{LimitPatch, LimitTable};
 pub use lint::{Finding, lint};
 pub use network::{NetworkDenial, NetworkPolicy};
-pub use permit::{Decision, Permit, PermitParts};
+pub use permit::{Decision, Judged, Permit, PermitParts};
 pub use policy::{Dialect, Enforcement, Policy};
 pub use question::Question;
 pub use rule::{Action, Grants, Position, Rule, RuleRef};
 pub use script::{Script, SimpleCommand, quote};
+pub use shell::{Opening, ShellGrant, ShellPermit, ShellRequest, ShellRule, TypedSecret};
 pub use suggest::suggest;
 pub use typed::Spec;
 pub use words::{Refusal, recognise};

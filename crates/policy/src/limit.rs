@@ -24,6 +24,16 @@ pub struct LimitPatch {
     pub max_per_minute: Option<u64>,
     /// Commands that run at once.
     pub max_concurrent: Option<u64>,
+    /// Interactive shells that are open at once.
+    pub max_shells: Option<u64>,
+    /// Seconds after which a shell that nobody uses is closed.
+    pub shell_idle_seconds: Option<u64>,
+    /// Seconds that a shell may be open.
+    pub shell_max_seconds: Option<u64>,
+    /// Bytes that may be typed into a shell.
+    pub shell_max_input_bytes: Option<u64>,
+    /// Bytes that a shell may write.
+    pub shell_max_output_bytes: Option<u64>,
     /// Texts that no command may contain; replaces the list it overrides.
     pub deny_substrings: Option<Vec<String>>,
 }
@@ -51,6 +61,12 @@ impl LimitPatch {
         let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         limits.per_minute = self.max_per_minute.map(number).or(limits.per_minute);
         limits.concurrent = self.max_concurrent.map(number).or(limits.concurrent);
+        let shells = &mut limits.shells;
+        shells.open = self.max_shells.map_or(shells.open, number);
+        shells.idle = self.shell_idle_seconds.map_or(shells.idle, Duration::from_secs);
+        shells.lifetime = self.shell_max_seconds.map_or(shells.lifetime, Duration::from_secs);
+        shells.input_bytes = self.shell_max_input_bytes.unwrap_or(shells.input_bytes);
+        shells.output_bytes = self.shell_max_output_bytes.unwrap_or(shells.output_bytes);
         if let Some(texts) = &self.deny_substrings {
             limits.deny_substrings.clone_from(texts);
         }
@@ -86,6 +102,14 @@ impl LimitPatch {
             require_known_host: both(self.require_known_host, other.require_known_host, true),
             max_per_minute: smaller(self.max_per_minute, other.max_per_minute),
             max_concurrent: smaller(self.max_concurrent, other.max_concurrent),
+            max_shells: smaller(self.max_shells, other.max_shells),
+            shell_idle_seconds: smaller(self.shell_idle_seconds, other.shell_idle_seconds),
+            shell_max_seconds: smaller(self.shell_max_seconds, other.shell_max_seconds),
+            shell_max_input_bytes: smaller(self.shell_max_input_bytes, other.shell_max_input_bytes),
+            shell_max_output_bytes: smaller(
+                self.shell_max_output_bytes,
+                other.shell_max_output_bytes,
+            ),
             deny_substrings: texts,
         }
     }

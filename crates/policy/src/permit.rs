@@ -59,6 +59,23 @@ pub struct PermitParts {
     pub unenforced: Option<Denial>,
 }
 
+/// A proof that something was judged, whatever it lets one do.
+pub trait Judged {
+    /// The kind in one word: a yes to one kind is none to another.
+    const KIND: &'static str;
+
+    /// What was judged.
+    fn parts(&self) -> &PermitParts;
+}
+
+impl Judged for Permit {
+    const KIND: &'static str = "command";
+
+    fn parts(&self) -> &PermitParts {
+        &self.parts
+    }
+}
+
 impl Permit {
     pub(crate) fn new(parts: PermitParts) -> Self {
         Self { parts }

@@ -5,6 +5,7 @@ use sshepherd_model::{Host, Limits};
 use crate::limit::LimitTable;
 use crate::network::NetworkPolicy;
 use crate::rule::{Action, Rule};
+use crate::shell::ShellRule;
 
 /// What is understood beyond plain lists of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub struct Policy {
     network: NetworkPolicy,
     dialect: Dialect,
     enforcement: Enforcement,
+    shells: Vec<ShellRule>,
 }
 
 impl Policy {
@@ -51,13 +53,32 @@ impl Policy {
         network: NetworkPolicy,
         dialect: Dialect,
     ) -> Self {
-        Self { rules, limits, network, dialect, enforcement: Enforcement::Enforce }
+        Self {
+            rules,
+            limits,
+            network,
+            dialect,
+            enforcement: Enforcement::Enforce,
+            shells: Vec::new(),
+        }
     }
 
     /// The same policy, enforced or only watched.
     #[must_use]
     pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
         Self { enforcement, ..self }
+    }
+
+    /// The same policy with these rules about interactive shells.
+    #[must_use]
+    pub fn with_shells(self, shells: Vec<ShellRule>) -> Self {
+        Self { shells, ..self }
+    }
+
+    /// The rules about interactive shells, in file order.
+    #[must_use]
+    pub fn shells(&self) -> &[ShellRule] {
+        &self.shells
     }
 
     /// Whether it decides or only watches.

@@ -1,22 +1,22 @@
-//! A command that may run once a person has said yes: its permit, held back, and the owner's terms.
+//! Something that may be done once a person has said yes: its permit, held back, and the owner's terms.
 
 use crate::approval::Terms;
-use crate::permit::{Permit, PermitParts};
+use crate::permit::{Judged, Permit, PermitParts};
 
 /// Holds a permit until whoever asks the person gives the answer.
 #[derive(Debug)]
 #[must_use]
-pub struct Question {
-    permit: Permit,
+pub struct Question<P = Permit> {
+    permit: P,
     terms: Terms,
 }
 
-impl Question {
-    pub(crate) fn new(permit: Permit, terms: Terms) -> Self {
+impl<P: Judged> Question<P> {
+    pub(crate) fn new(permit: P, terms: Terms) -> Self {
         Self { permit, terms }
     }
 
-    /// What would run.
+    /// What would be done.
     #[must_use]
     pub fn parts(&self) -> &PermitParts {
         self.permit.parts()
@@ -29,7 +29,7 @@ impl Question {
     }
 
     /// The answer was yes, to exactly these parts.
-    pub fn approved(self) -> Permit {
+    pub fn approved(self) -> P {
         self.permit
     }
 }

@@ -60,6 +60,18 @@ impl Screen {
         Self { redactor: Redactor::new(secrets) }
     }
 
+    /// The text with secrets replaced and nothing else changed: for what goes to a terminal emulator, not to a reader.
+    #[must_use]
+    pub fn redacted(&self, text: &str) -> String {
+        self.redactor.redact(text).0
+    }
+
+    /// Where the end of a text begins that may become a loaded secret when more comes; its length when none does.
+    #[must_use]
+    pub fn begins(&self, text: &str) -> usize {
+        self.redactor.begins(text)
+    }
+
     /// A whole text.
     #[must_use]
     pub fn whole(&self, bytes: &[u8]) -> View {

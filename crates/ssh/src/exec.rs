@@ -17,6 +17,7 @@ use crate::link::Link;
 use crate::pool::{Pool, Slot};
 use crate::stop;
 use crate::target::Target;
+use crate::terminal::Size;
 
 /// What to send.
 #[derive(Debug)]
@@ -132,6 +133,11 @@ impl Ready {
         self.slot.link.peer()
     }
 
+    /// How the host takes what is sent.
+    pub(crate) fn login_shell(&self) -> LoginShell {
+        self.target.login_shell
+    }
+
     /// Whose channel it is.
     pub(crate) fn owner(&self) -> (Pool, Arc<Target>) {
         (self.pool.clone(), Arc::clone(&self.target))
@@ -160,6 +166,17 @@ impl Ready {
 
     /// Sends a text and waits until the server has confirmed it.
     pub(crate) async fn ask(self, text: String, input: Input) -> Result<Sent, Outcome> {
+        self.begin(Some(text), None, input).await
+    }
+
+    /// Asks for a terminal, if one is wanted, then for the text or, without one, the account's shell, and waits until the
+    /// server has confirmed both.
+    pub(crate) async fn begin(
+        self,
+        text: Option<String>,
+        pty: Option<Pty>,
+        input: Input,
+    ) -> Result<Sent, Outcome> {
         let Self { pool, target, mut channel, mut slot } = self;
         let Some(channel) = channel.channel.take() else {
             return Err(Outcome::lost("the channel is gone".to_owned()));
@@ -167,38 +184,78 @@ impl Ready {
         let (mut reader, writer) = channel.split();
         let writer = Arc::new(writer);
         slot.open = Some(Arc::clone(&writer));
-        let lost = |detail: String| Outcome::lost(detail);
         let link = Arc::clone(&slot.link);
-        let cut = |when: &str| {
-            let how = link.how_it_ended();
-            lost(format!("the connection ended {when}: {how}"))
-        };
-        writer.exec(true, text).await.map_err(|_| cut("while the command was sent"))?;
-        let stdin = give(Arc::clone(&writer), input).await;
         let mut early = VecDeque::new();
-        let accepted = async {
-            while let Some(message) = reader.wait().await {
-                if matches!(message, ChannelMsg::Success) {
-                    return Ok(());
-                }
-                if matches!(message, ChannelMsg::Failure) {
-                    return Err(Outcome::NotStarted(refused(&target)));
-                }
-                if early.len() == MAX_EARLY {
-                    return Err(lost("the server sent too much before it confirmed".to_owned()));
-                }
-                early.push_back(message);
+        if let Some(pty) = pty {
+            let size = (u32::from(pty.size.cols), u32::from(pty.size.rows));
+            let modes = [(russh::Pty::IUTF8, 1)];
+            let asked = writer.request_pty(true, &pty.term, size.0, size.1, 0, 0, &modes);
+            asked.await.map_err(|_| unsent(&link))?;
+            let given = confirmed(&mut reader, &mut early, (&target, &link), "a terminal").await;
+            // Nothing runs before the text is sent.
+            if let Err(Outcome::Interrupted(interruption)) = given {
+                return Err(Outcome::NotStarted(no_terminal(&target, &interruption.detail)));
             }
-            Err(cut("before the server confirmed the command"))
-        };
-        match tokio::time::timeout(target.deadlines.exec, accepted).await {
-            Ok(result) => result?,
-            Err(_) => {
-                return Err(lost("the server did not confirm that it runs the command".to_owned()));
-            }
+            given?;
         }
+        match text {
+            Some(text) => writer.exec(true, text).await,
+            None => writer.request_shell(true).await,
+        }
+        .map_err(|_| unsent(&link))?;
+        let stdin = give(Arc::clone(&writer), input).await;
+        confirmed(&mut reader, &mut early, (&target, &link), "a command").await?;
         Ok(Sent { pool, target, slot, reader, writer, early, stdin })
     }
+}
+
+fn unsent(link: &Link) -> Outcome {
+    let how = link.how_it_ended();
+    Outcome::lost(format!("the connection ended while the command was sent: {how}"))
+}
+
+fn no_terminal(target: &Target, detail: &str) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("{}: {detail}", target.alias),
+        hint: "no terminal was opened, so nothing was run; try again".to_owned(),
+    }
+}
+
+/// Waits for the server's word on a request; what else comes meanwhile is kept.
+async fn confirmed(
+    reader: &mut ChannelReadHalf,
+    early: &mut VecDeque<ChannelMsg>,
+    (target, link): (&Target, &Link),
+    what: &str,
+) -> Result<(), Outcome> {
+    let lost = |detail: &str| Outcome::lost(detail.to_owned());
+    let accepted = async {
+        while let Some(message) = reader.wait().await {
+            if matches!(message, ChannelMsg::Success) {
+                return Ok(());
+            }
+            if matches!(message, ChannelMsg::Failure) {
+                return Err(Outcome::NotStarted(refused(target, what)));
+            }
+            if early.len() == MAX_EARLY {
+                return Err(lost("the server sent too much before it confirmed"));
+            }
+            early.push_back(message);
+        }
+        let how = link.how_it_ended();
+        Err(lost(&format!("the connection ended before the server confirmed the command: {how}")))
+    };
+    match tokio::time::timeout(target.deadlines.exec, accepted).await {
+        Ok(result) => result,
+        Err(_) => Err(lost("the server did not confirm that it runs the command")),
+    }
+}
+
+/// A terminal to ask for.
+pub(crate) struct Pty {
+    pub(crate) term: String,
+    pub(crate) size: Size,
 }
 
 /// Messages that may come before the confirmation, each at most one SSH packet: sshd confirms before it reads
@@ -228,18 +285,27 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// A command of which nothing has been read yet.
-    pub(crate) fn running(self, marker: Option<Marker>, cookie: String) -> Running {
+    /// What can end it from outside, and where its process id and its end are to be told.
+    pub(crate) fn stopper(
+        &self,
+        cookie: String,
+    ) -> (Stopper, watch::Sender<Option<u32>>, watch::Sender<bool>) {
         let (pid, pid_seen) = watch::channel(None);
         let (end, end_seen) = watch::channel(false);
         let stopper = Stopper {
-            pool: self.pool,
-            target: self.target,
-            writer: self.writer,
+            pool: self.pool.clone(),
+            target: Arc::clone(&self.target),
+            writer: Arc::clone(&self.writer),
             cookie,
             pid: pid_seen,
             end: end_seen,
         };
+        (stopper, pid, end)
+    }
+
+    /// A command of which nothing has been read yet.
+    pub(crate) fn running(self, marker: Option<Marker>, cookie: String) -> Running {
+        let (stopper, pid, end) = self.stopper(cookie);
         Running {
             reader: self.reader,
             early: self.early,
@@ -278,11 +344,12 @@ async fn give(writer: Arc<ChannelWriteHalf<Msg>>, input: Input) -> Option<AbortO
     })))
 }
 
-fn refused(target: &Target) -> ConnectFailure {
+fn refused(target: &Target, what: &str) -> ConnectFailure {
+    let verb = if what == "a command" { "run" } else { "give" };
     ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("{} refused to run a command", target.alias),
-        hint: "the account may not run commands; see the server's log".to_owned(),
+        detail: format!("{} refused to {verb} {what}", target.alias),
+        hint: "the account may not do that; see the server's log".to_owned(),
     }
 }
 
@@ -400,7 +467,7 @@ impl Running {
     }
 }
 
-fn signal(name: &Sig) -> String {
+pub(crate) fn signal(name: &Sig) -> String {
     if let Sig::Custom(name) = name {
         return name.chars().filter(char::is_ascii_graphic).take(32).collect();
     }
@@ -415,6 +482,11 @@ pub(crate) const STOP_OVERHEAD: Duration = Duration::from_secs(6);
 const MAX_STOP_OUTPUT: usize = 64 * 1024;
 
 impl Stopper {
+    /// The process that leads it, once it is known.
+    pub(crate) fn process(&self) -> Option<u32> {
+        *self.pid.borrow()
+    }
+
     /// Ends the command's process group and everything that carries its cookie: TERM, `grace`, KILL.
     ///
     /// `Confirmed` only when they were seen gone. Works beside the reading of the command, which must go on.
@@ -438,8 +510,13 @@ impl Stopper {
 
     /// Runs the stop script on a channel of its own and reads its verdict.
     async fn script(&self, script: String) -> Option<Stopped> {
+        self.said(script).await.map(|said| stop::parse(&said))
+    }
+
+    /// Runs a fixed text on a channel of its own; what it printed.
+    pub(crate) async fn said(&self, text: String) -> Option<Vec<u8>> {
         let ready = self.pool.open(Arc::clone(&self.target)).await.ok()?;
-        let mut running = ready.send(script, None, None, String::new()).await.ok()?;
+        let mut running = ready.send(text, None, None, String::new()).await.ok()?;
         let mut said = Vec::new();
         while let Some(event) = running.next().await {
             if let Event::Output { stream: Stream::Stdout, bytes } = event
@@ -448,7 +525,7 @@ impl Stopper {
                 said.extend_from_slice(&bytes);
             }
         }
-        Some(stop::parse(&said))
+        Some(said)
     }
 
     /// Asks the server, which may refuse. Its word that the command ended is a proof only where there is no shell that

@@ -3,7 +3,7 @@
 //! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP, or a
 //! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
 //! server may ask of us: nothing), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
-//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `survey` (the keys that a host shows),
+//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `survey` (the keys that a host shows), [`terminal`] (an interactive program under a PTY),
 //! [`job`] (a command that outlives its connection), `setup` (the fixed text that starts an interactive program), `words` (fixed texts as one exec request).
 //!
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
@@ -18,11 +18,11 @@ pub mod launch;
 mod link;
 pub mod pool;
 pub mod prompt;
-#[cfg_attr(not(test), expect(dead_code, reason = "the terminal that sends it comes next"))]
 mod setup;
 pub mod stop;
 mod survey;
 pub mod target;
+pub mod terminal;
 mod wire;
 mod words;
 
@@ -36,3 +36,6 @@ pub use link::Renewal;
 pub use pool::{Pool, PoolSettings};
 pub use prompt::{Answers, Prompt, Prompter, Questions};
 pub use target::{AdmitPeer, Deadlines, Target};
+pub use terminal::{
+    Closed, Echo, Greeted, Interactive, Keyboard, Opening, Size, Terminal, TerminalEvent,
+};

@@ -1,7 +1,7 @@
 //! The wire shapes that the command line's `--json` and the MCP server share: flat objects, absent fields left out.
 //!
 //! One type a tool result: it covers every variant (done, denied, could not connect) with optional fields, because agents
-//! and scripts read flat objects best. Rooms: [`run`], [`task`], [`host`], [`plan`], [`reload`], [`failure`] (a request
+//! and scripts read flat objects best. Rooms: [`run`], [`task`], [`host`], [`shell`], [`plan`], [`reload`], [`failure`] (a request
 //! that could not be understood or served), [`build`], [`list`] and [`judged`] (from the engine's and the policy's values to these
 //! shapes), [`fit`] (byte budgets).
 
@@ -14,6 +14,7 @@ mod list;
 mod plan;
 mod reload;
 mod run;
+mod shell;
 mod task;
 
 pub(crate) use build::{
@@ -28,6 +29,9 @@ pub(crate) use list::task_list;
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
 pub(crate) use reload::ReloadAnswer;
 pub(crate) use run::{RunAnswer, TagAnswer, TagSummary};
+pub(crate) use shell::{
+    ShellAnswer, shell_closed, shell_list, shell_output, shell_screen, shell_state,
+};
 pub(crate) use task::{
     CancelledAnswer, OutputAnswer, StartedAnswer, StatusAnswer, TaskListAnswer, TaskRow,
 };

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_config::{
-    FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings,
+    FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings, ShellBounds,
 };
 use sshepherd_engine::audit::{Checkpoints, Keeping, Sink};
 use sshepherd_engine::policy::{Dialect, LimitTable, NetworkPolicy, Policy};
-use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore};
+use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore, ShellFolder};
 use sshepherd_engine::{
     Adopt, Config, Engine, GateSettings, KnownHostsFiles, Origin, OwnScreen, Services,
+    ShellSettings,
 };
 use sshepherd_model::{Alias, Host, InvalidField, Inventory, Request};
 
@@ -79,9 +80,20 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
         },
         screen: OwnScreen::default(),
         audit_commands: loaded.settings.audit.commands,
+        shells: shell_settings(&loaded.settings.shells),
+        typed_secrets: loaded.typed_secrets,
         fan_out_parallel: loaded.settings.fan_out_parallel,
     };
     (config, loaded.settings)
+}
+
+fn shell_settings(bounds: &ShellBounds) -> ShellSettings {
+    ShellSettings {
+        open: bounds.open,
+        scrollback_bytes: bounds.scrollback_bytes,
+        recording_bytes: bounds.recording_bytes,
+        keep: Duration::from_secs(bounds.keep_days * 86_400),
+    }
 }
 
 /// Starts an engine whose tasks live as long as this process; an audit file that cannot be opened ends the command.
@@ -106,7 +118,13 @@ pub(crate) async fn start_shared(
         out::complain(&format!("{}\n  give another folder with --state", chain(&error)));
         Exit::Usage
     })?);
-    Ok(Engine::start(config, Services { store, audit, orphans }))
+    let shells = ShellFolder::open(&folders(global)?.state).map_err(|error| {
+        out::complain(&format!("{}\n  give another folder with --state", chain(&error)));
+        Exit::Usage
+    })?;
+    let engine = Engine::start(config, Services { store, audit, orphans });
+    engine.keep_shells_in(shells);
+    Ok(engine)
 }
 
 /// The configuration, for its secrets alone; without a usable one nothing is known of them, which is said.
@@ -138,6 +156,8 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         gate: GateSettings::default(),
         screen: OwnScreen::default(),
         audit_commands: false,
+        shells: ShellSettings::default(),
+        typed_secrets: std::collections::BTreeMap::new(),
         fan_out_parallel: 1,
     };
     (config, Settings::default())

@@ -203,7 +203,7 @@ impl Args {
             max_bytes: self.max_bytes(most)?,
             filter,
             wait,
-            matching: self.text("match")?.map(|text| pattern(&text)).transpose()?,
+            matching: self.text("match")?.map(|text| pattern("match", &text)).transpose()?,
             seen_before: 0,
         })
     }
@@ -245,7 +245,7 @@ impl Args {
         })
     }
 
-    fn text(&self, field: &'static str) -> Result<Option<String>, InvalidField> {
+    pub(super) fn text(&self, field: &'static str) -> Result<Option<String>, InvalidField> {
         match self.0.get(field) {
             Option::None | Some(Value::Null) => Ok(Option::None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -256,7 +256,7 @@ impl Args {
         }
     }
 
-    fn number(&self, field: &'static str) -> Result<Option<u64>, InvalidField> {
+    pub(super) fn number(&self, field: &'static str) -> Result<Option<u64>, InvalidField> {
         let wrong = || InvalidField::new(field, "must be a whole number, 0 or more");
         match self.0.get(field) {
             Option::None | Some(Value::Null) => Ok(Option::None),
@@ -266,7 +266,35 @@ impl Args {
         }
     }
 
-    fn env(&self) -> Result<Vec<(String, String)>, InvalidField> {
+    /// Yes or no; `"true"` and `"false"` are taken as well.
+    pub(super) fn flag(&self, field: &'static str) -> Result<Option<bool>, InvalidField> {
+        match self.0.get(field) {
+            Option::None | Some(Value::Null) => Ok(Option::None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(Value::String(text)) if text == "true" || text == "false" => {
+                Ok(Some(text == "true"))
+            }
+            Some(Value::String(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(InvalidField::new(field, "must be true or false"))
+            }
+        }
+    }
+
+    /// A list of texts; one text stands for a list of one.
+    pub(super) fn texts(&self, field: &'static str) -> Result<Vec<String>, InvalidField> {
+        let wrong = || InvalidField::new(field, "must be a list of strings");
+        match self.0.get(field) {
+            Option::None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::String(text)) => Ok(vec![text.clone()]),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
+                .collect(),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(wrong()),
+        }
+    }
+
+    pub(super) fn env(&self) -> Result<Vec<(String, String)>, InvalidField> {
         let wrong = || InvalidField::new("env", "must be an object of strings");
         match self.0.get("env") {
             Option::None | Some(Value::Null) => Ok(Vec::new()),
@@ -301,7 +329,7 @@ fn place(text: &str) -> Result<ListCursor, InvalidField> {
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// A regular expression of linear time.
-fn pattern(text: &str) -> Result<Regex, InvalidField> {
+pub(super) fn pattern(field: &'static str, text: &str) -> Result<Regex, InvalidField> {
     regex::RegexBuilder::new(text)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
@@ -309,7 +337,7 @@ fn pattern(text: &str) -> Result<Regex, InvalidField> {
         .map_err(|error| {
             let why = error.to_string();
             let last = why.lines().last().unwrap_or_default().trim().to_owned();
-            InvalidField::new("match", format!("is no regular expression: {last}"))
+            InvalidField::new(field, format!("is no regular expression: {last}"))
         })
 }
 

@@ -3,7 +3,7 @@
 //! Rooms: [`server`] (the handler: what is offered and who answers), [`serve`] (one connection from start to drain),
 //! [`tools`] (one file a group), [`args`] (what tools are called with), [`schema`] (small schemas), [`reply`] (answers as
 //! MCP results, within the byte budget), [`resources`], [`prompts`], [`complete`], [`ask`] (a person's yes through the client), [`notify`] (task events, progress,
-//! changed lists), [`native`] (the tasks extension), [`watched`] (tasks as resources that change).
+//! changed lists), [`native`] (the tasks extension), [`shells`] (what shells are called with), [`watched`] (tasks as resources that change).
 //!
 //! Two eras are served at once. 2026-07-28 has no sessions: version and client come with each request, and news goes only
 //! to open `subscriptions/listen` requests. Older revisions begin with `initialize` and may be sent news at any time.
@@ -20,6 +20,7 @@ mod resources;
 mod schema;
 mod serve;
 mod server;
+mod shells;
 mod tools;
 mod watched;
 

@@ -158,6 +158,8 @@ impl Site {
             gate: GateSettings::default(),
             screen: OwnScreen::default(),
             audit_commands: false,
+            shells: sshepherd_engine::ShellSettings::default(),
+            typed_secrets: std::collections::BTreeMap::new(),
             fan_out_parallel: 16,
         };
         let audit =

@@ -5,6 +5,7 @@ mod hosts;
 mod output;
 mod plan;
 mod run;
+mod shells;
 mod tasks;
 
 use rmcp::handler::server::router::tool::ToolRouter;
@@ -20,6 +21,7 @@ impl Server {
             + Self::run_router()
             + Self::tasks_router()
             + Self::output_router()
+            + Self::shells_router()
             + Self::config_router()
     }
 }

@@ -24,6 +24,20 @@ async fn the_tool_list_is_small_and_the_same_at_every_start_and_in_every_era() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&list).unwrap());
 }
 
+/// The budget where the owner opens shells.
+const WITH_SHELLS: usize = 18 * 1024;
+
+#[tokio::test]
+async fn tools_for_shells_are_offered_where_a_rule_opens_some() {
+    let site = Site::new();
+    assert!(!tools(&site, Era::Session).await.contains("ssh_open_shell"));
+    site.rules("  - {id: shells, shells: ask}\n");
+    let list = tools(&site, Era::Session).await;
+    assert!(list.contains("ssh_open_shell") && list.len() < WITH_SHELLS, "{} bytes", list.len());
+    site.rules("  - {id: shells, shells: deny}\n");
+    assert!(!tools(&site, Era::Session).await.contains("ssh_open_shell"));
+}
+
 #[tokio::test]
 async fn a_client_is_told_how_to_work_here() {
     let site = Site::new();

@@ -6,4 +6,6 @@ mod everything;
 mod hostile;
 mod lifetime;
 mod listing;
+mod programs;
+mod shells;
 mod surroundings;

@@ -1,0 +1,352 @@
+//! One shell: what its callers share, and the pump that reads its terminal until it ends.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sshepherd_model::{Alias, Host, ShellId, ShellLimits, Stopped};
+use sshepherd_policy::ShellGrant;
+use sshepherd_ssh::{Keyboard, Terminal, TerminalEvent};
+use sshepherd_store::shells::{HeldShell, ShellEnd, ShellRecord};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::state::State;
+use super::tape::Tape;
+use super::{ShellEnded, ShellInfo, ShellLife, audit};
+use crate::config::Config;
+use crate::engine::{Engine, now_ms};
+use crate::pipeline::Origin;
+use crate::watch::GRACE;
+
+/// How long the host's last word about a program that was ended from here is waited for.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// A shell. Readers and writers share it; its pump alone reads the terminal.
+pub(crate) struct Session {
+    pub(super) id: ShellId,
+    pub(super) alias: Alias,
+    pub(super) host: Arc<Host>,
+    pub(super) config: Arc<Config>,
+    pub(super) origin: Origin,
+    pub(super) grant: ShellGrant,
+    pub(super) limits: ShellLimits,
+    pub(super) opened_at: u64,
+    began: Instant,
+    /// Input goes out whole, one after the other.
+    pub(super) typing: tokio::sync::Mutex<()>,
+    keyboard: Mutex<Option<Keyboard>>,
+    state: Mutex<State>,
+    /// Counts what changed, for those who wait.
+    changed: watch::Sender<u64>,
+    record: Mutex<ShellRecord>,
+    held: Mutex<Option<HeldShell>>,
+    tape: Mutex<Option<Tape>>,
+    closing: CancellationToken,
+}
+
+/// What a session is made of.
+pub(super) struct Making {
+    pub(super) record: ShellRecord,
+    pub(super) host: Arc<Host>,
+    pub(super) config: Arc<Config>,
+    pub(super) origin: Origin,
+    pub(super) grant: ShellGrant,
+    pub(super) limits: ShellLimits,
+    pub(super) held: Option<HeldShell>,
+    pub(super) scrollback: usize,
+}
+
+impl Session {
+    pub(super) fn new(making: Making) -> Self {
+        let record = making.record;
+        let state = State::new(record.cols, record.rows, making.scrollback, Instant::now());
+        Self {
+            id: record.id.clone(),
+            alias: record.alias.clone(),
+            opened_at: record.opened_at,
+            host: making.host,
+            config: making.config,
+            origin: making.origin,
+            grant: making.grant,
+            limits: making.limits,
+            began: Instant::now(),
+            typing: tokio::sync::Mutex::new(()),
+            keyboard: Mutex::default(),
+            state: Mutex::new(state),
+            changed: watch::Sender::new(0),
+            record: Mutex::new(record),
+            held: Mutex::new(making.held),
+            tape: Mutex::default(),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// What is known of it; not held across an await.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What types into it, while a terminal is connected.
+    pub(super) fn keyboard(&self) -> Option<Keyboard> {
+        self.keyboard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_keyboard(&self, keyboard: Option<Keyboard>) {
+        *self.keyboard.lock().unwrap_or_else(PoisonError::into_inner) = keyboard;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state().ended.is_none()
+    }
+
+    /// Asks it to end.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// The session's record, after a change to it, written down where records are kept.
+    pub(super) fn note(&self, change: impl FnOnce(&mut ShellRecord)) {
+        let record = {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut record);
+            record.clone()
+        };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_mut()
+            && let Err(error) = held.update(&record)
+        {
+            tracing::warn!(session = %self.id, %error, "the record of a shell could not be written");
+        }
+    }
+
+    pub(super) fn record(&self) -> ShellRecord {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn info(&self) -> ShellInfo {
+        let record = self.record();
+        let connected = self.keyboard().is_some();
+        let state = self.state();
+        ShellInfo {
+            id: self.id.clone(),
+            alias: self.alias.clone(),
+            what: record.what,
+            life: match (&state.ended, connected) {
+                (Some(_), _) => ShellLife::Ended,
+                (None, true) => ShellLife::Open,
+                (None, false) => ShellLife::Detached,
+            },
+            size: (record.cols, record.rows),
+            opened_at: self.opened_at,
+            persistent: record.persistent.is_some(),
+            kind: state.greeted.as_ref().map(|greeted| greeted.kind.clone()),
+            marked: state.prompt.marked,
+            at_prompt: state.at_prompt(),
+            exit_status: state.prompt.status,
+            unread: state.scrollback.end().saturating_sub(state.unread),
+            ended: state.ended.as_ref().map(|ended| ended.why.clone()),
+            recorded: record.recording,
+        }
+    }
+
+    /// Connects a terminal and reads it behind the caller.
+    pub(super) fn connect(self: &Arc<Self>, engine: &Engine, terminal: Terminal) {
+        self.state().connected(terminal.nonce());
+        self.set_keyboard(Some(terminal.keyboard()));
+        *self.tape() = self.new_tape();
+        let (engine, session) = (engine.clone(), Arc::clone(self));
+        engine.clone().tracker().spawn(async move { session.pump(&engine, terminal).await });
+    }
+
+    /// The recording, while a terminal is connected and there is one.
+    pub(super) fn tape(&self) -> MutexGuard<'_, Option<Tape>> {
+        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_tape(&self) -> Option<Tape> {
+        if !self.grant.recording {
+            return None;
+        }
+        let record = self.record();
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorder = held.as_ref()?.recorder(self.config.shells.recording_bytes);
+        match recorder {
+            Ok(recorder) => Some(Tape::new(recorder, &record, now_ms())),
+            Err(error) => {
+                tracing::warn!(session = %self.id, %error, "a shell is not recorded");
+                None
+            }
+        }
+    }
+
+    /// When the pump has to look up without an event.
+    fn due(&self) -> Instant {
+        let idle = self.state().last_used + self.limits.idle;
+        let due = idle.min(self.began + self.limits.lifetime);
+        self.tape().as_ref().and_then(Tape::due).map_or(due, |flush| flush.min(due))
+    }
+
+    /// Why it has to end by now, if it has to.
+    fn overdue(&self, now: Instant) -> Option<String> {
+        let state = self.state();
+        let seconds = |duration: Duration| duration.as_secs();
+        if state.came > self.limits.output_bytes {
+            return Some(format!("it wrote more than {} bytes", self.limits.output_bytes));
+        }
+        if now >= self.began + self.limits.lifetime {
+            return Some(format!("it was open for {} s", seconds(self.limits.lifetime)));
+        }
+        (now >= state.last_used + self.limits.idle)
+            .then(|| format!("nobody used it for {} s", seconds(self.limits.idle)))
+    }
+
+    async fn pump(self: Arc<Self>, engine: &Engine, mut terminal: Terminal) {
+        let persistent = self.record().persistent.is_some();
+        let why = loop {
+            let due = self.due();
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => break Some("it was closed".to_owned()),
+                () = engine.closing().cancelled() => {
+                    if persistent {
+                        return self.let_go();
+                    }
+                    break Some("its server ended".to_owned());
+                }
+                event = terminal.next() => match event {
+                    Some(event) => {
+                        if let Some(ended) = self.take(event) {
+                            return self.last(engine, ended, persistent);
+                        }
+                    }
+                    None => break None,
+                },
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+            let now = Instant::now();
+            if let Some(tape) = self.tape().as_mut() {
+                tape.tick(&self.config, now);
+            }
+            if let Some(why) = self.overdue(now) {
+                break Some(why);
+            }
+        };
+        let why = why.unwrap_or_else(|| "the terminal was closed".to_owned());
+        let stopped = self.stop(&mut terminal).await;
+        let ended = ShellEnded { why, exit_status: None, stopped: Some(stopped) };
+        self.finish(engine, ended);
+    }
+
+    /// Takes what the terminal did; the end, if that was it.
+    fn take(&self, event: TerminalEvent) -> Option<ShellEnded> {
+        let event = match State::last_word(event) {
+            Ok(ended) => return Some(ended),
+            Err(event) => event,
+        };
+        match event {
+            TerminalEvent::Output(bytes) => {
+                let now = Instant::now();
+                let shown = self.state().output(&bytes, now);
+                if let Some(tape) = self.tape().as_mut() {
+                    tape.output(&shown, &self.config, now);
+                }
+            }
+            TerminalEvent::Greeted(greeted) => {
+                self.state().greeted = Some(greeted);
+            }
+            TerminalEvent::Refused(reason) => {
+                self.tell();
+                return Some(ShellEnded {
+                    why: refused(&reason),
+                    exit_status: None,
+                    stopped: None,
+                });
+            }
+            TerminalEvent::Exited { .. }
+            | TerminalEvent::Signalled { .. }
+            | TerminalEvent::Lost { .. } => {}
+        }
+        self.tell();
+        None
+    }
+
+    /// The terminal has said its last word: the end or, of a shell that the host keeps and a connection that was lost, a
+    /// pause.
+    fn last(&self, engine: &Engine, ended: ShellEnded, persistent: bool) {
+        let lost = ended.exit_status.is_none() && ended.stopped.is_none();
+        if persistent && lost && self.state().greeted.is_some() {
+            return self.let_go();
+        }
+        self.finish(engine, ended);
+    }
+
+    fn let_go(&self) {
+        self.set_keyboard(None);
+        self.end_tape();
+        self.tell();
+    }
+
+    fn end_tape(&self) {
+        if let Some(tape) = self.tape().take() {
+            tape.finish(&self.config);
+        }
+    }
+
+    /// Ends everything in it; the terminal is read all the while.
+    async fn stop(&self, terminal: &mut Terminal) -> Stopped {
+        let keyboard = terminal.keyboard();
+        let stopping = keyboard.stop(GRACE);
+        tokio::pin!(stopping);
+        let stopped = loop {
+            tokio::select! {
+                biased;
+                stopped = &mut stopping => break stopped,
+                Some(event) = terminal.next() => drop(self.take(event)),
+            }
+        };
+        keyboard.hang_up().await;
+        let rest = async {
+            while let Some(event) = terminal.next().await {
+                let _ = self.take(event);
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORD, rest).await;
+        stopped
+    }
+
+    /// Nothing came of connecting.
+    pub(super) fn never_opened(&self, engine: &Engine, why: &str) {
+        let ended = ShellEnded { why: why.to_owned(), exit_status: None, stopped: None };
+        self.finish(engine, ended);
+    }
+
+    fn finish(&self, engine: &Engine, ended: ShellEnded) {
+        self.set_keyboard(None);
+        self.end_tape();
+        audit::end(engine, self, &ended);
+        self.state().ended = Some(ended.clone());
+        self.note(|record| record.ended = Some(ShellEnd { at: now_ms(), why: ended.why }));
+        // Whoever lists shells sees that it has ended; the lock is for those that have not.
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.tell();
+    }
+}
+
+/// What the host says when it starts nothing, in words.
+fn refused(reason: &str) -> String {
+    match reason {
+        "gone" => "the host no longer keeps it: its multiplexer session is gone".to_owned(),
+        "no-multiplexer" => {
+            "the host has neither tmux nor screen, so no shell can be persistent there".to_owned()
+        }
+        other => format!("the host started nothing: {other}"),
+    }
+}

@@ -1,0 +1,378 @@
+//! An interactive program under a pseudo-terminal: typed into, read, resized, signalled, ended.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stopped};
+use tokio::sync::watch;
+
+use crate::exec::{Input, Pty, Ready, Stopper, nonce, signal};
+use crate::pool::Slot;
+use crate::setup::{self, Greeting};
+use crate::words::{bare, command};
+
+/// Columns and rows, each at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Characters in a row.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// What is to run under the terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interactive {
+    /// The account's shell, as when a person logs in.
+    LoginShell,
+    /// A judged text in its place.
+    Command(String),
+    /// Either of them, kept on the host by a terminal multiplexer under this name.
+    Persistent {
+        /// `[a-z0-9-]`; unique on the host.
+        name: String,
+        /// In place of the log-in shell.
+        command: Option<String>,
+        /// It is there already; when it is not, nothing is started.
+        resume: bool,
+    },
+}
+
+/// What to open.
+#[derive(Debug)]
+pub struct Opening {
+    /// What runs.
+    pub program: Interactive,
+    /// Variables to set; names are `[A-Za-z_][A-Za-z0-9_]*`.
+    pub env: Vec<(String, String)>,
+    /// The terminal's type, for `TERM`.
+    pub term: String,
+    /// Its size.
+    pub size: Size,
+    /// A mark for the environment of everything that is started; as of [`crate::Exec`].
+    pub cookie: String,
+}
+
+/// What the host said of the program before its first output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeted {
+    /// The terminal's device on the host.
+    pub tty: Option<String>,
+    /// `bash`, `zsh`, `fish`, `sh`, `none`, `tmux` or `screen`.
+    pub kind: String,
+    /// Whether prompts will be marked, under [`Terminal::nonce`].
+    pub marks: bool,
+}
+
+/// What happens in a terminal. Exactly one event, the last, is `Exited`, `Signalled` or `Lost`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum TerminalEvent {
+    /// The program is about to start.
+    Greeted(Greeted),
+    /// The host started nothing, for this reason: `gone` or `no-multiplexer`.
+    Refused(String),
+    /// It wrote.
+    Output(Bytes),
+    /// It ended by itself.
+    Exited {
+        /// Its exit status.
+        status: u32,
+    },
+    /// A signal ended it.
+    Signalled {
+        /// The signal's name without `SIG`.
+        signal: String,
+    },
+    /// The connection or the channel ended without a word about the program.
+    Lost {
+        /// What was seen.
+        detail: String,
+    },
+}
+
+/// An open terminal. Its owner must read it all the while, as a [`crate::Running`]. Dropped, it is closed: the host hangs up on
+/// the program, unless a multiplexer keeps it.
+pub struct Terminal {
+    reader: ChannelReadHalf,
+    early: VecDeque<ChannelMsg>,
+    greeting: Option<Greeting>,
+    nonce: String,
+    pid: watch::Sender<Option<u32>>,
+    end: watch::Sender<bool>,
+    last: Option<TerminalEvent>,
+    held: VecDeque<TerminalEvent>,
+    done: bool,
+    keyboard: Keyboard,
+    slot: Slot,
+}
+
+/// Acts on a terminal from outside. Clones share it.
+#[derive(Clone)]
+pub struct Keyboard {
+    writer: Arc<ChannelWriteHalf<Msg>>,
+    stopper: Stopper,
+    tty: watch::Receiver<Option<String>>,
+    tty_seen: Arc<watch::Sender<Option<String>>>,
+}
+
+/// The terminal is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the terminal has been closed")]
+pub struct Closed;
+
+/// What the host says about a terminal's echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// What is typed is shown.
+    On,
+    /// A line is read and not shown, as for a password.
+    Off,
+    /// The program reads single keys, and may show them itself.
+    Raw,
+    /// Nobody could say.
+    Unknown,
+}
+
+/// How long a look at a terminal on a channel of its own may take.
+const LOOK: Duration = Duration::from_secs(5);
+
+impl Ready {
+    /// Opens a terminal. After an error the program may have been started all the same, when the failure says that the
+    /// connection ended meanwhile; it ends with its connection, unless a multiplexer keeps it.
+    pub async fn terminal(self, opening: Opening) -> Result<Terminal, ConnectFailure> {
+        let nonce = nonce()?;
+        let shell = self.login_shell();
+        let program = match &opening.program {
+            Interactive::LoginShell => setup::Program::LoginShell,
+            Interactive::Command(text) => setup::Program::Command(text),
+            Interactive::Persistent { name, command, resume } => {
+                setup::Program::Persistent { name, command: command.as_deref(), resume: *resume }
+            }
+        };
+        // Without a shell that takes a prefix nothing can be set up, and the account's shell is all that there is.
+        let plain = shell == LoginShell::None;
+        let text = match (&opening.program, plain) {
+            (Interactive::Command(text), true) => Some(text.clone()),
+            (_, true) => None,
+            (_, false) => Some(setup::text(shell, &program, &opening.env, &opening.cookie, &nonce)),
+        };
+        let pty = Pty { term: opening.term, size: opening.size };
+        let sent = self.begin(text, Some(pty), Input::Held(None)).await.map_err(not_opened)?;
+        let (stopper, pid, end) = sent.stopper(opening.cookie);
+        let (tty_seen, tty) = watch::channel(None);
+        let keyboard = Keyboard {
+            writer: Arc::clone(&sent.writer),
+            stopper,
+            tty,
+            tty_seen: Arc::new(tty_seen),
+        };
+        Ok(Terminal {
+            reader: sent.reader,
+            early: sent.early,
+            greeting: (!plain).then(|| Greeting::new(&nonce)),
+            nonce,
+            pid,
+            end,
+            last: None,
+            held: VecDeque::new(),
+            done: false,
+            keyboard,
+            slot: sent.slot,
+        })
+    }
+}
+
+fn not_opened(outcome: Outcome) -> ConnectFailure {
+    let failure = |detail: String| ConnectFailure {
+        phase: Phase::Exec,
+        detail,
+        hint: "the shell may have been started; it ends with its connection".to_owned(),
+    };
+    match outcome {
+        Outcome::NotStarted(failure) => failure,
+        Outcome::Interrupted(interruption) => failure(interruption.detail),
+        Outcome::Exited { .. }
+        | Outcome::Signalled { .. }
+        | Outcome::TimedOut { .. }
+        | Outcome::Cancelled { .. }
+        | Outcome::Denied { .. } => failure("no terminal was opened".to_owned()),
+    }
+}
+
+impl Terminal {
+    /// The address of the host.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.slot.link.peer()
+    }
+
+    /// What marks of prompts carry, so that output cannot forge them.
+    #[must_use]
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// What types into it.
+    #[must_use]
+    pub fn keyboard(&self) -> Keyboard {
+        self.keyboard.clone()
+    }
+
+    /// The next event; `None` after the last. Cancel safe.
+    pub async fn next(&mut self) -> Option<TerminalEvent> {
+        loop {
+            if let Some(event) = self.held.pop_front() {
+                return Some(event);
+            }
+            if self.done {
+                return None;
+            }
+            let message = match self.early.pop_front() {
+                Some(message) => Some(message),
+                None => self.reader.wait().await,
+            };
+            self.take(message);
+        }
+    }
+
+    fn take(&mut self, message: Option<ChannelMsg>) {
+        match message {
+            Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, ext: 1 }) => {
+                self.output(data);
+            }
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                self.ended(TerminalEvent::Exited { status: exit_status });
+            }
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                self.ended(TerminalEvent::Signalled { signal: signal(&signal_name) });
+            }
+            Some(ChannelMsg::Close) | None => self.finish(),
+            Some(_) => {}
+        }
+    }
+
+    fn output(&mut self, bytes: Bytes) {
+        let Some(greeting) = &mut self.greeting else {
+            return self.show(bytes);
+        };
+        let fed = greeting.feed(&bytes);
+        if fed.done {
+            self.greeting = None;
+        }
+        match fed.greeting {
+            Some(Ok(greeted)) => {
+                self.pid.send_replace(Some(greeted.pid));
+                self.keyboard.tty_seen.send_replace(greeted.tty.clone());
+                self.held.push_back(TerminalEvent::Greeted(Greeted {
+                    tty: greeted.tty,
+                    kind: greeted.kind,
+                    marks: greeted.marks,
+                }));
+            }
+            Some(Err(reason)) => self.held.push_back(TerminalEvent::Refused(reason)),
+            None => {}
+        }
+        self.show(Bytes::from(fed.bytes));
+    }
+
+    fn show(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.held.push_back(TerminalEvent::Output(bytes));
+        }
+    }
+
+    fn ended(&mut self, event: TerminalEvent) {
+        self.last = Some(event);
+        self.end.send_replace(true);
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        self.slot.open = None;
+        if let Some(greeting) = self.greeting.take() {
+            self.show(Bytes::from(greeting.finish()));
+        }
+        let last = self.last.take().unwrap_or_else(|| TerminalEvent::Lost {
+            detail: if self.slot.link.is_closed() {
+                self.slot.link.how_it_ended()
+            } else {
+                "the server closed the terminal without an exit status".to_owned()
+            },
+        });
+        self.held.push_back(last);
+    }
+}
+
+impl Keyboard {
+    /// Types these bytes; returns when the server has room for all of them.
+    pub async fn send(&self, bytes: Bytes) -> Result<(), Closed> {
+        self.writer.data_bytes(bytes).await.map_err(|_| Closed)
+    }
+
+    /// Tells the program that its window has another size.
+    pub async fn resize(&self, size: Size) -> Result<(), Closed> {
+        let (cols, rows) = (u32::from(size.cols), u32::from(size.rows));
+        self.writer.window_change(cols, rows, 0, 0).await.map_err(|_| Closed)
+    }
+
+    /// Sends a signal to the process group in the foreground, by a fixed text on a channel of its own; true when the host
+    /// says that it was sent. `name` is a signal's name without `SIG`.
+    pub async fn signal(&self, name: &str) -> bool {
+        let Some(pid) = self.stopper.process() else { return false };
+        let text = about_foreground(SIGNAL, self.tty.borrow().as_deref(), pid, &[name]);
+        let said = tokio::time::timeout(LOOK, self.stopper.said(text)).await;
+        let Ok(Some(said)) = said else { return false };
+        said.split(|byte| *byte == b'\n').any(|line| line == b"sshepherd-signal sent")
+    }
+
+    /// Whose program leads the foreground, and its name: the account in whose name it acts, and the file that was started.
+    pub async fn foreground(&self) -> Option<(String, String)> {
+        let pid = self.stopper.process()?;
+        let text = about_foreground(WHO, self.tty.borrow().as_deref(), pid, &[]);
+        let said = tokio::time::timeout(LOOK, self.stopper.said(text)).await.ok()??;
+        let said = String::from_utf8(said).ok()?;
+        let told = said.lines().find_map(|line| line.strip_prefix("sshepherd-foreground "))?;
+        told.split_once(' ').map(|(user, program)| (user.to_owned(), program.to_owned()))
+    }
+
+    /// Whether what is typed now would be shown.
+    pub async fn echo(&self) -> Echo {
+        let Some(tty) = self.tty.borrow().clone() else { return Echo::Unknown };
+        let text = setup::echo_state_text(&tty);
+        let said = tokio::time::timeout(LOOK, self.stopper.said(text)).await;
+        let Ok(Some(said)) = said else { return Echo::Unknown };
+        match setup::parse_echo(&said) {
+            None => Echo::Unknown,
+            Some(state) if state.echo => Echo::On,
+            Some(state) if state.canonical => Echo::Off,
+            Some(_) => Echo::Raw,
+        }
+    }
+
+    /// Closes the terminal: the host hangs up on the program.
+    pub async fn hang_up(&self) {
+        let _ = self.writer.close().await;
+    }
+
+    /// Ends everything that was started in the terminal: TERM, `grace`, KILL.
+    pub async fn stop(&self, grace: Duration) -> Stopped {
+        self.stopper.clone().stop(grace).await
+    }
+}
+
+/// In `/proc/PID/stat` (proc(5)) the foreground process group is the sixth field behind the name; elsewhere `ps` knows it.
+const FOREGROUND: &str = include_str!("setup/foreground.sh");
+const SIGNAL: &str = include_str!("setup/signal.sh");
+const WHO: &str = include_str!("setup/who.sh");
+
+/// A fixed text about what runs in the foreground of a terminal, with these arguments behind its device and a process on it.
+fn about_foreground(then: &str, tty: Option<&str>, pid: u32, more: &[&str]) -> String {
+    let pid = pid.to_string();
+    let arguments = [&[tty.unwrap_or("-"), &pid], more].concat();
+    command(&bare(&[FOREGROUND, then]), &arguments)
+}
