@@ -97,17 +97,18 @@ async fn reload(engine: &Engine, loader: &Loader, face: &'static str) {
     let origin = Origin { face, client: None };
     let reading = Arc::clone(loader);
     let Ok(loaded) = tokio::task::spawn_blocking(move || reading()).await else {
-        tracing::error!("reading the configuration broke off; the old one stays in force");
         engine.config_refused("reading it broke off", &origin);
+        tracing::error!("reading the configuration broke off; the old one stays in force");
         return;
     };
     let refused = loaded.refused();
     let Some(config) = loaded.config else {
+        // On record first: whoever hears of it may look there.
+        engine.config_refused(&refused, &origin);
         for problem in &loaded.problems {
             tracing::error!("{problem}");
         }
         tracing::error!("the configuration has errors; the old one stays in force");
-        engine.config_refused(&refused, &origin);
         return;
     };
     let hash = config.policy_hash.clone();

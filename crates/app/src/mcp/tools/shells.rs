@@ -55,16 +55,14 @@ impl Server {
         let origin = Self::origin(&context);
         let attempt = || self.open(&alias, &wanted, origin.clone()).boxed();
         match self.with_yes(&context, attempt).await {
-            Ok(Ok(id)) => {
-                let program = self.engine.shell(&id).ok().and_then(|info| info.kind);
-                match self.engine.read_shell(&id, &read).await {
-                    Ok(output) => {
-                        let answer = ShellAnswer { program, ..answer::shell_output(&output) };
-                        done(&answer).into()
-                    }
-                    Err(refusal) => refused(&refusal).into(),
+            Ok(Ok(id)) => match self.engine.read_shell(&id, &read).await {
+                Ok(output) => {
+                    let program = output.info.kind.clone();
+                    let answer = ShellAnswer { program, ..answer::shell_output(&output) };
+                    done(&answer).into()
                 }
-            }
+                Err(refusal) => refused(&refusal).into(),
+            },
             Ok(Err(refusal)) => refused(&refusal).into(),
             Err(why) => ask::unanswered(why, &request, |why| denied(&alias, &request, why)),
         }

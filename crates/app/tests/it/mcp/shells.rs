@@ -1,6 +1,9 @@
 //! Interactive shells through the tools: the seed's reading, typing and waiting, screens, keys, the policy, the end.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sshepherd_testkit::processes;
 
 use super::client::{Client, Era};
 use crate::site::{ALIAS, DENIED, Site};
@@ -226,14 +229,15 @@ async fn closing_ends_what_was_started_and_says_so() {
         json!({"session_id": id, "text": line, "wait_for": "deaf \\d+\\n", "timeout": 20000});
     let answer = client.good("ssh_send_input", typed).await;
     let output = answer["output"].as_str().unwrap();
-    let pid = output.lines().rev().find_map(|line| line.strip_prefix("deaf ")).unwrap().to_owned();
+    let pid =
+        output.lines().rev().find_map(|line| line.strip_prefix("deaf ")).unwrap().parse().unwrap();
     let answer = client.good("ssh_close_shell", json!({"session_id": id})).await;
     assert_eq!(
         (&answer["status"], &answer["stopped"]),
         (&json!("ended"), &json!("confirmed")),
         "{answer}"
     );
-    assert!(!std::path::Path::new(&format!("/proc/{pid}/stat")).exists(), "{pid} still runs");
+    assert!(processes::wait_gone(pid, Duration::from_secs(10)), "{pid} still runs");
     let list = client.good("ssh_list_shells", json!({})).await;
     assert_eq!(list["shells"][0]["status"], "ended", "{list}");
 }
