@@ -117,21 +117,27 @@ impl Emulator {
     /// What a terminal shows after [`Emulator::repaint`] of now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_within(MOST_COLS, MOST_ROWS)
+    }
+
+    /// The same for a terminal of this size: where it is smaller, rows are cut at its last column, and those that end with the
+    /// cursor's are shown.
+    #[must_use]
+    pub fn snapshot_within(&self, cols: u16, rows: u16) -> Snapshot {
         let grid = self.terminal.grid();
-        let (height, cols) = grid.size();
+        let (height, width) = grid.size();
+        let (height, cols) = (height.get(), cols.clamp(1, width.get()));
+        let rows = rows.clamp(1, height);
         let (row, col) = grid.cursor_position();
+        let row = row.min(height - 1);
+        let first = (row + 1).saturating_sub(rows);
         let mut cursor = String::new();
         // Writing to a string cannot fail.
-        let _ = write!(
-            cursor,
-            "\x1b[{};{}H",
-            row.min(height.get() - 1) + 1,
-            col.min(cols.get() - 1) + 1
-        );
+        let _ = write!(cursor, "\x1b[{};{}H", row - first + 1, col.min(cols - 1) + 1);
         cursor.push_str(if grid.hide_cursor() { "\x1b[?25l" } else { "\x1b[?25h" });
         Snapshot {
-            cols: cols.get(),
-            rows: (0..height.get()).map(|row| paint::row(grid, row)).collect(),
+            cols,
+            rows: (0..rows).map(|place| paint::row(grid, first + place, place, cols)).collect(),
             cursor,
         }
     }

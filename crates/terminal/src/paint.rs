@@ -69,11 +69,10 @@ impl Look {
     }
 }
 
-/// A row, from its place to its last cell that shows.
-pub(crate) fn row(grid: &vt100::Screen, row: u16) -> String {
-    let cols = grid.size().1.get();
+/// A row at a place of the watching terminal: its cells to the last one that shows, of at most `cols`.
+pub(crate) fn row(grid: &vt100::Screen, row: u16, place: u16, cols: u16) -> String {
     let mut out = String::new();
-    let _ = write!(out, "\x1b[{};1H\x1b[0m\x1b[2K", row + 1);
+    let _ = write!(out, "\x1b[{};1H\x1b[0m\x1b[2K", place + 1);
     let end = (0..cols)
         .rev()
         .find(|col| {

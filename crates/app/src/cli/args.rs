@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// See, follow and stop tasks, whether or not a server runs
     #[command(subcommand)]
     Tasks(Tasks),
+    /// Look at interactive shells: which there are, one's screen as it changes, one's recording
+    #[command(subcommand)]
+    Shells(Shells),
     /// See and answer what the policy wants a person's yes for
     #[command(subcommand)]
     Approvals(Approvals),
@@ -182,6 +185,48 @@ pub(crate) struct Wanted {
     /// Only the last lines
     #[arg(long, value_name = "LINES", conflicts_with_all = ["follow", "cursor", "stream"])]
     pub(crate) tail: Option<usize>,
+}
+
+/// What to look at. An ID may be cut short as long as only one shell begins like it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Shells {
+    /// List interactive shells, newest first
+    List,
+    /// Show the screen of a shell and follow it until it ends, without typing into it; Ctrl-C leaves
+    Watch {
+        /// The shell
+        id: String,
+    },
+    /// Show the recording of a shell
+    Replay(Replayed),
+}
+
+/// Which recording to show, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Replayed {
+    /// The shell
+    pub(crate) id: String,
+    /// So many times as fast as it happened
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    pub(crate) speed: f64,
+    /// Wait no longer than this where nothing happened
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) idle_limit: Option<f64>,
+    /// Print the last screen as plain text instead
+    #[arg(long, conflicts_with_all = ["speed", "idle_limit"])]
+    pub(crate) text: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    seconds(text)
+        .ok()
+        .filter(|speed| *speed > 0.0)
+        .ok_or_else(|| "must be a number above 0".to_owned())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "must be a number from 0 on".to_owned())
 }
 
 /// What to do about questions. An ID may be cut short as long as only one question begins like it.

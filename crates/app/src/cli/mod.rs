@@ -15,12 +15,17 @@ mod output;
 mod plan;
 mod policy;
 mod private;
+mod recording;
 mod reload;
+mod replay;
 mod run;
 mod serve;
+mod shells;
 mod tasks;
 mod terminal;
 mod trust;
+mod view;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -72,6 +77,7 @@ async fn dispatch(arguments: Arguments) -> Exit {
         }
         Command::Audit(what) => audit::audit(&global, &what),
         Command::Tasks(what) => tasks::tasks(&global, what).await,
+        Command::Shells(what) => shells::shells(&global, what).await,
         Command::Policy(Policy::Test { cases, host }) => {
             policy::test(&global, &cases, host.as_deref())
         }
@@ -95,6 +101,7 @@ fn log(command: &Command) {
         | Command::Plan(_)
         | Command::Run(_)
         | Command::Tasks(_)
+        | Command::Shells(_)
         | Command::Audit(_)
         | Command::Import(_)
         | Command::Approvals(_)

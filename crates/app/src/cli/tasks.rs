@@ -137,7 +137,7 @@ fn plain(command: &str) -> String {
 }
 
 /// A time span in its largest unit.
-fn span(ms: u64) -> String {
+pub(super) fn span(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),

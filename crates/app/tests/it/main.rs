@@ -13,6 +13,7 @@ mod memory;
 mod python;
 mod reload;
 mod serving;
+mod shells;
 mod site;
 mod terminal;
 mod trust;

@@ -22,8 +22,13 @@ impl Person {
         let words = words.iter().map(|word| (*word).to_owned());
         let line: Vec<String> =
             std::iter::once(program.clone()).chain(rest[1..].to_vec()).chain(words).collect();
+        Self::typing(&line.join(" "))
+    }
+
+    /// As if this line had been typed into a shell at that terminal.
+    pub(crate) fn typing(line: &str) -> Self {
         let mut child = Command::new("script")
-            .args(["-q", "-e", "-c", &line.join(" "), "/dev/null"])
+            .args(["-q", "-e", "-c", line, "/dev/null"])
             .env_remove("SSHEPHERD_LOG")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

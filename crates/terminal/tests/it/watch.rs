@@ -92,3 +92,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_smaller_terminal_gets_the_rows_up_to_the_cursors_cut_at_its_last_column() {
+    let mut emulator = Emulator::new(10, 4);
+    emulator.feed("one\r\ntwo\r\n世世世x\r\n0123456789".as_bytes());
+    let draw = |cols, rows, emulator: &Emulator| {
+        let mut small = Emulator::new(cols, rows);
+        small.feed(&emulator.snapshot_within(cols, rows).whole());
+        let screen = small.screen();
+        (screen.rows, screen.cursor_row, screen.cursor_col)
+    };
+    let rows = |rows: &[&str]| rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>();
+    // A wide character that does not fit whole is a blank.
+    assert_eq!(draw(5, 2, &emulator), (rows(&["世世", "01234"]), 1, 4));
+    emulator.feed(b"\x1b[1;2H");
+    assert_eq!(draw(5, 2, &emulator), (rows(&["one", "two"]), 0, 1));
+    // A larger one shows it as it is.
+    assert_eq!(emulator.snapshot_within(400, 200), emulator.snapshot());
+    assert_eq!(
+        emulator.snapshot_within(0, 0).since(&emulator.snapshot()).len(),
+        emulator.snapshot_within(1, 1).whole().len()
+    );
+}
