@@ -61,7 +61,7 @@ pub(crate) static HOST_KEYS: [Algorithm; 6] = [
 ];
 
 /// The SSH settings for `target`. Algorithms of keys that are stored for the host come first: a host with several keys
-/// must show the one we know. Certificates are asked for, before all keys, where an authority is stored for the host.
+/// must show the one we know. Certificates are asked for, before all keys, where an authority or a revoked key is stored for the host.
 pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
     let stored = target.known_hosts.algorithms_for(&target.host_key_name, target.port);
     let known = |offered: &Algorithm| {
@@ -70,7 +70,7 @@ pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
             (offered, stored) => offered == stored,
         })
     };
-    let certified = target.known_hosts.has_authority(&target.host_key_name, target.port);
+    let certified = target.known_hosts.wants_certificate(&target.host_key_name, target.port);
     let certificates: &[Algorithm] = if certified { &HOST_KEYS } else { &[] };
     let mut keys = HOST_KEYS.to_vec();
     keys.sort_by_key(|algorithm| !known(algorithm));

@@ -47,11 +47,11 @@ impl KnownHosts {
         hosts.map(|entry| entry.key.algorithm()).collect()
     }
 
-    /// Whether a `@cert-authority` line covers a host: only then is it asked for a certificate. (`ssh` always asks, so that
-    /// one of a revoked authority spoils even a key that is stored itself.)
+    /// Whether a line covers a host that a certificate may be judged by, `@cert-authority` or `@revoked`: only then is it asked
+    /// for one. One of a revoked authority spoils even a key that is stored itself, as with `ssh`.
     #[must_use]
-    pub fn has_authority(&self, name: &str, port: u16) -> bool {
-        self.matching(name, port).iter().any(|entry| entry.marker == Mark::Authority)
+    pub fn wants_certificate(&self, name: &str, port: u16) -> bool {
+        self.matching(name, port).iter().any(|entry| entry.marker != Mark::Host)
     }
 
     /// What the files say about `key` for a host. A revoked key is refused whatever else is stored.
@@ -142,6 +142,10 @@ impl KnownHosts {
             return self.check(name, port, &key);
         }
         let authorities: Vec<&Entry> = lines(Mark::Authority).collect();
+        if authorities.is_empty() {
+            // It was asked for because of what is revoked, and vouches for nothing.
+            return self.check(name, port, &key);
+        }
         let Err(flaw) =
             certificate::judge(certificate, &authorities, &name.to_ascii_lowercase(), now)
         else {
