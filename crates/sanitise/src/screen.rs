@@ -93,13 +93,13 @@ impl Screen {
         }
         let (from, to) = (before.len() as u64, (before.len() + bytes.len()) as u64);
         let mut view = View { ended: bytes.last() == Some(&b'\n'), ..View::default() };
-        let (mut text, mut places) = (String::new(), Vec::new());
+        let (mut text, mut places, mut gone) = (String::new(), Vec::new(), Vec::new());
         let mut out = |at: u64, out: Out| match out {
             Out::Show(character) => {
                 text.push(character);
                 places.resize(text.len(), at);
             }
-            Out::Gone(kind) if (from..to).contains(&at) => view.removed.add(kind),
+            Out::Gone(kind) if (from..to).contains(&at) => gone.push((at, kind)),
             Out::Gone(_) => {}
         };
         let mut cleaner = Cleaner::default();
@@ -121,6 +121,10 @@ impl Screen {
         view.held = usize::try_from(to - shown).unwrap_or(0);
         let bytes = bytes.get(..bytes.len() - view.held).unwrap_or_default();
         let to = shown;
+        // What is held back is counted when it is shown.
+        for (_, kind) in gone.into_iter().filter(|(at, _)| *at < to) {
+            view.removed.add(kind);
+        }
         view.ended = bytes.last() == Some(&b'\n');
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             view.lines.push(Line { raw: line.len(), ..Line::default() });
@@ -270,6 +274,19 @@ mod tests {
 
     fn screen() -> Screen {
         Screen::new(["hunter2!"])
+    }
+
+    #[test]
+    fn what_is_held_back_is_counted_when_it_is_shown() {
+        let bytes = b"a\x1b[1m wo\x1b[31mrd\x07";
+        let first = screen().view_of(&[], bytes, &[], More::MayCome);
+        assert_eq!(
+            (first.text().as_str(), first.note().as_deref()),
+            ("a ", Some("1 escape sequences"))
+        );
+        let (before, rest) = bytes.split_at(bytes.len() - first.held);
+        let second = screen().view_of(before, rest, b"\n", More::No);
+        assert_eq!(second.note().as_deref(), Some("1 control characters, 1 escape sequences"));
     }
 
     #[test]

@@ -225,13 +225,22 @@ impl Server {
             };
             let (view, _) =
                 self.engine.view_page(&task.id, &page, reading.filter, More::No).await?;
-            let judged = found.look(&view, whole, pattern, room);
+            let (judged, matched) = found.look(&view, whole, pattern, room);
             looked += bytes.len();
+            let mut taken = Some(view).filter(|_| matched);
             if judged == bytes.len() {
                 cursor = page.next;
             } else if judged > 0 {
                 let part = self.engine.page(&task.id, cursor, judged, reading.filter).await?;
-                cursor = part.found().map_or(cursor, |part| part.next);
+                if let Some(part) = part.found() {
+                    cursor = part.next;
+                    // The rest is read again, and is counted then.
+                    let own = self.engine.view_page(&task.id, &part, reading.filter, More::No);
+                    taken = Some(own.await?.0).filter(|_| matched);
+                }
+            }
+            if let Some(taken) = taken {
+                found.taken.count(&taken);
             }
             let full = judged < whole;
             if page.end || full || whole == 0 || looked >= LOOK_MOST {
@@ -265,9 +274,10 @@ struct Found {
 }
 
 impl Found {
-    /// Judges the lines of the first `whole` bytes until one that matches does not fit; answers how many bytes were judged.
+    /// Judges the lines of the first `whole` bytes until one that matches does not fit; answers how many bytes were judged, and
+    /// whether a line matched.
     /// What a line matches is what may be read of it: a pattern finds out no more than the answer tells.
-    fn look(&mut self, view: &View, whole: usize, pattern: &Regex, room: usize) -> usize {
+    fn look(&mut self, view: &View, whole: usize, pattern: &Regex, room: usize) -> (usize, bool) {
         let (mut judged, mut matched) = (0, false);
         for line in &view.lines {
             if judged + line.raw > whole {
@@ -285,10 +295,7 @@ impl Found {
             self.seen += 1;
             judged += line.raw;
         }
-        if matched {
-            self.taken.count(view);
-        }
-        judged
+        (judged, matched)
     }
 }
 
