@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 use crate::site::{Plan, Site, alias, origin};
 
-struct Ground {
-    folder: TempDir,
-    sshd: Sshd,
+pub(crate) struct Ground {
+    pub(crate) folder: TempDir,
+    pub(crate) sshd: Sshd,
 }
 
 impl Ground {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), sshd: Sshd::start() }
     }
 
@@ -29,7 +29,7 @@ impl Ground {
         self.folder.path().join("state")
     }
 
-    async fn store(&self) -> Arc<dyn Store> {
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
         Arc::new(DiskStore::open(&self.state(), DiskBounds::default()).await.unwrap())
     }
 
@@ -41,7 +41,7 @@ impl Ground {
         Site::with(&self.sshd, Plan { store: Some(self.store().await), limits, ..Plan::default() })
     }
 
-    fn fifo(&self, name: &str) -> PathBuf {
+    pub(crate) fn fifo(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
@@ -50,7 +50,7 @@ impl Ground {
 }
 
 /// Lets a command that reads `fifo` go on. Opening waits for the reader.
-async fn release(fifo: &Path) {
+pub(crate) async fn release(fifo: &Path) {
     let fifo = fifo.to_path_buf();
     tokio::task::spawn_blocking(move || std::fs::write(fifo, "go\n").unwrap()).await.unwrap();
 }

@@ -8,6 +8,7 @@
 
 mod audit;
 mod durable;
+mod granted;
 mod hosts;
 mod output;
 mod site;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sshepherd_engine::audit::Sink;
 use sshepherd_engine::policy::{
-    Action, Dialect, Glob, Grants, LimitPatch, LimitTable, NetworkPolicy, Policy, Position, Rule,
-    Terms,
+    Action, Dialect, Glob, Grants, Lasts, LimitPatch, LimitTable, NetworkPolicy, Policy, Position,
+    Rule, Terms,
 };
 use sshepherd_engine::store::{Lookup, MemoryStore, Store, StreamFilter};
 use sshepherd_engine::{
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) port: Option<u16>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) jump: Option<Jump>,
+    /// Making folders and reading files takes a person's yes, which lasts so long; no full shell then.
+    pub(crate) ask: Option<Lasts>,
 }
 
 /// A host that all others are behind.
@@ -80,6 +82,7 @@ impl Default for Plan {
             port: None,
             store: None,
             jump: None,
+            ask: None,
         }
     }
 }
@@ -109,6 +112,12 @@ fn rule(commands: &[&str], shell_unrestricted: bool) -> Rule {
         shell_unrestricted,
         grants: Grants { stdin: true, ..Grants::default() },
     }
+}
+
+fn asking(lasts: Lasts) -> Rule {
+    let terms = Terms { lasts, ..Terms::default() };
+    let rule = rule(&["mkdir *", "cat *"], false);
+    Rule { id: "asking".to_owned(), action: Action::Ask, terms, ..rule }
 }
 
 impl Site {
@@ -148,7 +157,10 @@ impl Site {
         let config = Config {
             inventory,
             policy: Policy::new(
-                vec![rule(&["echo *", "cat", "true", "uptime"], false), rule(&["*"], true)],
+                vec![
+                    rule(&["echo *", "cat", "true", "uptime"], false),
+                    plan.ask.map_or_else(|| rule(&["*"], true), asking),
+                ],
                 LimitTable { base: plan.limits, ..LimitTable::default() },
                 plan.network,
                 Dialect::default(),
