@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sshepherd_audit::Sink;
 use sshepherd_model::Alias;
-use sshepherd_ssh::{Pool, Prompter};
+use sshepherd_ssh::{OnTouch, Pool, Prompter};
 use sshepherd_store::{Orphans, Store};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,7 @@ struct Inner {
     gate: Gate,
     shells: Shells,
     events: broadcast::Sender<TaskEvent>,
+    touches: broadcast::Sender<Alias>,
     tracker: TaskTracker,
     closing: CancellationToken,
     prompter: OnceLock<Arc<dyn Prompter>>,
@@ -70,6 +71,7 @@ impl Engine {
     pub fn start(config: Config, services: Services) -> Self {
         let (config, _) = watch::channel(Arc::new(config));
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let (touches, _) = broadcast::channel(EVENT_BACKLOG);
         let inner = Inner {
             config,
             store: services.store,
@@ -80,6 +82,7 @@ impl Engine {
             gate: Gate::default(),
             shells: Shells::default(),
             events,
+            touches,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             prompter: OnceLock::new(),
@@ -132,6 +135,22 @@ impl Engine {
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<TaskEvent> {
         self.inner.events.subscribe()
+    }
+
+    /// Hears of each host whose log-in waits for the touch of a security key.
+    #[must_use]
+    pub fn touches(&self) -> broadcast::Receiver<Alias> {
+        self.inner.touches.subscribe()
+    }
+
+    /// What a log-in calls that waits for the touch of a security key.
+    pub(crate) fn on_touch(&self) -> OnTouch {
+        let touches = self.inner.touches.clone();
+        Arc::new(move |alias: &Alias| {
+            tracing::info!(host = %alias, "waiting for touch: a security key must confirm the log-in");
+            // No listener is not an error: it is told where somebody listens.
+            let _ = touches.send(alias.clone());
+        })
     }
 
     /// Takes no new commands, hands on the tasks that outlive this server, stops the other running ones, and closes every

@@ -122,6 +122,7 @@ pub(crate) async fn target(
         via = Some(Arc::new(Target {
             via: via.take(),
             prompter: engine.prompter().cloned(),
+            on_touch: Some(engine.on_touch()),
             known_hosts: Arc::clone(&known_hosts),
             ..one(config, hop, addresses)?
         }));
@@ -160,6 +161,7 @@ fn one(
         deadlines: sshepherd_ssh::Deadlines::default(),
         via: None,
         prompter: None,
+        on_touch: None,
     })
 }
 

@@ -35,7 +35,7 @@ pub use hostkey::{KnownHosts, Verdict, fingerprint};
 pub use link::Renewal;
 pub use pool::{Pool, PoolSettings};
 pub use prompt::{Answers, Prompt, Prompter, Questions};
-pub use target::{AdmitPeer, Deadlines, Target};
+pub use target::{AdmitPeer, Deadlines, OnTouch, Target};
 pub use terminal::{
     Closed, Echo, Greeted, Interactive, Keyboard, Opening, Size, Terminal, TerminalEvent,
 };

@@ -146,10 +146,8 @@ impl Link {
                     None => failed(target, &verdict, &progress, error),
                 }
             })?;
-        let limit = auth::limit(target);
-        let logged_in =
-            tokio::time::timeout(limit, auth::log_in(&mut handle, target, &closed)).await;
-        logged_in.unwrap_or_else(|_| Err(too_long(target, limit))).map_err(|failure| {
+        let logged_in = auth::log_in_within_limit(&mut handle, target, &closed).await;
+        logged_in.map_err(|failure| {
             let known = || flood(target, &meter, Phase::Auth);
             found(&verdict).or_else(known).unwrap_or(failure)
         })?;
@@ -281,14 +279,6 @@ fn flood(target: &Target, meter: &Meter, phase: Phase) -> Option<ConnectFailure>
         ),
         hint: "no SSH server in order does this; see what listens on this port".to_owned(),
     })
-}
-
-fn too_long(target: &Target, limit: Duration) -> ConnectFailure {
-    ConnectFailure {
-        phase: Phase::Auth,
-        detail: format!("{} did not finish the log-in within {} s", target.alias, limit.as_secs()),
-        hint: "the server may be overloaded or waiting for a name service; see its log".to_owned(),
-    }
 }
 
 /// How long a goodbye may take.

@@ -13,6 +13,9 @@ use crate::prompt::Prompter;
 /// Judges the address that was really reached; an error is the reason to hang up.
 pub type AdmitPeer = Arc<dyn Fn(IpAddr) -> Result<(), String> + Send + Sync>;
 
+/// Hears that the log-in to a host waits for the touch of a security key.
+pub type OnTouch = Arc<dyn Fn(&Alias) + Send + Sync>;
+
 /// One host as the transport needs it. Names were looked up and addresses judged by the caller.
 #[derive(Clone)]
 pub struct Target {
@@ -41,6 +44,8 @@ pub struct Target {
     pub via: Option<Arc<Target>>,
     /// Who answers what the host asks while logging in; without one, such a log-in fails.
     pub prompter: Option<Arc<dyn Prompter>>,
+    /// Who tells the person that a security key must be touched.
+    pub on_touch: Option<OnTouch>,
 }
 
 impl fmt::Debug for Target {
@@ -65,7 +70,7 @@ pub struct Deadlines {
     pub key_exchange: Duration,
     /// All log-in attempts together; PAM delays a failed one by 2 s or more.
     pub auth: Duration,
-    /// How much longer they may take where a person may be asked. sshd waits 120 s in all (`LoginGraceTime`).
+    /// How much longer they may take where a person may be asked, or must touch a security key. sshd waits 120 s in all (`LoginGraceTime`).
     pub person: Duration,
     /// Opening a channel.
     pub channel: Duration,

@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`sshd`] (the machine's own OpenSSH server with throw-away keys), [`account`] (who to log in as, and a
 //! plain system account with a password), [`keys`] (key pairs made with `ssh-keygen`), [`agent`] (a private
-//! `ssh-agent`), [`proxy`] (a TCP proxy that cuts, stalls and resets), [`mute`] (servers that stop at a phase),
+//! `ssh-agent`), [`security_key`] (an agent whose one key wants to be touched), [`proxy`] (a TCP proxy that cuts, stalls and resets), [`mute`] (servers that stop at a phase),
 //! [`pty`] (a program under a pseudo terminal), [`processes`] (who is alive, read from `/proc`). Fake hosts that execute nothing are
 //! [`sshepherd_fakehost`], re-exported as [`fakehost`].
 //!
@@ -23,6 +23,7 @@ pub mod mute;
 pub mod processes;
 pub mod proxy;
 pub mod pty;
+pub mod security_key;
 pub mod sshd;
 
 pub use account::TestUser;
@@ -31,5 +32,6 @@ pub use keys::{KeyKind, KeyPair};
 pub use mute::{MuteServer, banner_only_server, silent_server};
 pub use proxy::{FaultProxy, Stall};
 pub use pty::Pty;
+pub use security_key::SecurityKey;
 pub use sshd::{Sshd, SshdBuilder};
 pub use sshepherd_fakehost as fakehost;

@@ -99,7 +99,7 @@ async fn ask(
         }
         Some(_) | None => Err(failure(
             format!("{alias} asked {first:?} while logging in, and nobody answered"),
-            "try again when a person is there to answer",
+            "try again when a person is there to answer; `sshepherd run` asks at a terminal",
         )),
     }
 }

@@ -51,8 +51,39 @@ impl From<AuthResult> for Answer {
     }
 }
 
+/// Logs in, or says that it took too long: longer is given where a person may be asked or must touch a security key.
+pub(crate) async fn log_in_within_limit(
+    handle: &mut Handle<Client>,
+    target: &Target,
+    closed: &CancellationToken,
+) -> Result<(), ConnectFailure> {
+    let mut limit = limit(target);
+    let touch = CancellationToken::new();
+    let working = log_in(handle, target, closed, &touch);
+    tokio::pin!(working);
+    if let Ok(done) = tokio::time::timeout(limit, &mut working).await {
+        return done;
+    }
+    if touch.is_cancelled() {
+        let longer = target.deadlines.person;
+        limit += longer;
+        if let Ok(done) = tokio::time::timeout(longer, working).await {
+            return done;
+        }
+    }
+    let hint = if touch.is_cancelled() {
+        "the security key was not touched in time; try again and touch it when it blinks"
+    } else {
+        "the server may be overloaded or waiting for a name service; see its log"
+    };
+    Err(failure(
+        format!("{} did not finish the log-in within {} s", target.alias, limit.as_secs()),
+        hint,
+    ))
+}
+
 /// How long a log-in may take: longer where a person may be asked.
-pub(crate) fn limit(target: &Target) -> Duration {
+fn limit(target: &Target) -> Duration {
     let asks = target.methods.iter().any(|method| match method {
         AuthMethod::Interactive | AuthMethod::Password(_) => true,
         AuthMethod::Key { .. } | AuthMethod::Agent { .. } => false,
@@ -66,10 +97,11 @@ pub(crate) fn limit(target: &Target) -> Duration {
 }
 
 /// Tries the target's methods in order until one is accepted. `closed` is cancelled when the connection has ended.
-pub(crate) async fn log_in(
+async fn log_in(
     handle: &mut Handle<Client>,
     target: &Target,
     closed: &CancellationToken,
+    touch: &CancellationToken,
 ) -> Result<(), ConnectFailure> {
     let mut tried = Vec::new();
     let mut accepted: Option<MethodSet> = None;
@@ -82,7 +114,7 @@ pub(crate) async fn log_in(
                 (name, answer)
             }
             AuthMethod::Agent { socket } => {
-                ("ssh-agent".to_owned(), agent::log_in(handle, target, socket).await)
+                ("ssh-agent".to_owned(), agent::log_in(handle, target, socket, touch).await)
             }
             AuthMethod::Password(secret) => {
                 ("password".to_owned(), password(handle, target, secret, accepted.take()).await)

@@ -329,6 +329,7 @@ mod tests {
             deadlines: Deadlines::default(),
             via: None,
             prompter: None,
+            on_touch: None,
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn target_at(address: SocketAddr, known_hosts: &str) -> Target {
         deadlines: Deadlines::default(),
         via: None,
         prompter: None,
+        on_touch: None,
     }
 }
 

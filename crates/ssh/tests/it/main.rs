@@ -22,4 +22,5 @@ mod phases;
 mod raw;
 mod rekey;
 mod stops;
+mod touch;
 mod user_certificates;
