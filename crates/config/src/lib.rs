@@ -26,4 +26,4 @@ mod typed;
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
 pub use load::{KnownHosts, Loaded, Report, load, load_to_judge, read_policy};
 pub use packs::{PACKS, Pack};
-pub use settings::{Audit, ServerLimits, Settings, ShellBounds};
+pub use settings::{Audit, Elicitation, ServerLimits, Settings, ShellBounds};

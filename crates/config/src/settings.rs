@@ -19,6 +19,20 @@ pub struct Settings {
     pub reload_watch: bool,
     /// Most bytes of output in one MCP answer; clients cut longer answers (8,000 characters at the strictest).
     pub answer_max_bytes: usize,
+    /// Which questions of a host that asks while logging in are taken to a person through the MCP client.
+    pub elicitation: Elicitation,
+}
+
+/// What a host asks while logging in, as far as it may go through the MCP client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Elicitation {
+    /// Nothing.
+    #[default]
+    None,
+    /// Questions whose answer may be seen while it is typed.
+    Visible,
+    /// Those whose answer is hidden as well, such as codes of one time.
+    All,
 }
 
 /// The audit record.
@@ -87,6 +101,7 @@ impl Default for Settings {
             shells: ShellBounds::default(),
             reload_watch: false,
             answer_max_bytes: 8192,
+            elicitation: Elicitation::None,
         }
     }
 }
@@ -132,6 +147,10 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
         }
         section.finish();
     }
+    if let Some(section) = top.section("prompts") {
+        settings.elicitation = elicitation(document, &section);
+        section.finish();
+    }
     top.finish();
     settings
 }
@@ -161,6 +180,20 @@ fn audit(document: &Document, section: &Section<'_>, folder: &Path) -> Audit {
         points.finish();
     }
     audit
+}
+
+fn elicitation(document: &Document, section: &Section<'_>) -> Elicitation {
+    let Some(text) = section.text("elicitation") else { return Elicitation::None };
+    match text.text.trim() {
+        "none" => Elicitation::None,
+        "visible" => Elicitation::Visible,
+        "all" => Elicitation::All,
+        other => {
+            let problem = format!("{other:?} is not none, visible or all");
+            document.error(Some(text.line), &text.field, problem);
+            Elicitation::None
+        }
+    }
 }
 
 fn limits(section: &Section<'_>) -> ServerLimits {

@@ -1,5 +1,7 @@
 //! The server itself, and the hosts it knows.
 
+use sshepherd_model::{Alias, Host, Inventory};
+
 use super::{answer, encoded, shorten};
 
 /// The server is there.
@@ -37,6 +39,8 @@ answer! {
         credentials: String,
         /// Its groups.
         tags: Vec<String>,
+        /// The hosts that it is reached through, in that order.
+        jump: Vec<String>,
         /// The owner's words about it.
         description: String,
         /// Why it is not tried at present.
@@ -122,6 +126,16 @@ impl From<&sshepherd_model::Limits> for PolicyLimits {
             deny_substrings: Some(limits.deny_substrings.clone()),
         }
     }
+}
+
+/// The hosts that `host` is reached through, the first one first.
+pub(crate) fn jumps(inventory: &Inventory, host: &Host) -> Vec<String> {
+    inventory.way_to(host).iter().rev().map(|hop| hop.alias.to_string()).collect()
+}
+
+/// What a person is told while the log-in to a host waits for them to touch a security key.
+pub(crate) fn touch(alias: &Alias) -> String {
+    format!("waiting for touch: the log-in to {alias} needs a touch of your security key")
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) use build::{
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
-pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits};
+pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
 pub(crate) use judged::{capabilities, echo, planned};
 pub(crate) use list::task_list;
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};

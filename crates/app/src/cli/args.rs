@@ -299,12 +299,18 @@ pub(crate) struct Shown {
     /// Only decisions of this kind
     #[arg(long, value_name = "DECISION", value_parser = ["allow", "ask", "deny"])]
     pub(crate) decision: Option<String>,
+    /// Only records of this kind
+    #[arg(long, value_name = "KIND", value_parser = ["decision", "execution_start", "execution_end", "cancel_request", "approval", "reload", "host_trusted", "shell_opened", "shell_input", "shell_secret", "shell_ended"])]
+    pub(crate) event: Option<String>,
     /// Only from this time on, as 2026-11-20 or 2026-11-20T10:00:00.000Z
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Only the last so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+    /// Then go on with new records as they are written; with --json one record a line
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 /// What to make an inventory from.

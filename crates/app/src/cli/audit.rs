@@ -9,16 +9,17 @@ use sshepherd_engine::audit::{Record, Report, State, Timestamp, series, verify};
 use super::args::{Audit, Global, Shown};
 use super::context;
 use super::exit::Exit;
+use super::follow::{self, Follower};
 use super::out;
 use crate::answer;
 
 /// Checks or prints.
-pub(crate) fn audit(global: &Global, what: &Audit) -> Exit {
+pub(crate) async fn audit(global: &Global, what: &Audit) -> Exit {
     let done = match what {
         Audit::Verify { file, from, checkpoints } => {
             check(global, file.as_deref(), *from, checkpoints.clone())
         }
-        Audit::Show(shown) => show(global, shown),
+        Audit::Show(shown) => show(global, shown).await,
     };
     done.unwrap_or_else(|exit| exit)
 }
@@ -121,12 +122,13 @@ fn tell(report: &Report, points: Option<&Path>) {
     }
 }
 
-fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
+async fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
     let (path, _) = chosen(global, shown.file.as_deref())?;
     let since = shown.since.as_deref().map(time).transpose()?;
     let files = series(&path).map_err(|error| unreadable(&path, &error))?;
-    let mut last: VecDeque<Record> = VecDeque::new();
+    let (mut last, mut seen) = (VecDeque::new(), 0);
     let keep = |record: Record| {
+        seen = seen.max(record.seq);
         if wanted(shown, since, &record) {
             if last.len() >= shown.limit.max(1) {
                 last.pop_front();
@@ -143,7 +145,20 @@ fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
             "the chain of these records is not whole; `sshepherd audit verify` says where",
         );
     }
-    if global.json {
+    if shown.follow {
+        let print = |record: &Record| match global.json {
+            true => serde_json::to_string(record).is_ok_and(|text| out::taken(&text)),
+            false => out::taken(&line(record)),
+        };
+        let mut open = last.iter().all(&print);
+        let mut follower = Follower::new(path.clone(), seen);
+        let mut tick = tokio::time::interval(follow::LOOK_EVERY);
+        while open {
+            tick.tick().await;
+            let new = follower.look().map_err(|error| unreadable(&path, &error))?;
+            open = new.iter().filter(|record| wanted(shown, since, record)).all(&print);
+        }
+    } else if global.json {
         out::json(&json!({ "records": last }));
     } else {
         last.iter().for_each(|record| out::line(&line(record)));
@@ -169,6 +184,7 @@ fn wanted(shown: &Shown, since: Option<Timestamp>, record: &Record) -> bool {
         && shown.task.as_ref().is_none_or(|id| {
             entry.task_id.as_ref().is_some_and(|task| task.as_str().starts_with(id.as_str()))
         })
+        && shown.event.as_deref().is_none_or(|wanted| word(&entry.event) == wanted)
         && shown.decision.as_deref().is_none_or(|wanted| decided.as_deref() == Some(wanted))
         && since.is_none_or(|since| entry.ts >= since)
 }

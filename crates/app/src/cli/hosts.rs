@@ -6,6 +6,7 @@ use super::args::Global;
 use super::context;
 use super::exit::Exit;
 use super::out;
+use crate::answer;
 
 /// One line a host, in file order.
 pub(crate) fn hosts(global: &Global) -> Exit {
@@ -21,7 +22,7 @@ pub(crate) fn hosts(global: &Global) -> Exit {
                 json!({
                     "alias": host.alias, "host": host.address, "port": host.port,
                     "credentials": host.credentials, "tags": host.tags, "description": host.description,
-                    "jump": host.jump,
+                    "jump": answer::jumps(&loaded.inventory, host),
                 })
             })
             .collect();

@@ -7,6 +7,7 @@ mod check;
 mod context;
 mod demo;
 mod exit;
+mod follow;
 mod hosts;
 mod import;
 mod init;
@@ -30,6 +31,9 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use args::{Arguments, Command, Hosts, Import, Policy};
 use exit::Exit;
@@ -75,7 +79,7 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Import(Import::SshConfig { file, write }) => {
             import::ssh_config(&global, file.as_deref(), write)
         }
-        Command::Audit(what) => audit::audit(&global, &what),
+        Command::Audit(what) => audit::audit(&global, &what).await,
         Command::Tasks(what) => tasks::tasks(&global, what).await,
         Command::Shells(what) => shells::shells(&global, what).await,
         Command::Policy(Policy::Test { cases, host }) => {
@@ -110,10 +114,11 @@ fn log(command: &Command) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("SSHEPHERD_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // Below this level rmcp logs whole messages, and an answer of a person may be in one.
+    let no_messages = filter_fn(|event| {
+        !event.target().starts_with("rmcp") || *event.level() <= tracing::Level::INFO
+    });
+    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     // Only fails when a subscriber is set already, which nobody else does.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(no_messages).with(written).try_init();
 }

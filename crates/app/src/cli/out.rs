@@ -10,6 +10,12 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// The same; `false` when nobody reads any more.
+pub(crate) fn taken(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+}
+
 /// Bytes on standard output, as they are.
 pub(crate) fn bytes(bytes: &[u8]) {
     let mut out = io::stdout().lock();

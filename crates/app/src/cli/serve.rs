@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sshepherd_config::{Folders, ProcessEnvironment};
+use sshepherd_config::{Elicitation, Folders, ProcessEnvironment};
 use sshepherd_engine::{Adopt, Engine};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,12 @@ async fn open(global: &Global) -> Result<Open, Exit> {
     let attention = Attention::begin(&folders.config);
     let (config, settings) = context::engine_config(context::load(global)?);
     let engine = context::start_shared(global, config, &settings, Adopt::Unasked).await?;
-    let answers = mcp::Settings { answer_bytes: settings.answer_max_bytes };
+    let prompts = match settings.elicitation {
+        Elicitation::None => None,
+        Elicitation::Visible => Some(mcp::Through::Visible),
+        Elicitation::All => Some(mcp::Through::All),
+    };
+    let answers = mcp::Settings { answer_bytes: settings.answer_max_bytes, prompts };
     let watch = settings.reload_watch;
     Ok(Open { engine, loader: loader(folders), answers, attention, watch })
 }

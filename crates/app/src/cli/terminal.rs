@@ -15,6 +15,10 @@ use rustix::termios::{
 use sshepherd_engine::Engine;
 use sshepherd_engine::prompt::{Answers, Prompt, Prompter, Questions};
 use sshepherd_model::Secret;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::out;
+use crate::answer;
 
 /// Longest answer, in bytes with its line end. A terminal gives no longer line (4,096 on Linux).
 const MAX_ANSWER: usize = 4096;
@@ -29,8 +33,19 @@ pub(crate) struct Terminal {
     turn: tokio::sync::Mutex<()>,
 }
 
-/// Has the engine take what hosts ask to the person at the terminal, if there is one.
+/// Tells whoever reads standard error of log-ins that wait for a security key, and has the engine take what hosts ask to the
+/// person at the terminal, if there is one.
 pub(crate) fn attend(engine: &Engine) {
+    let mut touches = engine.touches();
+    tokio::spawn(async move {
+        loop {
+            match touches.recv().await {
+                Ok(alias) => out::say(&answer::touch(&alias)),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
     if there() {
         engine.prompt_with(Arc::new(Terminal::default()));
     }

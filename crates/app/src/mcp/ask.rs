@@ -72,14 +72,10 @@ impl Server {
         asked: &Asked,
         context: &RequestContext<RoleServer>,
     ) -> Result<Put, Refusal> {
-        let can = context.client_capabilities().is_some_and(|client| client.elicitation.is_some());
-        let Some(form) = form(asked).filter(|_| can && asked.in_band) else {
+        let Some(form) = form(asked).filter(|_| shows_forms(context) && asked.in_band) else {
             return Ok(Put::Elsewhere);
         };
-        let stateless = context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
-        if stateless {
+        if stateless(context) {
             let requests = InputRequests::from([(
                 asked.id.to_string(),
                 InputRequest::Elicitation(ElicitRequest::new(form)),
@@ -134,6 +130,18 @@ impl Server {
         }
         None
     }
+}
+
+/// Whether the client says that it can show a form.
+pub(super) fn shows_forms(context: &RequestContext<RoleServer>) -> bool {
+    context.client_capabilities().is_some_and(|client| client.elicitation.is_some())
+}
+
+/// Whether the call is of a revision without sessions.
+pub(super) fn stateless(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .protocol_version()
+        .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
 /// The answer of a call that a person said no to, before anything of it was looked at.

@@ -2,7 +2,8 @@
 //!
 //! Rooms: [`server`] (the handler: what is offered and who answers), [`serve`] (one connection from start to drain),
 //! [`tools`] (one file a group), [`args`] (what tools are called with), [`schema`] (small schemas), [`reply`] (answers as
-//! MCP results, within the byte budget), [`resources`], [`prompts`], [`complete`], [`ask`] (a person's yes through the client), [`notify`] (task events, progress,
+//! MCP results, within the byte budget), [`resources`], [`prompts`], [`complete`], [`ask`] (a person's yes through the client), [`login`] (what a host asks a person,
+//! through the client), [`notify`] (task events, progress,
 //! changed lists), [`native`] (the tasks extension), [`shells`] (what shells are called with), [`watched`] (tasks as resources that change).
 //!
 //! Two eras are served at once. 2026-07-28 has no sessions: version and client come with each request, and news goes only
@@ -11,6 +12,7 @@
 mod args;
 mod ask;
 mod complete;
+mod login;
 mod native;
 mod notify;
 mod output;
@@ -24,5 +26,6 @@ mod shells;
 mod tools;
 mod watched;
 
+pub(crate) use login::Through;
 pub(crate) use serve::serve;
 pub(crate) use server::{Loaded, Loader, Settings};

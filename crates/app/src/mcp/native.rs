@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use rmcp::model::{
     CallToolResponse, CallToolResult, CancelTaskParams, CreateTaskResult, DetailedTask, ErrorData,
-    GetTaskParams, GetTaskResult, JsonObject, ProtocolVersion, TaskPayload, TaskStatus,
-    UpdateTaskParams,
+    GetTaskParams, GetTaskResult, JsonObject, TaskPayload, TaskStatus, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, model};
 use serde_json::Value;
 use sshepherd_engine::audit::Timestamp;
 use sshepherd_engine::store::{Lookup, Task};
-use sshepherd_engine::{Finished, Refusal, Ticket};
+use sshepherd_engine::{Finished, Refusal};
 use sshepherd_model::{Outcome, Request, TaskId};
 
+use super::ask;
+use super::login::Carrying;
 use super::server::Server;
 
 /// How long a call is waited for before it is answered as a task: most commands end sooner, and save the client a poll.
@@ -27,10 +28,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(1500);
 /// Whether this call may be answered with a task: the revision and the client, in this very request, say so.
 pub(super) fn wanted(context: &RequestContext<RoleServer>) -> bool {
     let declared = context.client_capabilities().is_some_and(|client| client.supports_tasks());
-    declared
-        && context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+    declared && ask::stateless(context)
 }
 
 /// The task as the extension tells it.
@@ -70,19 +68,23 @@ fn absent(why: &str) -> ErrorData {
 }
 
 impl Server {
-    /// Answers with the result when it comes soon, else with the task.
-    pub(super) async fn soon(&self, ticket: &Ticket) -> Result<CallToolResponse, Refusal> {
-        let ended = tokio::time::timeout(FIRST_WAIT, self.engine.wait(&ticket.task_id)).await;
-        if let Ok(found) = ended
-            && let Lookup::Found(finished) = found?
-        {
-            return Ok(self.whole(&finished).await.into());
+    /// Answers with the result when it comes soon, or with what the host asks; else with the task, and then a host that asks
+    /// later is not answered.
+    pub(super) async fn soon(
+        &self,
+        id: &TaskId,
+        mut carrying: Carrying,
+    ) -> Result<CallToolResponse, Refusal> {
+        tokio::select! {
+            biased;
+            found = self.engine.wait(id) => if let Lookup::Found(finished) = found? {
+                return Ok(self.whole(&finished).await.into());
+            },
+            form = carrying.asked(id) => return Ok(CallToolResponse::InputRequired(*form)),
+            () = tokio::time::sleep(FIRST_WAIT) => {}
         }
-        let gone = || {
-            let id = ticket.task_id.clone();
-            Refusal::Store(sshepherd_engine::store::Error::Gone { id })
-        };
-        let task = self.engine.task(&ticket.task_id).await?.found().ok_or_else(gone)?;
+        let gone = || Refusal::Store(sshepherd_engine::store::Error::Gone { id: id.clone() });
+        let task = self.engine.task(id).await?.found().ok_or_else(gone)?;
         Ok(CreateTaskResult::new(told(&task, crate::answer::now_ms())).into())
     }
 

@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -23,13 +24,19 @@ use rmcp::model::{
 use rmcp::service::{Peer, SubscriptionContext};
 use serde_json::{Value, json};
 use sshepherd_engine::{TaskEvent, TaskEventKind};
-use sshepherd_model::{Outcome, TaskId};
+use sshepherd_model::{Alias, Outcome, TaskId};
 use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::answer;
 
 /// The method of a task event in the 2026-07-28 era.
 const TASK_EVENT: &str = "notifications/ssh/task";
 /// The logger of a task event in the older eras.
 const LOGGER: &str = "ssh.task";
+
+/// The same of a log-in that waits for a person.
+const LOGIN_EVENT: &str = "notifications/ssh/login";
+const LOGIN_LOGGER: &str = "ssh.login";
 
 /// Who hears of task events: one client, in one of the two eras.
 #[derive(Clone, Default)]
@@ -92,16 +99,42 @@ impl Listeners {
             "hash": event.hash.to_string(),
             "data": data,
         });
+        self.send(level, body, (LOGGER, TASK_EVENT)).await;
+    }
+
+    /// Tells whoever listens of log-ins that wait for a security key, for as long as there is an engine.
+    pub(super) async fn follow_touches(self, mut touches: broadcast::Receiver<Alias>) {
+        loop {
+            match touches.recv().await {
+                Ok(alias) => self.tell_touch(&alias).await,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn tell_touch(&self, alias: &Alias) {
+        let body = json!({
+            "event": "touch",
+            "alias": alias.to_string(),
+            "data": {"message": answer::touch(alias)},
+        });
+        self.send(LoggingLevel::Notice, body, (LOGIN_LOGGER, LOGIN_EVENT)).await;
+    }
+
+    /// Sends news in the way of the client's era.
+    async fn send(&self, level: LoggingLevel, body: Value, (logger, method): (&str, &str)) {
         if let Some(peer) = self.inner.session.get() {
             if rank(level) >= self.inner.level.load(Ordering::Relaxed) {
-                log(peer, level, body).await;
+                let param = LoggingMessageNotificationParam::new(level, body).with_logger(logger);
+                gone(peer.notify_logging_message(param).await);
             }
             return;
         }
         // One connection, however many requests are open on it: each event is told once.
         let peer = self.open().values().next().cloned();
         if let Some(peer) = peer {
-            let notification = CustomNotification::new(TASK_EVENT, Some(body));
+            let notification = CustomNotification::new(method, Some(body));
             gone(
                 peer.send_notification(ServerNotification::CustomNotification(notification)).await,
             );
@@ -124,11 +157,6 @@ impl Drop for Subscribed {
     fn drop(&mut self) {
         self.listeners.open().remove(&self.id);
     }
-}
-
-async fn log(peer: &Peer<RoleServer>, level: LoggingLevel, body: Value) {
-    let param = LoggingMessageNotificationParam::new(level, body).with_logger(LOGGER);
-    gone(peer.notify_logging_message(param).await);
 }
 
 /// A client that has gone hears nothing; that is no error of ours.
@@ -209,6 +237,14 @@ pub(super) struct Progress {
     token: ProgressToken,
 }
 
+/// What a call hears while it waits.
+pub(super) struct CallNews {
+    pub(super) events: broadcast::Receiver<TaskEvent>,
+    pub(super) touches: broadcast::Receiver<Alias>,
+    /// The hosts that it logs in to.
+    pub(super) way: Vec<Alias>,
+}
+
 impl Progress {
     /// Nothing when the caller gave no token.
     pub(super) fn wanted(context: &rmcp::service::RequestContext<RoleServer>) -> Option<Self> {
@@ -224,13 +260,33 @@ impl Progress {
         gone(self.peer.notify_progress(param).await);
     }
 
-    /// Tells of one task until it has ended: seconds run, of the seconds allowed.
-    pub(super) async fn follow(self, mut events: broadcast::Receiver<TaskEvent>, id: &TaskId) {
+    /// Tells something on the way, of which no end is known.
+    async fn say(&self, progress: f64, message: String) {
+        let param =
+            ProgressNotificationParam::new(self.token.clone(), progress).with_message(message);
+        gone(self.peer.notify_progress(param).await);
+    }
+
+    /// Tells of one task until it has ended: seconds run, of the seconds allowed; and of log-ins on the way to its host that
+    /// wait for a security key.
+    pub(super) async fn follow(self, news: CallNews, id: &TaskId) {
+        let CallNews { mut events, mut touches, way } = news;
+        let began = Instant::now();
         loop {
-            let event = match events.recv().await {
-                Ok(event) if event.task_id == *id => event,
-                Ok(_) | Err(RecvError::Lagged(_)) => continue,
-                Err(RecvError::Closed) => return,
+            let event = tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) if event.task_id == *id => event,
+                    Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                },
+                touch = touches.recv() => match touch {
+                    Ok(alias) if way.contains(&alias) => {
+                        self.say(began.elapsed().as_secs_f64(), answer::touch(&alias)).await;
+                        continue;
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                },
             };
             match event.kind {
                 TaskEventKind::Created => {}

@@ -8,6 +8,7 @@ use rmcp::model::{
     ResourceContents, ResourceTemplate,
 };
 use serde_json::{Value, json};
+use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::Lookup;
 use sshepherd_engine::{Config, Engine, Refusal};
 use sshepherd_model::{Alias, Host, TaskId};
@@ -103,15 +104,17 @@ pub(super) async fn task(
         Lookup::Unknown => return Err(missing("no task has this id")),
     };
     let tail = engine.tail_lines(id, LAST_LINES, LAST_BYTES).await.map_err(failed)?;
-    let lines = match tail.found() {
-        Some(tail) => {
-            let view = engine.view_tail(id, &tail, answer::more(&task)).await;
-            answer::shown_lines(view.map_err(|error| failed(Refusal::Store(error)))?)
-        }
-        None => Vec::new(),
+    let view = match tail.found() {
+        Some(tail) => engine.view_tail(id, &tail, answer::more(&task)).await,
+        None => Ok(View::default()),
     };
+    let view = view.map_err(|error| failed(Refusal::Store(error)))?;
     let status = answer::status(&task, &engine.config(), answer::now_ms());
-    let content = json!({"task": status, "output_lines": lines});
+    let cleaned = view.note();
+    let mut content = json!({"task": status, "output_lines": answer::shown_lines(view)});
+    if let (Some(cleaned), Value::Object(fields)) = (cleaned, &mut content) {
+        fields.insert("cleaned".to_owned(), json!(cleaned));
+    }
     let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
     Ok(ReadResourceResult::new(vec![contents]))
 }
@@ -131,6 +134,10 @@ fn of_host(config: &Config, uri: &str) -> Result<Value, ErrorData> {
             let mut value = brief(host);
             if let Value::Object(fields) = &mut value {
                 let limits = PolicyLimits::from(&config.policy.limits(host));
+                let hops = answer::jumps(&config.inventory, host);
+                if !hops.is_empty() {
+                    fields.insert("jump".to_owned(), json!(hops));
+                }
                 fields.insert("credentials".to_owned(), json!(host.credentials.to_string()));
                 fields.insert("policy_limits".to_owned(), json!(limits));
             }

@@ -28,6 +28,11 @@ where
     let closing = stop.child_token();
     let server = Server::new(engine.clone(), loader, settings, closing.clone());
     let tracker = server.tracker.clone();
+    let (touches, told) = (engine.touches(), closing.clone());
+    let telling = server.listeners.clone().follow_touches(touches);
+    tracker.spawn(async move {
+        let _ = told.run_until_cancelled(telling).await;
+    });
     let reader = UntilEnd { reader, ended: closing.clone() };
     let result = talk(server, reader, writer, stop, &engine).await;
     closing.cancel();

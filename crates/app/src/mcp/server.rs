@@ -22,6 +22,7 @@ use sshepherd_model::{Problem, Severity};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::login::{self, Logins, Through};
 use super::notify::Listeners;
 use super::watched::{self, Watched};
 use super::{ask, complete, prompts, resources};
@@ -64,11 +65,13 @@ pub(crate) struct Settings {
     /// Most bytes of JSON in one tool answer. 8192 suits the smallest limit that clients are known to have (8,000
     /// characters).
     pub(crate) answer_bytes: usize,
+    /// What a host asks while logging in goes through the client, as far as this says.
+    pub(crate) prompts: Option<Through>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { answer_bytes: 8192 }
+        Self { answer_bytes: 8192, prompts: None }
     }
 }
 
@@ -111,6 +114,7 @@ pub(crate) struct Server {
     pub(super) settings: Settings,
     pub(super) listeners: Listeners,
     watched: Watched,
+    pub(super) logins: Logins,
     /// Fires at the end of input: calls under way stop their commands and answer.
     pub(super) closing: CancellationToken,
     /// What runs beside the calls: followers of tasks.
@@ -126,10 +130,15 @@ impl Server {
         settings: Settings,
         closing: CancellationToken,
     ) -> Self {
+        let logins = Logins::new(settings.prompts);
+        if logins.open_at_all() {
+            engine.prompt_with(Arc::new(logins.clone()));
+        }
         Self {
             engine,
             loader,
             settings,
+            logins,
             listeners: Listeners::default(),
             watched: Watched::default(),
             closing,
@@ -195,6 +204,7 @@ impl ServerHandler for Server {
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         self.listeners.session(context.peer.clone());
+        self.logins.session(context.peer.clone());
         let mut changes = self.engine.config_changes();
         changes.mark_unchanged();
         let closing = self.closing.clone();
@@ -243,6 +253,9 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         if let Some(id) = self.take_answers(&request, &context).await {
             return Ok(ask::said_no(&id, &request).into());
+        }
+        if let Some(id) = login::task_of(&request) {
+            return Ok(self.gone_on(&id, &request, &context).await);
         }
         self.tools.call(ToolCallContext::new(self, request, context)).await
     }

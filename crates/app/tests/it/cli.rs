@@ -1,5 +1,6 @@
 //! The command line: output, exit codes and JSON, against a real sshd and without one.
 
+use std::io::BufReader;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -204,6 +205,34 @@ fn the_audit_record_is_shown_and_checked() {
     let cut = sshepherd(&["--json", "audit", "verify"]);
     let document: serde_json::Value = serde_json::from_slice(&cut.stdout).unwrap();
     assert_eq!((cut.status.code(), &document["state"]), (Some(1), &"bad".into()), "{document}");
+}
+
+#[test]
+fn the_audit_record_is_followed_and_picked_by_kind() {
+    let site = Site::new();
+    site.write("sshepherd.yml", "audit: {path: audit.jsonl}\n");
+    let serve = site.serve();
+    let sshepherd = |words: &[&str]| {
+        let mut command = Command::new(&serve[0]);
+        command.args(&serve[2..]).args(words);
+        command
+    };
+    let runs = || assert!(sshepherd(&["run", ALIAS, OK]).output().unwrap().status.success());
+    runs();
+    let mut follower = sshepherd(&["--json", "audit", "show", "--follow", "--event", "decision"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(BufReader::new(follower.stdout.take().unwrap()));
+    let mut next =
+        || -> serde_json::Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let first = next();
+    assert_eq!((&first["event"], &first["seq"]), (&"decision".into(), &1.into()), "{first}");
+    runs();
+    let second = next();
+    assert_eq!((&second["event"], &second["seq"]), (&"decision".into(), &4.into()), "{second}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
 }
 
 /// Real `ssh -G` is the judge of what a file means.

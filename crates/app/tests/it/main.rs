@@ -16,5 +16,6 @@ mod serving;
 mod shells;
 mod site;
 mod terminal;
+mod touch;
 mod trust;
 mod typescript;

@@ -1,5 +1,6 @@
 //! Types, ranges and defaults of single fields.
 
+use sshepherd_config::Elicitation;
 use sshepherd_model::LoginShell;
 
 use crate::folder::Folder;
@@ -50,6 +51,20 @@ fn our_settings_have_ranges_and_defaults() {
     let problems = folder.problems();
     told(&problems, "sshepherd.yml:1 Error fan_out.parallel:");
     told(&problems, "sshepherd.yml:2 Error answers.max_bytes:");
+}
+
+#[test]
+fn questions_go_through_the_client_only_where_the_owner_says_so() {
+    let folder = Folder::sound();
+    assert_eq!(folder.load().unwrap().settings.elicitation, Elicitation::None);
+    for (text, wanted) in
+        [("none", Elicitation::None), ("visible", Elicitation::Visible), ("all", Elicitation::All)]
+    {
+        folder.write("sshepherd.yml", &format!("prompts: {{elicitation: {text}}}\n"));
+        assert_eq!(folder.load().unwrap().settings.elicitation, wanted);
+    }
+    folder.write("sshepherd.yml", "prompts: {elicitation: everything}\n");
+    told(&folder.problems(), "sshepherd.yml:1 Error prompts.elicitation: \"everything\" is not");
 }
 
 #[test]

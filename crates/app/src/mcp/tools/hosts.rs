@@ -6,7 +6,7 @@ use rmcp::{tool, tool_router};
 use sshepherd_engine::{Circuit, Refusal};
 use sshepherd_model::Alias;
 
-use crate::answer::{Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, encoded};
+use crate::answer::{self, Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, encoded};
 use crate::mcp::args::{Args, None as NoArgs, OnAlias};
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
@@ -81,6 +81,7 @@ impl Server {
             port: Some(host.port),
             credentials: Some(host.credentials.to_string()),
             tags: Some(host.tags.iter().map(ToString::to_string).collect()),
+            jump: Some(answer::jumps(&config.inventory, &host)).filter(|hops| !hops.is_empty()),
             description: Some(host.description.clone()),
             circuit: circuit(&self.engine.circuit(&host.alias)),
             policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),

@@ -1,19 +1,24 @@
 //! Tools that run commands.
 
+use std::convert::Infallible;
+
 use futures::FutureExt;
 use rmcp::RoleServer;
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::model::{CallToolResponse, CallToolResult, JsonObject};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, InputRequiredResult, JsonObject,
+};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
-use sshepherd_engine::store::Lookup;
-use sshepherd_engine::{FanOut, Finished, Refusal, Ticket};
-use sshepherd_model::{Alias, Request, Tag};
+use sshepherd_engine::store::{Error, Lookup};
+use sshepherd_engine::{FanOut, Finished, Origin, Refusal, Ticket};
+use sshepherd_model::{Alias, Request, Tag, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
 use crate::mcp::args::{Args, OnHost, OnTag, ToStart};
-use crate::mcp::notify::{Progress, whole};
+use crate::mcp::login::Carrying;
+use crate::mcp::notify::{CallNews, Progress, whole};
 use crate::mcp::output::{self, FIXED, MIN_ROOM};
 use crate::mcp::reply::{IsError, done, failed, invalid, result};
 use crate::mcp::schema;
@@ -43,7 +48,7 @@ impl Server {
         let (to, what, call) = (&alias, &request, &context);
         let attempt = || self.stoppable(call, |stop| self.run_one(to, what, call, stop)).boxed();
         match self.with_yes(&context, attempt).await {
-            Ok(finished) => self.report(&finished).await.into(),
+            Ok(ran) => self.ran(ran).await,
             Err(why) => ask::unanswered(why, &request, |why| refused(&alias, &request, why)),
         }
     }
@@ -69,7 +74,7 @@ impl Server {
             let origin = Self::origin(&context);
             let attempt = || self.engine.submit_group(&tag, &request, origin.clone()).boxed();
             return match self.with_yes(&context, attempt).await {
-                Ok(ticket) => self.answered(&ticket, &context).await,
+                Ok(ticket) => self.answered(&ticket.task_id, &context, Carrying::none()).await,
                 Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
             };
         }
@@ -154,6 +159,13 @@ fn refused_for_all(request: &Request, refusal: &Refusal) -> CallToolResult {
     }
 }
 
+/// What came of waiting for a command on one host.
+enum Ran {
+    Over(Box<Finished>),
+    /// Its host asks something first, and the client is to ask the person and call again.
+    Asks(Box<InputRequiredResult>),
+}
+
 impl Server {
     /// A task that was there already: where it is now.
     async fn known(&self, ticket: &Ticket, request: &Request) -> StartedAnswer {
@@ -173,33 +185,34 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let origin = Self::origin(context);
+        let carrying = self.carrier(context, alias);
         let attempt = || self.engine.submit_task(alias, request, None, origin.clone()).boxed();
         match self.with_yes(context, attempt).await {
-            Ok(ticket) => self.answered(&ticket, context).await,
+            Ok(ticket) => self.answered(&ticket.task_id, context, carrying).await,
             Err(why) => ask::unanswered(why, request, |why| refused(alias, request, why)),
         }
     }
 
-    /// Answers a call that was started as a task: with its result or, when that takes long, with the task.
+    /// Answers a call that was started as a task: with its result, with what its host asks or, when that takes long, with the
+    /// task.
     async fn answered(
         &self,
-        ticket: &Ticket,
+        id: &TaskId,
         context: &RequestContext<RoleServer>,
+        carrying: Carrying,
     ) -> CallToolResponse {
         let origin = Self::origin(context);
         let answer = tokio::select! {
             biased;
-            answer = self.soon(ticket) => answer,
+            answer = self.soon(id, carrying) => answer,
             // The client has given the call up before it knew of a task.
             () = context.ct.cancelled() => {
-                self.engine.cancel(&ticket.task_id, &origin).await.map(|_| {
-                    failed(&Failure::new("cancelled", "the command was stopped").about(&ticket.task_id)).into()
+                self.engine.cancel(id, &origin).await.map(|_| {
+                    failed(&Failure::new("cancelled", "the command was stopped").about(id)).into()
                 })
             }
         };
-        answer.unwrap_or_else(|refusal| {
-            failed(&Failure::from(&refusal).about(&ticket.task_id)).into()
-        })
+        answer.unwrap_or_else(|refusal| failed(&Failure::from(&refusal).about(id)).into())
     }
 
     async fn run_one(
@@ -208,21 +221,87 @@ impl Server {
         request: &Request,
         context: &RequestContext<RoleServer>,
         stop: CancellationToken,
-    ) -> Result<Finished, Refusal> {
+    ) -> Result<Ran, Refusal> {
         let origin = Self::origin(context);
-        let progress = Progress::wanted(context).map(|progress| (progress, self.engine.events()));
+        // Both before the task exists, so that nothing of it is missed.
+        let carrying = self.carrier(context, alias);
+        let progress = self.progress(context, alias);
         let ticket = self.engine.submit(alias, request, origin.clone()).await?;
-        let ended = self.engine.wait_or_cancel(&ticket.task_id, &stop, &origin);
-        let Some((progress, events)) = progress else {
-            return ended.await;
+        if let Some((progress, _)) = &progress {
+            let whole = whole(ticket.limits.max_time.as_secs());
+            progress.tell(0.0, whole, "accepted".to_owned()).await;
+        }
+        self.follow_one(&ticket.task_id, carrying, progress, (&stop, &origin)).await
+    }
+
+    /// What this call tells on the way, if its client wants to hear it, from now on.
+    fn progress(
+        &self,
+        context: &RequestContext<RoleServer>,
+        alias: &Alias,
+    ) -> Option<(Progress, CallNews)> {
+        let (events, touches) = (self.engine.events(), self.engine.touches());
+        let news = CallNews { events, touches, way: self.way(alias) };
+        Progress::wanted(context).map(|progress| (progress, news))
+    }
+
+    /// Waits for the end of a task, or for a question of its host that this call is to take to the person.
+    async fn follow_one(
+        &self,
+        id: &TaskId,
+        mut carrying: Carrying,
+        progress: Option<(Progress, CallNews)>,
+        (stop, origin): (&CancellationToken, &Origin),
+    ) -> Result<Ran, Refusal> {
+        let telling = async {
+            if let Some((progress, news)) = progress {
+                progress.follow(news, id).await;
+            }
+            std::future::pending::<Infallible>().await
         };
-        progress.tell(0.0, whole(ticket.limits.max_time.as_secs()), "accepted".to_owned()).await;
-        let telling = progress.follow(events, &ticket.task_id);
-        tokio::pin!(ended, telling);
         tokio::select! {
             biased;
-            finished = &mut ended => finished,
-            () = &mut telling => ended.await,
+            finished = self.engine.wait_or_cancel(id, stop, origin) => finished.map(|finished| Ran::Over(Box::new(finished))),
+            form = carrying.asked(id) => Ok(Ran::Asks(form)),
+            never = telling => match never {},
+        }
+    }
+
+    /// Goes on with a call that gave back what its host asked: hands the answers over and waits as before.
+    pub(in crate::mcp) async fn gone_on(
+        &self,
+        id: &TaskId,
+        request: &CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResponse {
+        let trouble = |refusal: &Refusal| failed(&Failure::from(refusal).about(id)).into();
+        let gone = || Refusal::Store(Error::Gone { id: id.clone() });
+        let found = self.engine.task(id).await.and_then(|task| task.found().ok_or_else(gone));
+        let task = match found {
+            Ok(task) => task,
+            Err(refusal) => return trouble(&refusal),
+        };
+        // Before the answers: they may lead to the next question.
+        let carrying = self.carrier(context, &task.alias);
+        let progress = self.progress(context, &task.alias);
+        self.logins.take_answers(request);
+        if native::wanted(context) {
+            return self.answered(id, context, carrying).await;
+        }
+        let origin = Self::origin(context);
+        let followed = self.stoppable(context, |stop| async move {
+            self.follow_one(id, carrying, progress, (&stop, &origin)).await
+        });
+        match followed.await {
+            Ok(ran) => self.ran(ran).await,
+            Err(refusal) => trouble(&refusal),
+        }
+    }
+
+    async fn ran(&self, ran: Ran) -> CallToolResponse {
+        match ran {
+            Ran::Over(finished) => self.report(&finished).await.into(),
+            Ran::Asks(form) => CallToolResponse::InputRequired(*form),
         }
     }
 

@@ -47,6 +47,10 @@ pub(crate) enum Person {
     AcceptsWithoutTicking,
     Declines,
     PutsItAway,
+    /// Fills the one field of a form in.
+    Types(&'static str),
+    /// Leaves the form where it is.
+    Sits,
 }
 
 #[derive(Clone)]
@@ -79,6 +83,9 @@ impl ClientHandler for Ear {
                 .with_content(serde_json::json!({"approve": true})),
             Some(Person::AcceptsWithoutTicking) => ElicitResult::new(ElicitationAction::Accept)
                 .with_content(serde_json::json!({"approve": false})),
+            Some(Person::Types(words)) => ElicitResult::new(ElicitationAction::Accept)
+                .with_content(serde_json::json!({"answer_1": words})),
+            Some(Person::Sits) => std::future::pending().await,
             Some(Person::Declines) => ElicitResult::new(ElicitationAction::Decline),
             Some(Person::PutsItAway) | None => ElicitResult::new(ElicitationAction::Cancel),
         })
@@ -137,10 +144,19 @@ impl Client {
     }
 
     pub(crate) async fn start_for(serve: &[String], era: Era, person: Option<Person>) -> Self {
+        Self::start_logged(serve, era, person, Stdio::null()).await
+    }
+
+    /// The same with the server's standard error, on which it logs everything it can.
+    pub(crate) async fn start_logged(
+        serve: &[String],
+        era: Era,
+        person: Option<Person>,
+        log: Stdio,
+    ) -> Self {
         let mut command = tokio::process::Command::new(&serve[0]);
-        command.args(&serve[1..]);
-        let (process, _) =
-            TokioChildProcess::builder(command).stderr(Stdio::null()).spawn().unwrap();
+        command.args(&serve[1..]).env("SSHEPHERD_LOG", "trace");
+        let (process, _) = TokioChildProcess::builder(command).stderr(log).spawn().unwrap();
         let (sender, receiver) = mpsc::channel(1000);
         let lifecycle = match era {
             Era::Session => ClientLifecycleMode::Initialize,

@@ -1,11 +1,12 @@
 //! The built binary over stdio, driven by rmcp's client in both protocol eras.
 
 mod approvals;
-mod client;
+pub(crate) mod client;
 mod everything;
 mod hostile;
 mod lifetime;
 mod listing;
+mod logins;
 mod programs;
 mod shells;
 mod surroundings;
