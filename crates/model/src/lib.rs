@@ -1,7 +1,7 @@
 //! Plain values that every other crate speaks in.
 //!
 //! Rooms: [`id`] (names and ids with their rules), [`host`], [`credential`] and [`inventory`] (what the
-//! owner configured), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
+//! owner configured), [`selector`] (which hosts), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
 //! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file).
 //!
 //! This crate knows no I/O, no clock, no async runtime and no other crate of the workspace.
@@ -11,11 +11,13 @@ pub mod host;
 pub mod id;
 pub mod inventory;
 pub mod limits;
+pub mod names;
 pub mod outcome;
 pub mod output;
 pub mod problem;
 pub mod request;
 pub mod secret;
+pub mod selector;
 
 pub use credential::{AuthMethod, Credential};
 pub use host::{Host, LoginShell};
@@ -27,3 +29,4 @@ pub use output::{Chunk, Stream};
 pub use problem::{Problem, Severity};
 pub use request::Request;
 pub use secret::Secret;
+pub use selector::{BadSelector, Selector};
