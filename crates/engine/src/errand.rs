@@ -1,7 +1,7 @@
 //! What another server needs to run a task whose own server ended: the request, to be judged anew, and who asked.
 
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Request, Tag};
+use sshepherd_model::{Request, Tag, Targets};
 
 use crate::approval::Granted;
 use crate::pipeline::Origin;
@@ -15,8 +15,11 @@ pub(crate) struct Errand {
     stdin: Option<String>,
     client: Option<String>,
     /// For every host of this tag, as one task.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<Tag>,
+    /// The same for every host that this selector takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on: Option<String>,
     /// What of a person's yes another server may go on with.
     #[serde(default)]
     granted: Granted,
@@ -28,14 +31,14 @@ impl Errand {
         Self::stored(request, origin, None, granted)
     }
 
-    /// The same for every host of a tag.
+    /// The same for many hosts.
     pub(crate) fn of_group(
         request: &Request,
         origin: &Origin,
-        tag: &Tag,
+        targets: &Targets,
         granted: &Granted,
     ) -> String {
-        Self::stored(request, origin, Some(tag.clone()), granted)
+        Self::stored(request, origin, Some(targets), granted)
     }
 
     /// What of a person's yes was kept.
@@ -43,12 +46,24 @@ impl Errand {
         serde_json::from_str::<Self>(text).map(|errand| errand.granted).unwrap_or_default()
     }
 
-    /// The tag, if it is for every host of one.
-    pub(crate) fn tag(text: &str) -> Option<Tag> {
-        serde_json::from_str::<Self>(text).ok()?.tag
+    /// The hosts, if it is for many.
+    pub(crate) fn targets(text: &str) -> Option<Targets> {
+        let errand: Self = serde_json::from_str(text).ok()?;
+        let on = errand.on.and_then(|text| text.parse().ok()).map(Targets::On);
+        errand.tag.map(Targets::Tag).or(on)
     }
 
-    fn stored(request: &Request, origin: &Origin, tag: Option<Tag>, granted: &Granted) -> String {
+    fn stored(
+        request: &Request,
+        origin: &Origin,
+        targets: Option<&Targets>,
+        granted: &Granted,
+    ) -> String {
+        let (tag, on) = match targets {
+            None => (None, None),
+            Some(Targets::Tag(tag)) => (Some(tag.clone()), None),
+            Some(Targets::On(selector)) => (None, Some(selector.to_string())),
+        };
         let errand = Self {
             command: request.command().to_owned(),
             cwd: request.cwd.clone(),
@@ -56,6 +71,7 @@ impl Errand {
             stdin: request.stdin.clone(),
             client: origin.client.clone(),
             tag,
+            on,
             granted: granted.clone(),
         };
         // A struct of texts always has a form in JSON.

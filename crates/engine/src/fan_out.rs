@@ -1,9 +1,9 @@
-//! One command on every host of a tag: side by side, bounded, answered in inventory order.
+//! One command on many hosts: side by side, bounded, answered in inventory order.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
-use sshepherd_model::{Alias, Request, Tag};
+use sshepherd_model::{Alias, Host, Request, Targets};
 use sshepherd_policy::{Lasts, Verdict};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,9 @@ use crate::task::Finished;
 /// What came of a fan-out.
 #[derive(Debug)]
 pub struct FanOut {
-    /// One entry a host, in inventory order; empty when no host has the tag.
+    /// What was asked for.
+    pub targets: Targets,
+    /// One entry a host, in inventory order; empty when nothing was selected.
     pub hosts: Vec<HostReport>,
 }
 
@@ -31,24 +33,24 @@ pub struct HostReport {
 }
 
 impl Engine {
-    /// Runs `request` on every host that carries `tag`, at most `fan_out_parallel` at a time.
+    /// Runs `request` on all of `targets`, at most `fan_out_parallel` at a time.
     ///
     /// `done` is called as each host finishes, with the count so far and the total. When `cancel` fires, hosts not
     /// yet started are reported as cancelled and running ones are stopped.
     ///
-    /// Errors: [`Refusal::ApprovalRequired`] when a person must say yes first, once for all hosts; nothing runs until then.
+    /// Errors: [`Refusal::Selector`] when a selector names what is no host, [`Refusal::ApprovalRequired`] when a person must say yes first, once for all hosts; nothing runs until then.
     pub async fn fan_out(
         &self,
-        tag: &Tag,
+        targets: &Targets,
         request: &Request,
         origin: &Origin,
         cancel: &CancellationToken,
         mut done: impl FnMut(usize, usize) + Send,
     ) -> Result<FanOut, Refusal> {
         let config = self.config();
-        let (granted, _) = self.asked_for_tag(&config, tag, request, origin).await?;
-        let aliases: Vec<Alias> =
-            config.inventory.tagged(tag).map(|host| host.alias.clone()).collect();
+        let hosts = targets.select(&config.inventory)?;
+        let (granted, _) = self.asked_for_all(&config, &hosts, request, origin).await?;
+        let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
         let total = aliases.len();
         let parallel = config.fan_out_parallel.max(1);
         let call = Call { config, request, origin, granted, cancel };
@@ -61,18 +63,19 @@ impl Engine {
             done(reports.len(), total);
         }
         reports.sort_by_key(|(place, _)| *place);
-        Ok(FanOut { hosts: reports.into_iter().map(|(_, report)| report).collect() })
+        let targets = targets.clone();
+        Ok(FanOut { targets, hosts: reports.into_iter().map(|(_, report)| report).collect() })
     }
 
-    /// One yes for all hosts of a tag where a person must be asked.
-    pub(crate) async fn asked_for_tag(
+    /// One yes for all hosts where a person must be asked.
+    pub(crate) async fn asked_for_all(
         &self,
         config: &crate::Config,
-        tag: &Tag,
+        hosts: &[Arc<Host>],
         request: &Request,
         origin: &Origin,
     ) -> Result<(Granted, Lasts), Refusal> {
-        let asking = config.inventory.tagged(tag).filter_map(|host| {
+        let asking = hosts.iter().filter_map(|host| {
             match config.policy.judge(host, request) {
                 Verdict::Ask(question) => Some(question),
                 // Judged again, one by one, when their turn comes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Alias, Limits, Outcome, Request, Stopped, Tag, TaskId};
+use sshepherd_model::{Alias, Limits, Outcome, Request, Stopped, Targets, TaskId};
 use sshepherd_policy::{Lasts, Verdict};
 use sshepherd_store::{Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,9 @@ use crate::task::Finished;
 /// What became of the hosts, as it is kept with the parent.
 #[derive(Debug, Serialize, Deserialize)]
 struct Children {
+    /// The selector, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on: Option<String>,
     children: Vec<Child>,
 }
 
@@ -44,7 +47,7 @@ const STORE_AGAIN: Duration = Duration::from_millis(500);
 /// One command for many hosts.
 pub(crate) struct Group {
     pub(crate) id: TaskId,
-    pub(crate) tag: Tag,
+    pub(crate) targets: Targets,
     pub(crate) request: Request,
     pub(crate) origin: Origin,
     /// A person's yes, where one was wanted.
@@ -52,11 +55,11 @@ pub(crate) struct Group {
 }
 
 impl Engine {
-    /// Starts `request` on every host that carries `tag`, as one task that outlives this server. Its `alias` is the tag.
+    /// Starts `request` on all of `targets`, as one task that outlives this server. Its `alias` is the tag, or `fleet`.
     /// Each host's command is judged by itself.
     pub async fn submit_group(
         &self,
-        tag: &Tag,
+        targets: &Targets,
         request: &Request,
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
@@ -64,14 +67,13 @@ impl Engine {
             return Err(Refusal::ShuttingDown);
         }
         let config = self.config();
-        let (granted, lasts) = self.asked_for_tag(&config, tag, request, &origin).await?;
+        let chosen = targets.select(&config.inventory)?;
+        let (granted, lasts) = self.asked_for_all(&config, &chosen, request, &origin).await?;
         let kept = if lasts == Lasts::Once { Granted::default() } else { granted.clone() };
-        let hosts: Vec<Limits> =
-            config.inventory.tagged(tag).map(|host| config.policy.limits(host)).collect();
+        let hosts: Vec<Limits> = chosen.iter().map(|host| config.policy.limits(host)).collect();
         let mut limits = hosts.first().cloned().unwrap_or_default();
         limits.max_time = hosts.iter().map(|host| host.max_time).max().unwrap_or_default();
-        // The same rule of characters holds for both, and a tag is the shorter one.
-        let Ok(alias) = tag.as_str().parse::<Alias>() else { return Err(Refusal::NotReached) };
+        let alias = targets.label().ok_or(Refusal::NotReached)?;
         let id = TaskId::compose(&alias, &request.hash(), self.nonce()?);
         let task = NewTask {
             id: id.clone(),
@@ -81,14 +83,14 @@ impl Engine {
             limits: TaskLimits::from(&limits),
             raw_shell: false,
             created_at: now_ms(),
-            errand: Errand::of_group(request, &origin, tag, &kept),
+            errand: Errand::of_group(request, &origin, targets, &kept),
             key: None,
             care: Care::EachStep,
         };
         self.enter(task).await?;
-        let (tag, request) = (tag.clone(), request.clone());
+        let (targets, request) = (targets.clone(), request.clone());
         let hash = request.hash();
-        self.run_group(Group { id: id.clone(), tag, request, origin, granted });
+        self.run_group(Group { id: id.clone(), targets, request, origin, granted });
         Ok(Ticket { task_id: id, alias, hash, limits, known: false })
     }
 
@@ -104,12 +106,16 @@ impl Engine {
         let kept: Children = serde_json::from_str(task.place.as_deref()?).ok()?;
         let request = Request::new(&task.command).ok()?;
         let config = self.config();
+        let targets = match kept.on {
+            Some(text) => Targets::On(text.parse().ok()?),
+            None => Targets::Tag(task.alias.as_str().parse().ok()?),
+        };
         let mut hosts = Vec::with_capacity(kept.children.len());
         for child in kept.children {
             let result = self.child(&config, &request, &child).await;
             hosts.push(HostReport { alias: child.alias, result });
         }
-        Some(FanOut { hosts })
+        Some(FanOut { targets, hosts })
     }
 
     async fn child(
@@ -159,7 +165,11 @@ impl Group {
         if closing.is_cancelled() {
             return;
         }
-        let children = Children { children: reports.iter().map(Child::of).collect() };
+        let on = match &self.targets {
+            Targets::Tag(_) => None,
+            Targets::On(selector) => Some(selector.to_string()),
+        };
+        let children = Children { on, children: reports.iter().map(Child::of).collect() };
         // A struct of texts always has a form in JSON.
         let place = serde_json::to_string(&children).unwrap_or_default();
         let outcome = outcome(&reports, cancel.is_cancelled());
@@ -168,8 +178,9 @@ impl Group {
 
     async fn on_all(&self, engine: &Engine, cancel: &CancellationToken) -> Vec<HostReport> {
         let config = engine.config();
-        let aliases: Vec<Alias> =
-            config.inventory.tagged(&self.tag).map(|host| host.alias.clone()).collect();
+        // A name that was taken out of the inventory meanwhile selects nothing, and the end says how many hosts there were.
+        let hosts = self.targets.select(&config.inventory).unwrap_or_default();
+        let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
         let parallel = config.fan_out_parallel.max(1);
         let mut reports: Vec<(usize, HostReport)> = futures::stream::iter(aliases)
             .enumerate()

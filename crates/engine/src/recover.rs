@@ -87,10 +87,11 @@ impl Engine {
     fn resume(&self, task: Task) {
         tracing::info!(task = %task.id, status = %task.status, "taken over from a server that is gone");
         if let Some(text) = &task.errand
-            && let (Some(tag), Some((request, origin))) = (Errand::tag(text), Errand::parse(text))
+            && let (Some(targets), Some((request, origin))) =
+                (Errand::targets(text), Errand::parse(text))
         {
             let granted = Errand::granted(text);
-            self.run_group(Group { id: task.id.clone(), tag, request, origin, granted });
+            self.run_group(Group { id: task.id.clone(), targets, request, origin, granted });
             if task.cancel_requested_at.is_some()
                 && let Some(live) = self.live().get(&task.id)
             {

@@ -1,6 +1,6 @@
 //! Why nothing was started: each reason is its own case, so that faces can say what to do next.
 
-use sshepherd_model::{Alias, ApprovalId, TaskId};
+use sshepherd_model::{Alias, ApprovalId, BadSelector, TaskId};
 use sshepherd_policy::Denial;
 
 use crate::approval::Asked;
@@ -17,6 +17,9 @@ pub enum Refusal {
         /// Configured aliases that look alike, nearest first, at most three.
         near: Vec<Alias>,
     },
+    /// A selector names what is no host.
+    #[error(transparent)]
+    Selector(#[from] BadSelector),
     /// The policy does not allow it.
     #[error("denied by policy: {}", .0.message)]
     Denied(Box<Denial>),

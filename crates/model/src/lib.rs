@@ -1,7 +1,7 @@
 //! Plain values that every other crate speaks in.
 //!
 //! Rooms: [`id`] (names and ids with their rules), [`host`], [`credential`] and [`inventory`] (what the
-//! owner configured), [`selector`] (which hosts), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
+//! owner configured), [`selector`] and [`targets`] (which hosts), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
 //! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file).
 //!
 //! This crate knows no I/O, no clock, no async runtime and no other crate of the workspace.
@@ -18,6 +18,7 @@ pub mod problem;
 pub mod request;
 pub mod secret;
 pub mod selector;
+pub mod targets;
 
 pub use credential::{AuthMethod, Credential};
 pub use host::{Host, LoginShell};
@@ -30,3 +31,4 @@ pub use problem::{Problem, Severity};
 pub use request::Request;
 pub use secret::Secret;
 pub use selector::{BadSelector, Selector};
+pub use targets::Targets;

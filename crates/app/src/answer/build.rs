@@ -6,10 +6,14 @@ use sshepherd_engine::policy::Enforcement;
 use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
 use sshepherd_engine::{Asked, Config, Finished, Refusal};
-use sshepherd_model::{Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Tag};
+use sshepherd_model::{
+    Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Targets,
+};
 
 use super::judged::{echo, echo_part};
-use super::{CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded};
+use super::{
+    CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, fold, shorten,
+};
 
 /// A finished command and what may be shown of its output.
 pub(crate) struct Report<'a> {
@@ -278,47 +282,51 @@ pub(crate) fn refused_by_person(request: &Request, id: &ApprovalId) -> RunAnswer
     }
 }
 
-/// The answer about a fan-out within `budget` bytes: when not every entry fits, those that failed are kept first.
-pub(crate) fn tagged(tag: &Tag, entries: Vec<RunAnswer>, budget: usize) -> TagAnswer {
-    let mut answer = TagAnswer {
-        tag: Some(tag.to_string()),
-        summary: Some(summary(&entries)),
-        results: Some(Vec::new()),
-        ..TagAnswer::default()
-    };
-    if entries.is_empty() {
-        answer.note =
-            Some(format!("no host has the tag {tag}; ssh://hosts lists every host with its tags"));
-        return answer;
-    }
-    // Room for `missing_results` and `note`, should they be needed.
-    let mut room = budget.saturating_sub(encoded(&answer) + 200);
-    let total = entries.len();
-    let mut order: Vec<(usize, RunAnswer)> = entries.into_iter().enumerate().collect();
-    order.sort_by_key(|(place, entry)| (succeeded(entry), *place));
-    let mut kept: Vec<(usize, RunAnswer)> = Vec::with_capacity(total);
-    for (place, entry) in order {
-        let size = encoded(&entry) + 1;
-        if size <= room || kept.is_empty() {
-            room = room.saturating_sub(size);
-            kept.push((place, entry));
+/// What came of a fan-out, in at most `budget` bytes: an entry a host or, where those do not fit, groups of hosts.
+pub(crate) fn tagged(targets: &Targets, entries: Vec<RunAnswer>, budget: usize) -> TagAnswer {
+    let mut answer = TagAnswer { summary: Some(summary(&entries)), ..TagAnswer::default() };
+    match targets {
+        Targets::Tag(tag) => answer.tag = Some(tag.to_string()),
+        Targets::On(selector) => {
+            answer.selector = Some(shorten(&selector.to_string(), MAX_SELECTOR))
         }
     }
-    kept.sort_by_key(|(place, _)| *place);
-    let missing = total - kept.len();
-    if missing > 0 {
-        answer.missing_results = Some(missing as u64);
-        answer.note = Some(format!(
-            "{missing} of {total} entries are left out to keep the answer small; run on a narrower tag to see them"
-        ));
+    if entries.is_empty() {
+        answer.results = Some(Vec::new());
+        answer.note = Some(match targets {
+            Targets::Tag(tag) => {
+                format!("no host has the tag {tag}; ssh://hosts lists every host with its tags")
+            }
+            Targets::On(_) => {
+                "the selector takes no host; ssh_list_hosts shows what one takes".to_owned()
+            }
+        });
+        return answer;
     }
-    answer.results = Some(kept.into_iter().map(|(_, entry)| entry).collect());
+    answer.results = Some(entries);
+    if encoded(&answer) <= budget {
+        return answer;
+    }
+    let entries = answer.results.take().unwrap_or_default();
+    answer.slowest = Some(fold::slowest(&entries, MAX_SLOW));
+    let folded = fold::fold(&entries);
+    // Room for the note.
+    let room = budget.saturating_sub(encoded(&answer) + 250);
+    let (groups, missing) = fold::within(folded, room);
+    answer.missing_groups = (missing > 0).then_some(missing);
+    answer.note = Some(
+        "hosts with the same result stand together; a diff is against the output of the last group; a group's task_id \
+         has the whole output of its first host"
+            .to_owned(),
+    );
+    answer.groups = Some(groups);
     answer
 }
 
-fn succeeded(entry: &RunAnswer) -> bool {
-    entry.status.as_deref() == Some("completed")
-}
+/// Most characters of a selector that are repeated.
+const MAX_SELECTOR: usize = 200;
+/// How many of the slowest hosts are named.
+const MAX_SLOW: usize = 3;
 
 fn summary(entries: &[RunAnswer]) -> TagSummary {
     let mut summary = TagSummary { hosts: entries.len() as u64, ..TagSummary::default() };
@@ -347,22 +355,23 @@ mod tests {
     }
 
     #[test]
-    fn a_fan_out_that_does_not_fit_keeps_failures_and_counts_the_rest() {
-        let tag: Tag = "all".parse().unwrap();
+    fn a_fan_out_that_does_not_fit_is_told_in_groups() {
+        let targets = Targets::Tag("all".parse().unwrap());
         let entries: Vec<RunAnswer> = (0..100)
             .map(|i| entry(&format!("h{i}"), if i == 77 { "failed" } else { "completed" }))
             .collect();
-        let answer = tagged(&tag, entries, 2048);
+        let answer = tagged(&targets, entries, 2048);
         assert!(encoded(&answer) <= 2048, "{}", encoded(&answer));
-        let results = answer.results.clone().unwrap();
-        assert!(results.iter().any(|kept| kept.alias.as_deref() == Some("h77")));
-        assert_eq!(results.len() as u64 + answer.missing_results.unwrap(), 100);
-        assert_eq!(answer.summary.unwrap().completed, 99);
+        let groups = answer.groups.unwrap();
+        let told: Vec<_> = groups.iter().map(|group| (group.hosts.as_str(), group.count)).collect();
+        assert_eq!(told, [("h77", 1), ("h[0-76,78-99]", 99)]);
+        assert_eq!((answer.summary.unwrap().completed, answer.missing_groups), (99, None));
     }
 
     #[test]
     fn a_tag_without_hosts_is_an_empty_list_with_a_note() {
-        let answer = tagged(&"none".parse().unwrap(), Vec::new(), 8192);
+        let targets = Targets::Tag("none".parse().unwrap());
+        let answer = tagged(&targets, Vec::new(), 8192);
         assert_eq!(answer.results.map(|results| results.len()), Some(0));
         assert!(answer.note.unwrap().contains("no host has the tag none"));
     }

@@ -62,6 +62,10 @@ impl From<&Refusal> for Failure {
                 near: (!near.is_empty()).then(|| near.iter().map(ToString::to_string).collect()),
                 ..Self::new(error, "ssh_list_hosts gives every alias")
             },
+            Refusal::Selector(_) => Self {
+                field: Some("selector".to_owned()),
+                ..Self::new(error, "nothing was run; ssh_list_hosts gives every alias")
+            },
             Refusal::Denied(_) => Self::new(error, "ssh_plan shows which part is not allowed"),
             Refusal::ApprovalRequired(_) => {
                 Self::new(error, "nothing was run; a person answers with sshepherd approvals")

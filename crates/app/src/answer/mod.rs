@@ -3,11 +3,12 @@
 //! One type a tool result: it covers every variant (done, denied, could not connect) with optional fields, because agents
 //! and scripts read flat objects best. Rooms: [`run`], [`task`], [`host`], [`shell`], [`plan`], [`reload`], [`failure`] (a request
 //! that could not be understood or served), [`build`], [`list`] and [`judged`] (from the engine's and the policy's values to these
-//! shapes), [`fit`] (byte budgets).
+//! shapes), [`fit`] (byte budgets), [`fold`] (many hosts as few groups).
 
 mod build;
 mod failure;
 mod fit;
+mod fold;
 mod host;
 mod judged;
 mod list;
@@ -23,6 +24,7 @@ pub(crate) use build::{
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
+pub(crate) use fold::{Group, Slow};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
 pub(crate) use judged::{capabilities, echo, planned};
 pub(crate) use list::task_list;

@@ -1,6 +1,6 @@
 //! What came of a command on one host, or on every host of a tag.
 
-use super::answer;
+use super::{Group, Slow, answer};
 
 answer! {
     /// The fate of one command. `status` tells which fields apply: `completed`, `failed`, `timeout` and `cancelled` come
@@ -76,12 +76,20 @@ answer! {
     TagAnswer {
         /// The tag.
         tag: String,
-        /// One entry a host, in inventory order.
+        /// The selector.
+        selector: String,
+        /// One entry a host, in inventory order, when all of them fit.
         results: Vec<RunAnswer>,
+        /// Otherwise the hosts in groups: those that failed first, the most common result last. Their names speak, and a schema
+        /// of them is paid for by every client on every turn.
+        #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
+        groups: Vec<Group>,
+        /// Groups that did not fit.
+        missing_groups: u64,
+        /// The hosts that took longest.
+        slowest: Vec<Slow>,
         /// How many hosts ended how.
         summary: TagSummary,
-        /// Hosts whose entry had to be left out to keep the answer small; failures are kept first.
-        missing_results: u64,
         /// Why there is nothing, or not everything.
         note: String,
     }

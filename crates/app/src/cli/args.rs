@@ -49,6 +49,9 @@ pub(crate) enum Command {
     Init,
     /// List the configured hosts, or trust the key of one
     Hosts {
+        /// Only those that this selector takes
+        #[arg(long, value_name = "SELECTOR")]
+        on: Option<String>,
         #[command(subcommand)]
         what: Option<Hosts>,
     },
@@ -100,11 +103,14 @@ pub(crate) struct Run {
     /// Run on every host that carries this tag
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Option<String>,
-    /// ALIAS COMMAND, or with --tag COMMAND alone
+    /// Run on every host that this selector takes: '@web and @prod', 'web[01-20]', 'db* minus db3'
+    #[arg(long, value_name = "SELECTOR", conflicts_with = "tag")]
+    pub(crate) on: Option<String>,
+    /// ALIAS COMMAND, or with --tag or --on COMMAND alone
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "ALIAS] [COMMAND")]
     pub(crate) words: Vec<String>,
     /// Print output as it came: escape sequences, invisible characters, secrets and all
-    #[arg(long, conflicts_with = "tag")]
+    #[arg(long, conflicts_with_all = ["tag", "on"])]
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) surroundings: Surroundings,

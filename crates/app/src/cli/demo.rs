@@ -143,7 +143,8 @@ impl Site {
         let tag: Tag = "prod".parse()?;
         let stop = CancellationToken::new();
         let request = Request::new("uptime")?;
-        let fan_out = self.engine.fan_out(&tag, &request, &origin(), &stop, |_, _| {}).await?;
+        let fan_out =
+            self.engine.fan_out(&tag.into(), &request, &origin(), &stop, |_, _| {}).await?;
         for report in fan_out.hosts {
             let finished = report.result?;
             let lines = self.engine.tail_lines(&finished.task.id, 1, 4096).await?;

@@ -1,6 +1,7 @@
 //! `hosts`: lists the configured hosts.
 
 use serde_json::json;
+use sshepherd_model::Selector;
 
 use super::args::Global;
 use super::context;
@@ -9,12 +10,24 @@ use super::out;
 use crate::answer;
 
 /// One line a host, in file order.
-pub(crate) fn hosts(global: &Global) -> Exit {
+pub(crate) fn hosts(global: &Global, on: Option<&str>) -> Exit {
     let loaded = match context::load(global) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let hosts = loaded.inventory.hosts();
+    let selected = match on {
+        None => Ok(loaded.inventory.hosts().to_vec()),
+        Some(text) => {
+            text.parse::<Selector>().and_then(|selector| selector.select(&loaded.inventory))
+        }
+    };
+    let hosts = match selected {
+        Ok(hosts) => hosts,
+        Err(bad) => {
+            out::complain(&bad.to_string());
+            return Exit::Usage;
+        }
+    };
     if global.json {
         let hosts: Vec<_> = hosts
             .iter()
@@ -30,7 +43,7 @@ pub(crate) fn hosts(global: &Global) -> Exit {
         return Exit::Done;
     }
     let width = hosts.iter().map(|host| host.alias.as_str().len()).max().unwrap_or(0);
-    for host in hosts {
+    for host in &hosts {
         let tags: Vec<&str> = host.tags.iter().map(sshepherd_model::Tag::as_str).collect();
         let line = format!(
             "{:width$}  {}:{}  [{}]  {}",

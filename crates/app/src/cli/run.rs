@@ -1,11 +1,13 @@
-//! `run`: a command on one host, its output as it comes; or on every host of a tag.
+//! `run`: a command on one host, its output as it comes; or on many hosts.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sshepherd_engine::store::{Lookup, StreamFilter};
 use sshepherd_engine::{Adopt, Engine, FanOut, Finished, HostReport, Refusal};
-use sshepherd_model::{Alias, Interruption, Outcome, Phase, Request, Stopped, Tag};
+use sshepherd_model::{
+    Alias, BadSelector, Interruption, Outcome, Phase, Request, Stopped, Targets,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Global, Run};
@@ -24,8 +26,7 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
     let (config, settings) = context::engine_config(context::load(global)?);
     let stop = CancellationToken::new();
     let signalled = stop.clone();
-    if let Some(tag) = &what.tag {
-        let tag: Tag = tag.parse().map_err(|problem| context::invalid(&problem))?;
+    if let Some(targets) = targets(&what)? {
         let request = context::request(&what.words, &what.surroundings)?;
         let engine = context::start_shared(global, config, &settings, Adopt::OnRequest).await?;
         terminal::attend(&engine);
@@ -33,13 +34,13 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
             serve::terminated().await;
             signalled.cancel();
         });
-        let exit = on_tag(global, &engine, &tag, &request, &stop).await;
+        let exit = on_many(global, &engine, &targets, &request, &stop).await;
         engine.shutdown().await;
         return Ok(exit);
     }
     let Some((alias, words)) = what.words.split_first().filter(|(_, words)| !words.is_empty())
     else {
-        out::complain("run needs ALIAS and COMMAND, or --tag TAG and COMMAND");
+        out::complain("run needs ALIAS and COMMAND, or --tag TAG or --on SELECTOR, and COMMAND");
         return Err(Exit::Usage);
     };
     let alias: Alias = alias.parse().map_err(|problem| context::invalid(&problem))?;
@@ -55,6 +56,20 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
     let exit = on_host(global, &engine, &alias, &request, form, &stop).await;
     engine.shutdown().await;
     Ok(exit)
+}
+
+/// The hosts of a run on many.
+fn targets(what: &Run) -> Result<Option<Targets>, Exit> {
+    if let Some(tag) = &what.tag {
+        let tag = tag.parse().map_err(|problem| context::invalid(&problem))?;
+        return Ok(Some(Targets::Tag(tag)));
+    }
+    let Some(text) = &what.on else { return Ok(None) };
+    let selector = text.parse().map_err(|bad: BadSelector| {
+        out::complain(&bad.to_string());
+        Exit::Usage
+    })?;
+    Ok(Some(Targets::On(selector)))
 }
 
 async fn on_host(
@@ -144,7 +159,7 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
             ));
             Exit::Denied
         }
-        Refusal::UnknownHost { .. } => {
+        Refusal::UnknownHost { .. } | Refusal::Selector(_) => {
             out::complain(&refusal.to_string());
             Exit::Usage
         }
@@ -198,24 +213,24 @@ pub(crate) async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
     })
 }
 
-async fn on_tag(
+async fn on_many(
     global: &Global,
     engine: &Engine,
-    tag: &Tag,
+    targets: &Targets,
     request: &Request,
     stop: &CancellationToken,
 ) -> Exit {
-    let bar = bar(engine.config().inventory.tagged(tag).count());
+    let bar = bar(targets.select(&engine.config().inventory).map_or(0, |hosts| hosts.len()));
     let fan_out = engine
-        .fan_out(tag, request, &origin(), stop, |done, _| bar.set_position(done as u64))
+        .fan_out(targets, request, &origin(), stop, |done, _| bar.set_position(done as u64))
         .await;
     bar.finish_and_clear();
     let fan_out = match fan_out {
         Ok(fan_out) => fan_out,
-        Err(refusal) => return none_ran(global, tag, request, &refusal),
+        Err(refusal) => return none_ran(global, targets, request, &refusal),
     };
     if fan_out.hosts.is_empty() {
-        out::complain(&format!("no host has the tag {tag}"));
+        out::complain(&format!("{targets}: no host"));
     }
     let mut exit = Exit::Done;
     let mut answers = Vec::new();
@@ -241,7 +256,7 @@ async fn on_tag(
         }
     }
     if global.json {
-        out::json(&answer::tagged(tag, answers, usize::MAX / 2));
+        out::json(&answer::tagged(targets, answers, usize::MAX / 2));
     } else {
         summary(&fan_out);
     }
@@ -249,16 +264,20 @@ async fn on_tag(
 }
 
 /// What kept a command from all hosts of a tag.
-fn none_ran(global: &Global, tag: &Tag, request: &Request, refusal: &Refusal) -> Exit {
+fn none_ran(global: &Global, targets: &Targets, request: &Request, refusal: &Refusal) -> Exit {
     let Refusal::ApprovalRequired(asked) = refusal else {
-        out::complain(&format!("{tag}: {}", context::chain(refusal)));
+        if let Refusal::Selector(bad) = refusal {
+            out::complain(&bad.to_string());
+            return Exit::Usage;
+        }
+        out::complain(&format!("{targets}: {}", context::chain(refusal)));
         return Exit::Failed;
     };
     if global.json {
         out::json(&answer::asked_for_all(request, asked));
     }
     out::complain(&format!(
-        "{tag}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {}, then run it again",
+        "{targets}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {}, then run it again",
         asked.about.host_count, asked.id
     ));
     Exit::Denied

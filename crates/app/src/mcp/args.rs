@@ -10,7 +10,7 @@ use super::tools::WAIT_MOST;
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde_json::Value;
-use sshepherd_model::{InvalidField, Request};
+use sshepherd_model::{InvalidField, Request, Selector, Targets};
 
 /// Most lines that one answer may ask for (seed rule: 1 to 1000).
 const MAX_LINES: u64 = 1000;
@@ -26,6 +26,14 @@ pub(super) struct None {}
 #[expect(dead_code, reason = "describes the schema; the values are read one by one")]
 pub(super) struct OnAlias {
     alias: String,
+}
+
+/// Which hosts to list.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct OfHosts {
+    /// Such as @web and not @prod
+    selector: Option<String>,
 }
 
 /// One task.
@@ -49,11 +57,13 @@ pub(super) struct OnHost {
     stdin: Option<String>,
 }
 
-/// A command for every host of a tag.
+/// A command for many hosts: a tag or a selector, one of them.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "describes the schema; the values are read one by one")]
 pub(super) struct OnTag {
-    tag: String,
+    tag: Option<String>,
+    /// In place of tag
+    selector: Option<String>,
     command: String,
     cwd: Option<String>,
     env: Option<std::collections::BTreeMap<String, String>>,
@@ -157,6 +167,26 @@ impl Args {
         request.env = self.env()?;
         request.stdin = self.text("stdin")?;
         Ok(request)
+    }
+
+    /// The hosts of a fan-out.
+    pub(super) fn targets(&self) -> Result<Targets, InvalidField> {
+        match (self.text("tag")?, self.selector()?) {
+            (Some(tag), Option::None) => Ok(Targets::Tag(tag.parse()?)),
+            (Option::None, Some(selector)) => Ok(Targets::On(selector)),
+            (Option::None, Option::None) => {
+                Err(InvalidField::new("tag", "is missing; give tag or selector"))
+            }
+            (Some(_), Some(_)) => {
+                Err(InvalidField::new("selector", "stands in place of tag; give one of them"))
+            }
+        }
+    }
+
+    /// A selector of hosts, if there is one.
+    pub(super) fn selector(&self) -> Result<Option<Selector>, InvalidField> {
+        let selector = self.text("selector")?.map(|text| text.parse::<Selector>());
+        selector.transpose().map_err(|bad| InvalidField::new("selector", bad.to_string()))
     }
 
     /// Which part of a task's output is wanted.

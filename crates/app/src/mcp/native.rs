@@ -91,11 +91,8 @@ impl Server {
     /// The result that the call itself would have had, on one host or on all of a tag.
     async fn whole(&self, finished: &Finished) -> CallToolResult {
         let task = &finished.task;
-        let tag = task.alias.as_str().parse().ok().zip(Request::new(&task.command).ok());
-        match (self.engine.group(task).await, tag) {
-            (Some(fan_out), Some((tag, request))) => {
-                self.report_all(&tag, &request, &fan_out).await
-            }
+        match (self.engine.group(task).await, Request::new(&task.command).ok()) {
+            (Some(fan_out), Some(request)) => self.report_all(&request, &fan_out).await,
             (None, _) | (_, None) => self.report(finished).await,
         }
     }

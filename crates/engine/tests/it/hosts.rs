@@ -46,10 +46,10 @@ async fn seed_defect_6_a_fan_out_runs_side_by_side_and_answers_in_order() {
         meet.display()
     ))
     .unwrap();
-    let tag = "all".parse().unwrap();
+    let targets = sshepherd_model::Targets::Tag("all".parse().unwrap());
     let fan_out = site
         .engine
-        .fan_out(&tag, &request, &origin(), &CancellationToken::new(), |_, _| {})
+        .fan_out(&targets, &request, &origin(), &CancellationToken::new(), |_, _| {})
         .await
         .unwrap();
     let order: Vec<&str> = fan_out.hosts.iter().map(|report| report.alias.as_str()).collect();

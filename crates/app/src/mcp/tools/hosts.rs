@@ -7,7 +7,7 @@ use sshepherd_engine::{Circuit, Refusal};
 use sshepherd_model::Alias;
 
 use crate::answer::{self, Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, encoded};
-use crate::mcp::args::{Args, None as NoArgs, OnAlias};
+use crate::mcp::args::{Args, None as NoArgs, OfHosts, OnAlias};
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
@@ -25,16 +25,25 @@ impl Server {
     }
 
     #[tool(
-        description = "All host aliases.",
-        input_schema = schema::input::<NoArgs>(),
+        description = "All host aliases, or those that a selector takes.",
+        input_schema = schema::input::<OfHosts>(),
         output_schema = schema::output::<HostListAnswer>(),
         annotations(read_only_hint = true, open_world_hint = false)
     )]
-    async fn ssh_list_hosts(&self) -> CallToolResult {
+    async fn ssh_list_hosts(&self, Parameters(args): Parameters<JsonObject>) -> CallToolResult {
         let config = self.engine.config();
+        let selected = match Args::new(args).selector() {
+            Ok(None) => Ok(config.inventory.hosts().to_vec()),
+            Ok(Some(selector)) => selector.select(&config.inventory),
+            Err(error) => return invalid(error),
+        };
+        let hosts = match selected {
+            Ok(hosts) => hosts,
+            Err(bad) => return failed(&Failure::from(&Refusal::Selector(bad))),
+        };
         let mut answer = HostListAnswer::default();
         let mut room = self.settings.answer_bytes.saturating_sub(200);
-        for host in config.inventory.hosts() {
+        for host in &hosts {
             let alias = host.alias.to_string();
             let size = encoded(&alias) + 1;
             if size > room {
@@ -43,7 +52,7 @@ impl Server {
             room -= size;
             answer.hosts.push(alias);
         }
-        let missing = config.inventory.hosts().len() - answer.hosts.len();
+        let missing = hosts.len() - answer.hosts.len();
         if missing > 0 {
             answer.missing_hosts = Some(missing as u64);
             answer.hint = Some(

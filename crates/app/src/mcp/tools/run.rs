@@ -12,14 +12,14 @@ use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::store::{Error, Lookup};
 use sshepherd_engine::{FanOut, Finished, Origin, Refusal, Ticket};
-use sshepherd_model::{Alias, Request, Tag, TaskId};
+use sshepherd_model::{Alias, Request, Targets, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
 use crate::mcp::args::{Args, OnHost, OnTag, ToStart};
 use crate::mcp::login::Carrying;
 use crate::mcp::notify::{CallNews, Progress, whole};
-use crate::mcp::output::{self, FIXED, MIN_ROOM};
+use crate::mcp::output;
 use crate::mcp::reply::{IsError, done, failed, invalid, result};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
@@ -54,7 +54,7 @@ impl Server {
     }
 
     #[tool(
-        description = "Run a command on every host of a tag at once.",
+        description = "Run a command on many hosts at once: those of a tag, or of a selector such as @web and @prod, web[01-20], db* minus db3.",
         input_schema = schema::input::<OnTag>(),
         output_schema = schema::output::<TagAnswer>(),
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
@@ -65,23 +65,23 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let args = Args::new(args);
-        let parsed = args.need::<Tag>("tag").and_then(|tag| Ok((tag, args.request()?)));
-        let (tag, request) = match parsed {
+        let parsed = args.targets().and_then(|targets| Ok((targets, args.request()?)));
+        let (targets, request) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return invalid(error).into(),
         };
         if native::wanted(&context) {
             let origin = Self::origin(&context);
-            let attempt = || self.engine.submit_group(&tag, &request, origin.clone()).boxed();
+            let attempt = || self.engine.submit_group(&targets, &request, origin.clone()).boxed();
             return match self.with_yes(&context, attempt).await {
                 Ok(ticket) => self.answered(&ticket.task_id, &context, Carrying::none()).await,
                 Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
             };
         }
-        let (to, what, call) = (&tag, &request, &context);
+        let (to, what, call) = (&targets, &request, &context);
         let attempt = || self.stoppable(call, |stop| self.run_all(to, what, call, stop)).boxed();
         match self.with_yes(&context, attempt).await {
-            Ok(fan_out) => self.report_all(&tag, &request, &fan_out).await.into(),
+            Ok(fan_out) => self.report_all(&request, &fan_out).await.into(),
             Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
         }
     }
@@ -317,7 +317,7 @@ impl Server {
 
     async fn run_all(
         &self,
-        tag: &Tag,
+        targets: &Targets,
         request: &Request,
         context: &RequestContext<RoleServer>,
         stop: CancellationToken,
@@ -325,7 +325,7 @@ impl Server {
         let origin = Self::origin(context);
         // Only the newest count matters, so a watch: a slow client never holds up the hosts.
         let (count, mut counted) = tokio::sync::watch::channel((0, 0));
-        let work = self.engine.fan_out(tag, request, &origin, &stop, move |done, total| {
+        let work = self.engine.fan_out(targets, request, &origin, &stop, move |done, total| {
             count.send_replace((done, total));
         });
         let Some(progress) = Progress::wanted(context) else {
@@ -344,18 +344,14 @@ impl Server {
 
     pub(in crate::mcp) async fn report_all(
         &self,
-        tag: &Tag,
         request: &Request,
         fan_out: &FanOut,
     ) -> CallToolResult {
         let budget = self.settings.answer_bytes;
-        // Every host gets the same share; what one does not use is not worth another round.
-        let share =
-            (budget.saturating_sub(FIXED) / fan_out.hosts.len().max(1)).max(FIXED + MIN_ROOM);
         let mut entries = Vec::with_capacity(fan_out.hosts.len());
         for host in &fan_out.hosts {
             entries.push(match &host.result {
-                Ok(finished) => match output::report(&self.engine, finished, share).await {
+                Ok(finished) => match output::report(&self.engine, finished, budget).await {
                     Ok(answer) => answer,
                     Err(refusal) => answer::could_not_start(&host.alias, request, &refusal),
                 },
@@ -363,7 +359,7 @@ impl Server {
             });
         }
         let nothing_ran = !entries.is_empty() && entries.iter().all(RunAnswer::is_error);
-        let answer = answer::tagged(tag, entries, budget);
+        let answer = answer::tagged(&fan_out.targets, entries, budget);
         result(&answer, if nothing_ran { IsError::Yes } else { IsError::No })
     }
 }

@@ -1,0 +1,318 @@
+//! Many hosts' results as few groups: identical ones once, with their hosts in range notation; another output as its difference
+//! from the most common one.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+use sshepherd_model::names;
+
+use super::{RunAnswer, encoded};
+
+/// Hosts that ended in the same way and wrote the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub(crate) struct Group {
+    /// The hosts, as in `web[01-20,25]`.
+    pub(crate) hosts: String,
+    /// How many they are.
+    pub(crate) count: u64,
+    /// How each ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
+    /// Exit status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<u32>,
+    /// Signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signal: Option<String>,
+    /// What each wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<String>,
+    /// What each wrote, as changes to the output of the largest group: `-N` leaves its next N lines out, `=N` keeps them, `+`
+    /// adds the line behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) diff: Option<String>,
+    /// Bytes of output that are not shown; `task_id` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) missing_bytes: Option<u64>,
+    /// The step that failed when connecting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) phase: Option<String>,
+    /// What happened to the first of them, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+    /// The task of the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) task_id: Option<String>,
+}
+
+/// A host that took long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub(crate) struct Slow {
+    /// The host.
+    pub(crate) alias: String,
+    /// Milliseconds from acceptance to the end.
+    pub(crate) duration_ms: u64,
+}
+
+/// The slowest hosts, at most `most`.
+pub(crate) fn slowest(entries: &[RunAnswer], most: usize) -> Vec<Slow> {
+    let mut slow: Vec<Slow> = entries
+        .iter()
+        .filter_map(|entry| {
+            Some(Slow { alias: entry.alias.clone()?, duration_ms: entry.duration_ms? })
+        })
+        .collect();
+    slow.sort_by(|a, b| b.duration_ms.cmp(&a.duration_ms).then_with(|| a.alias.cmp(&b.alias)));
+    slow.truncate(most);
+    slow
+}
+
+/// Groups of the entries: what failed first, then what differs, the most common result last; among equals the smaller first,
+/// for what is rare is what one looks for.
+pub(crate) fn fold(entries: &[RunAnswer]) -> Vec<Group> {
+    let mut families: BTreeMap<Key<'_>, Vec<&RunAnswer>> = BTreeMap::new();
+    for entry in entries {
+        families.entry(key(entry)).or_default().push(entry);
+    }
+    let common = families
+        .iter()
+        .filter(|(key, _)| key.ran)
+        .max_by_key(|(key, members)| (members.len(), std::cmp::Reverse(**key)))
+        .map(|(key, _)| key.output);
+    let mut groups: Vec<(bool, bool, Group)> = families
+        .iter()
+        .map(|(key, members)| {
+            let good = key.status == Some("completed");
+            (good, good && Some(key.output) == common, group(key, members, common))
+        })
+        .collect();
+    groups.sort_by(|a, b| {
+        (a.0, a.1, a.2.count).cmp(&(b.0, b.1, b.2.count)).then_with(|| a.2.hosts.cmp(&b.2.hosts))
+    });
+    groups.into_iter().map(|(_, _, group)| group).collect()
+}
+
+/// What makes two results the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a> {
+    ran: bool,
+    status: Option<&'a str>,
+    exit_code: Option<u32>,
+    signal: Option<&'a str>,
+    phase: Option<&'a str>,
+    reason: Option<&'a str>,
+    output: &'a str,
+    missing: u64,
+}
+
+fn key(entry: &RunAnswer) -> Key<'_> {
+    Key {
+        ran: entry.output.is_some(),
+        status: entry.status.as_deref(),
+        exit_code: entry.exit_code,
+        signal: entry.signal.as_deref(),
+        phase: entry.phase.as_deref(),
+        reason: entry.reason.as_deref(),
+        output: entry.output.as_deref().unwrap_or_default(),
+        missing: entry.missing_bytes.unwrap_or(0),
+    }
+}
+
+fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>) -> Group {
+    let first = members.first();
+    let own =
+        |field: fn(&RunAnswer) -> &Option<String>| first.and_then(|entry| field(entry).clone());
+    let text = key.ran.then(|| key.output.to_owned());
+    let diff = match (common, &text) {
+        (Some(common), Some(text)) if common != text => {
+            Some(difference(common, text)).filter(|diff| diff.len() < text.len())
+        }
+        _ => None,
+    };
+    Group {
+        hosts: names::fold(members.iter().filter_map(|entry| entry.alias.as_deref())),
+        count: members.len() as u64,
+        status: key.status.map(str::to_owned),
+        exit_code: key.exit_code,
+        signal: key.signal.map(str::to_owned),
+        output: text.filter(|_| diff.is_none()),
+        diff,
+        missing_bytes: (key.missing > 0).then_some(key.missing),
+        phase: key.phase.map(str::to_owned),
+        detail: own(|entry| &entry.detail),
+        hint: own(|entry| &entry.hint),
+        task_id: own(|entry| &entry.task_id),
+    }
+}
+
+/// `text` as changes to `common`, line by line.
+pub(crate) fn difference(common: &str, text: &str) -> String {
+    let diff = TextDiff::from_lines(common, text);
+    let (mut told, mut run) = (String::new(), None::<(char, u64)>);
+    let close = |run: &mut Option<(char, u64)>, told: &mut String| {
+        if let Some((sign, count)) = run.take() {
+            told.push_str(&format!("{sign}{count}\n"));
+        }
+    };
+    for change in diff.iter_all_changes() {
+        let sign = match change.tag() {
+            ChangeTag::Equal => '=',
+            ChangeTag::Delete => '-',
+            ChangeTag::Insert => {
+                close(&mut run, &mut told);
+                told.push('+');
+                told.push_str(change.value());
+                continue;
+            }
+        };
+        match &mut run {
+            Some((same, count)) if *same == sign => *count += 1,
+            _ => {
+                close(&mut run, &mut told);
+                run = Some((sign, 1));
+            }
+        }
+    }
+    close(&mut run, &mut told);
+    told
+}
+
+/// As many groups as fit in `budget` bytes, outputs shortened from their ends where they must be; how many did not fit.
+pub(crate) fn within(groups: Vec<Group>, budget: usize) -> (Vec<Group>, u64) {
+    let total = groups.len();
+    let (mut room, mut kept) = (budget, Vec::new());
+    for (place, mut group) in groups.into_iter().enumerate() {
+        // What is left is shared out among those that are left.
+        let share = (room / (total - place)).max(MIN_GROUP);
+        let size = encoded(&group) + 1;
+        if size > share {
+            shorten(&mut group, size - share);
+        }
+        let size = encoded(&group) + 1;
+        if size > room && !kept.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(size);
+        kept.push(group);
+    }
+    let missing = (total - kept.len()) as u64;
+    (kept, missing)
+}
+
+/// Room that a group gets at least, in bytes: its hosts and a line or two.
+const MIN_GROUP: usize = 300;
+
+/// Takes about `over` bytes off what was written.
+fn shorten(group: &mut Group, over: usize) {
+    // A part of a difference cannot be read; its output would be longer still.
+    if let Some(diff) = group.diff.take() {
+        group.missing_bytes = Some(group.missing_bytes.unwrap_or(0) + diff.len() as u64);
+        return;
+    }
+    let Some(output) = &mut group.output else { return };
+    let mut keep = output.len().saturating_sub(over + 32);
+    while !output.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    group.missing_bytes = Some(group.missing_bytes.unwrap_or(0) + (output.len() - keep) as u64);
+    output.truncate(keep);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ran(alias: &str, output: &str, exit_code: u32) -> RunAnswer {
+        RunAnswer {
+            alias: Some(alias.to_owned()),
+            status: Some(if exit_code == 0 { "completed" } else { "failed" }.to_owned()),
+            exit_code: Some(exit_code),
+            output: Some(output.to_owned()),
+            duration_ms: Some(output.len() as u64),
+            ..RunAnswer::default()
+        }
+    }
+
+    /// What [`difference`] says, done.
+    fn patched(common: &str, diff: &str) -> String {
+        let mut lines = common.split_inclusive('\n');
+        let mut text = String::new();
+        // An added line may be the last and without a newline of its own.
+        for line in diff.split_inclusive('\n') {
+            let (sign, rest) = line.split_at(1);
+            match sign {
+                "+" => text.push_str(rest),
+                "=" => text.extend(lines.by_ref().take(rest.trim().parse().unwrap())),
+                _ => drop(lines.by_ref().take(rest.trim().parse().unwrap()).count()),
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn identical_results_are_one_group_and_the_rare_and_failed_come_first() {
+        let mut entries: Vec<RunAnswer> =
+            (1..=20).map(|n| ran(&format!("web{n:02}"), "a\nb\nc\nd\n", 0)).collect();
+        entries[6] = ran("web07", "a\nb\nX\nd\n", 0);
+        entries[8] = ran("web09", "no\n", 2);
+        let groups = fold(&entries);
+        let told: Vec<_> = groups
+            .iter()
+            .map(|g| (g.hosts.as_str(), g.count, g.output.as_deref(), g.diff.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("web09", 1, Some("no\n"), None),
+                ("web07", 1, Some("a\nb\nX\nd\n"), None),
+                ("web[01-06,08,10-20]", 18, Some("a\nb\nc\nd\n"), None),
+            ]
+        );
+        let long: String = (0..50).map(|n| format!("line {n}\n")).collect();
+        let other = long.replace("line 7\n", "line seven\n");
+        let groups = fold(&[ran("a", &long, 0), ran("b", &long, 0), ran("c", &other, 0)]);
+        assert_eq!(groups[0].diff.as_deref(), Some("=7\n-1\n+line seven\n=42\n"));
+        assert_eq!(slowest(&entries, 2).len(), 2);
+    }
+
+    #[test]
+    fn groups_fit_their_budget_and_say_what_is_missing() {
+        let entries: Vec<RunAnswer> =
+            (0..200).map(|n| ran(&format!("h{n}"), &format!("{n}\n").repeat(100), 1)).collect();
+        let (kept, missing) = within(fold(&entries), 8192);
+        assert!(encoded(&kept) <= 8192 && missing > 0, "{} {missing}", encoded(&kept));
+        assert_eq!(kept.len() as u64 + missing, 200);
+        assert!(kept.iter().all(|group| group.missing_bytes.is_some()));
+    }
+
+    proptest! {
+        /// The parts give back every host's output.
+        #[test]
+        fn folding_loses_nothing(outputs in proptest::collection::vec("([abc]{0,2}\n){0,6}[ab]{0,2}", 1..12)) {
+            let entries: Vec<RunAnswer> = outputs.iter().enumerate().map(|(n, output)| ran(&format!("h{n}"), output, 0)).collect();
+            let groups = fold(&entries);
+            let common = groups.last().and_then(|group| group.output.clone()).unwrap();
+            let mut seen = 0;
+            for group in &groups {
+                let text = match (&group.output, &group.diff) {
+                    (Some(output), None) => output.clone(),
+                    (None, Some(diff)) => patched(&common, diff),
+                    other => panic!("{other:?}"),
+                };
+                let mut depth = 0;
+                let parts = group.hosts.split(|c| { depth += i32::from(c == '[') - i32::from(c == ']'); c == ',' && depth == 0 });
+                for host in parts.flat_map(|part| names::expand(part).unwrap()) {
+                    let place: usize = host.trim_start_matches('h').parse().unwrap();
+                    prop_assert_eq!(&text, &outputs[place]);
+                    seen += 1;
+                }
+            }
+            prop_assert_eq!(seen, outputs.len());
+        }
+    }
+}

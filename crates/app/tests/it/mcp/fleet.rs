@@ -1,0 +1,102 @@
+//! Many hosts at once: selected by more than a tag, answered in groups when there is much to say.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::client::{Client, ERAS, Era};
+use crate::site::Site;
+
+fn site() -> Site {
+    let site = Site::new();
+    let aliases: Vec<String> =
+        (1..=12).map(|n| format!("web{n:02}")).chain(["db-1".to_owned()]).collect();
+    site.hosts(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
+    site
+}
+
+#[tokio::test]
+async fn hosts_are_listed_and_run_on_by_selector_in_both_eras() {
+    let site = site();
+    for era in ERAS {
+        let client = Client::start(&site.serve(), era).await;
+        let some = json!({"selector": "web[01-03] minus web02, db*"});
+        let answer = client.good("ssh_list_hosts", some.clone()).await;
+        assert_eq!(answer["hosts"], json!(["web01", "web03", "db-1"]));
+        let mut call = some;
+        call["command"] = json!("echo hello");
+        let answer = client.good("ssh_run_on_tag", call).await;
+        let hosts: Vec<&Value> =
+            answer["results"].as_array().unwrap().iter().map(|one| &one["alias"]).collect();
+        assert_eq!(hosts, ["web01", "web03", "db-1"], "{answer}");
+        assert_eq!(
+            (&answer["selector"], &answer["summary"]["completed"]),
+            (&json!("web[01-03] minus web02, db*"), &json!(3))
+        );
+        let none = client
+            .good("ssh_run_on_tag", json!({"selector": "@web and @none", "command": "true"}))
+            .await;
+        assert_eq!(none["results"], json!([]), "{none}");
+    }
+}
+
+#[tokio::test]
+async fn a_selector_that_is_wrong_runs_nothing_and_says_where() {
+    let site = site();
+    let client = Client::start(&site.serve(), Era::Session).await;
+    for (selector, said) in
+        [("web[01-", "byte 3"), ("web[11-14]", "web[13-14]"), ("@web @db", "byte 5")]
+    {
+        for (tool, call) in [
+            ("ssh_run_on_tag", json!({"selector": selector, "command": "echo hello"})),
+            ("ssh_list_hosts", json!({"selector": selector})),
+        ] {
+            let answer = client.bad(tool, call).await;
+            assert_eq!(answer["field"], "selector", "{answer}");
+            assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        }
+    }
+    let both = json!({"selector": "all", "tag": "web", "command": "true"});
+    assert_eq!(client.bad("ssh_run_on_tag", both).await["field"], "selector");
+    assert_eq!(client.bad("ssh_run_on_tag", json!({"command": "true"})).await["field"], "tag");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_folded() {
+    let site = site();
+    site.unreachable("far1");
+    let client = Client::start(&site.serve(), Era::Session).await;
+    let answer =
+        client.good("ssh_run_on_tag", json!({"selector": "all", "command": "seq 1 400"})).await;
+    assert!(answer.to_string().len() <= 8192 + 100, "{}", answer.to_string().len());
+    let groups = answer["groups"].as_array().unwrap();
+    let told: Vec<_> = groups
+        .iter()
+        .map(|group| (group["hosts"].as_str().unwrap(), group["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("far1", "could_not_connect"), ("db-1,web[01-12]", "completed")], "{answer}");
+    let output = groups[1]["output"].as_str().unwrap();
+    assert!(output.starts_with("1\n2\n") && output.ends_with("400\n"), "{output}");
+    assert_eq!(answer["slowest"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn the_command_line_takes_selectors_too() {
+    let site = site();
+    let serve = site.serve();
+    let run = |words: &[&str]| {
+        let output = Command::new(&serve[0]).args(&serve[2..]).args(words).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, out, _) = run(&["run", "--on", "web[01-02] or db-1", "echo", "hello"]);
+    assert_eq!((code, out.as_str()), (Some(0), "web01: hello\nweb02: hello\ndb-1: hello\n"));
+    let (code, _, err) = run(&["run", "--on", "web[01-99]", "true"]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("no host is called web[13-99]"), "{err}");
+    let (code, out, _) = run(&["hosts", "--on", "db*"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 1), "{out}");
+}
