@@ -17,8 +17,9 @@ use super::recorder::Recorder;
 /// Longest record that is read; a whole one has a few hundred bytes, and its longest part is a command.
 const LONGEST: u64 = 1 << 20;
 
-/// How long a lock is tried for that is held by those who only look whether it is held; they take microseconds.
-const LOOKERS: Duration = Duration::from_millis(500);
+/// How long a lock is tried for that is held by those who only look whether it is held. They take microseconds, but on a busy machine
+/// one may be put to sleep while it looks.
+const LOOKERS: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The folder of one shell.
