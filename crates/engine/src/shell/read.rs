@@ -81,7 +81,7 @@ pub enum EndedBy {
     Prompt(PromptBy),
     /// The time was up.
     Timeout,
-    /// The shell has ended.
+    /// The shell has ended, or its connection.
     Closed,
 }
 
@@ -248,7 +248,7 @@ impl Session {
         if until.any_output() && came && settled.is_some_and(|settled| now >= settled) {
             return Some(EndedBy::Output);
         }
-        state.ended.is_some().then_some(EndedBy::Closed)
+        (!state.connected).then_some(EndedBy::Closed)
     }
 
     /// The bytes from `from` on, at most `most`, as they may be read; where they begin, what is missing before, their number.

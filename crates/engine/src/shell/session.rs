@@ -18,7 +18,7 @@ use crate::engine::{Engine, now_ms};
 use crate::pipeline::Origin;
 use crate::watch::GRACE;
 
-/// How long the host's last word about a program that was ended from here is waited for.
+/// How long the host may take to close a terminal that was hung up.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A shell. Readers and writers share it; its pump alone reads the terminal.
@@ -290,6 +290,7 @@ impl Session {
 
     fn let_go(&self) {
         self.set_keyboard(None);
+        self.state().connected = false;
         self.end_tape();
         self.tell();
     }
@@ -300,18 +301,10 @@ impl Session {
         }
     }
 
-    /// Ends everything in it; the terminal is read all the while.
+    /// Hangs up, which most programs end by (an interactive shell ignores TERM), and ends whatever is left; the terminal is
+    /// read until the host has closed it.
     async fn stop(&self, terminal: &mut Terminal) -> Stopped {
         let keyboard = terminal.keyboard();
-        let stopping = keyboard.stop(GRACE);
-        tokio::pin!(stopping);
-        let stopped = loop {
-            tokio::select! {
-                biased;
-                stopped = &mut stopping => break stopped,
-                Some(event) = terminal.next() => drop(self.take(event)),
-            }
-        };
         keyboard.hang_up().await;
         let rest = async {
             while let Some(event) = terminal.next().await {
@@ -319,7 +312,7 @@ impl Session {
             }
         };
         let _ = tokio::time::timeout(LAST_WORD, rest).await;
-        stopped
+        keyboard.stop(GRACE).await
     }
 
     /// Nothing came of connecting.
@@ -332,7 +325,11 @@ impl Session {
         self.set_keyboard(None);
         self.end_tape();
         audit::end(engine, self, &ended);
-        self.state().ended = Some(ended.clone());
+        {
+            let mut state = self.state();
+            state.connected = false;
+            state.ended = Some(ended.clone());
+        }
         self.note(|record| record.ended = Some(ShellEnd { at: now_ms(), why: ended.why }));
         // Whoever lists shells sees that it has ended; the lock is for those that have not.
         drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) last_output: Instant,
     pub(super) last_used: Instant,
     pub(super) ended: Option<ShellEnded>,
+    /// A terminal is there.
+    pub(super) connected: bool,
 }
 
 impl State {
@@ -53,6 +55,7 @@ impl State {
             last_output: now,
             last_used: now,
             ended: None,
+            connected: false,
         }
     }
 
@@ -63,6 +66,7 @@ impl State {
         }
         self.greeted = None;
         self.prompt = Prompt::default();
+        self.connected = true;
     }
 
     /// Takes output; what is to be shown of it, marks cut out.

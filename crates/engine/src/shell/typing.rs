@@ -17,8 +17,9 @@ use crate::pipeline::Origin;
 /// How long a program may leave its input unread before that is an answer.
 const TAKEN: Duration = Duration::from_secs(10);
 
-/// How long a shell that is closed may take to end, beside the time of the stop script itself.
-const CLOSED: Duration = Duration::from_secs(15);
+/// How long a shell that is closed may take to end: the stop script, which may take half of it on a busy host, and the end of
+/// the terminal.
+const CLOSED: Duration = Duration::from_secs(30);
 
 /// Signals that a terminal's program may be sent, without `SIG`.
 const SIGNALS: [&str; 11] =
@@ -45,16 +46,20 @@ impl Engine {
         origin: &Origin,
     ) -> Result<ShellOutput, ShellRefusal> {
         let session = self.session(id).await?;
-        let _turn = session.typing.lock().await;
-        let (bytes, since) = {
-            let state = session.state();
-            (encoded(input, &state)?, state.scrollback.end())
+        let since = {
+            // Let go before the wait: a key must get through while another call waits for what its own input brings.
+            let _turn = session.typing.lock().await;
+            let (bytes, since) = {
+                let state = session.state();
+                (encoded(input, &state)?, state.scrollback.end())
+            };
+            if !bytes.is_empty() {
+                session.admit(bytes.len() as u64)?;
+                audit::input(self, &session, &bytes, origin)?;
+                session.send(bytes).await?;
+            }
+            since
         };
-        if !bytes.is_empty() {
-            session.admit(bytes.len() as u64)?;
-            audit::input(self, &session, &bytes, origin)?;
-            session.send(bytes).await?;
-        }
         Ok(session.read(read, since).await)
     }
 
@@ -74,7 +79,7 @@ impl Engine {
             config.typed_secrets.get(name).filter(|_| session.secrets(name).next().is_some());
         let value =
             value.ok_or_else(|| held("the rule that opened this shell does not name it"))?;
-        let _turn = session.typing.lock().await;
+        let turn = session.typing.lock().await;
         let (asked, seen) = session.asked(name).ok_or_else(|| {
             held("the line with the cursor does not match the prompt that the rule gives for it; look with ssh_read_screen")
         })?;
@@ -95,6 +100,7 @@ impl Engine {
         session.admit(bytes.len() as u64)?;
         audit::secret(self, &session, name, origin)?;
         session.send(bytes).await?;
+        drop(turn);
         Ok(session.read(read, since).await)
     }
 

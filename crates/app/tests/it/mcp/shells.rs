@@ -309,3 +309,19 @@ async fn what_is_typed_is_in_the_audit_record_by_hash_alone() {
     assert_eq!(of("shell_ended")["stopped"], "confirmed");
     assert!(!text.contains("ready"), "{text}");
 }
+
+#[tokio::test]
+async fn a_key_gets_through_while_another_call_waits() {
+    let (_site, client) = client(OPEN).await;
+    let id = open(&client, json!({"timeout": 20000})).await;
+    let line = "sh -c 'echo going; exec sleep 600'\n";
+    let waiting = json!({"session_id": id, "text": line, "wait_prompt": true, "timeout": 40000});
+    let waiting = client.begin("ssh_send_input", waiting).await;
+    let started =
+        json!({"session_id": id, "cursor": 0, "wait_for": "\\ngoing\\n", "timeout": 20000});
+    assert_eq!(read(&client, started).await["ended_by"], "match");
+    let key = json!({"session_id": id, "keys": ["Ctrl-C"], "timeout": 0, "clear_buffer": false});
+    client.good("ssh_send_input", key).await;
+    let answer = serde_json::to_value(waiting.await_response().await.unwrap()).unwrap();
+    assert_eq!(answer["structuredContent"]["exit_status"], 130, "{answer}");
+}
