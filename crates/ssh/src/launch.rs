@@ -6,6 +6,8 @@
 
 use sshepherd_model::LoginShell;
 
+use crate::words::quoted;
+
 /// The variable that carries the cookie.
 pub const COOKIE_VARIABLE: &str = "SSHEPHERD_TASK";
 
@@ -38,7 +40,7 @@ pub fn launch(shell: LoginShell, wire: &str, cookie: &str, nonce: &str) -> Launc
 /// `text` run by a POSIX shell, whatever the log-in shell is.
 #[must_use]
 pub fn in_sh(text: &str) -> String {
-    format!("exec sh -c '{}'", text.replace('\'', "'\\''"))
+    format!("exec sh -c {}", quoted(text))
 }
 
 /// Finds the marker line in standard error and cuts it out.
@@ -138,6 +140,24 @@ mod tests {
             let bytes: Vec<&[u8]> = text.chunks(1).collect();
             assert_eq!(run(&[&text]), (text.clone(), None), "{digits}");
             assert_eq!(run(&bytes), (text.clone(), None), "{digits}");
+        }
+    }
+
+    /// fish reads backslashes inside quotes, so what was judged would not be what runs.
+    #[test]
+    fn another_shell_hands_the_text_on_as_it_is() {
+        let wire = r#"printf '%s\n' 'a\\b' 'it'\''s \' "c\\d" # \"#;
+        let run = |shell: &str, text: &str| {
+            let output = std::process::Command::new(shell).args(["-c", text]).output().ok()?;
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let expected = run("sh", wire).unwrap();
+        assert!(expected.starts_with("a\\\\b\nit's \\\n"), "{expected}");
+        for shell in ["bash", "zsh", "fish"] {
+            // One that is not installed says nothing.
+            if let Some(said) = run(shell, &in_sh(wire)) {
+                assert_eq!(said, expected, "{shell}");
+            }
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn command(text: &str, arguments: &[&str]) -> String {
 }
 
 /// One word. Backslashes stand outside the quotes, for fish reads them inside.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let mut text = String::with_capacity(word.len() + 2);
     text.push('\'');
     for character in word.chars() {
