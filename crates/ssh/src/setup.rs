@@ -1,7 +1,8 @@
 //! The fixed text that starts an interactive program under a PTY, and the line with which it greets.
 //!
 //! sshd runs it as `$SHELL -c TEXT` with a controlling terminal. It exports the cookie and the variables, prints one
-//! line on the terminal and is then replaced by the program, so the greeted process id is the program's own.
+//! line on the terminal and is then replaced by the program, so the greeted process id is the program's own. tmux's line may
+//! stand anywhere in its first drawing.
 //!
 //! A shell is started so that it reads its own files as a login shell would, and marks its prompts: `OSC 133;D;STATUS`
 //! and `A` before each prompt (the first one too), `B` after it, `C` when a line begins to run, where the shell can

@@ -34,6 +34,16 @@ fi
 last() {
 echo 'case $(tmux list-panes -aF x) in x) rm -f "${TMUX%%,*}" ;; esac'
 }
+# tmux throws away what stands unread on the terminal when it takes it over, so the greeting comes after that, and the
+# program after the greeting.
+attach() {
+(
+t=$(mux display -p '#{pane_tty}')
+mux wait-for "sshepherd-$$" >/dev/null 2>&1 && greet "$1" "$t" tmux plain
+mux wait-for -S sshepherd >/dev/null 2>&1
+) &
+exec tmux -u -L "$__sshepherd_session" attach $2 \; wait-for -S "sshepherd-$$"
+}
 case $2$__sshepherd_mux in
 start)
 if has tmux; then
@@ -42,16 +52,14 @@ mux start-server \; set -g status off \; set -g prefix None \; set -g prefix2 No
 set -g history-limit 10000 \; \
 new-session -d sh -c "trap : HUP INT QUIT TERM; tmux wait-for sshepherd && $(inside "$3"); $(last)" sh "$3" >/dev/null 2>&1 ||
 refuse "$1" failed
-greet "$1" "$(mux display -p '#{pane_tty}')" tmux plain
-exec tmux -u -L "$__sshepherd_session" attach \; wait-for -S sshepherd
+attach "$1"
 elif has screen; then
 greet "$1" - screen plain
 exec screen -c /dev/null -U -ln -S "$__sshepherd_session" sh -c 'screen -X escape ""; screen -X defscrollback 10000; exec '"$(inside "$3")" sh "$3"
 fi
 refuse "$1" no-multiplexer ;;
 resumetmux)
-greet "$1" "$(mux display -p '#{pane_tty}')" tmux plain
-exec tmux -u -L "$__sshepherd_session" attach -d \; wait-for -S sshepherd ;;
+attach "$1" -d ;;
 resumescreen)
 greet "$1" - screen plain
 exec screen -U -d -r "$(screen_id)" ;;

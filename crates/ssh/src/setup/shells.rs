@@ -66,8 +66,7 @@ impl Account {
         command.env("TERM", "xterm").env("LANG", "C.UTF-8").env("PATH", &self.path);
     }
 
-    /// A terminal on which the account's shell was given the text for `program`, and where the output after the greeting
-    /// begins.
+    /// A terminal on which the account's shell was given the text for `program`, and what it greeted with.
     fn start(&self, program: &Program<'_>) -> (Terminal, Result<Greeted, String>) {
         let env = [("GIVEN".to_owned(), "it's \\n $HOME".to_owned())];
         let text = text(self.kind(), program, &env, &self.cookie, NONCE);
@@ -79,7 +78,7 @@ impl Account {
         let end = end.unwrap_or_else(|| panic!("{}: no greeting: {shown}", self.shell));
         let mut greeting = Greeting::new(NONCE);
         let said = greeting.feed(&pty.output()[..end]).greeting.unwrap();
-        (Terminal { pty, at: end }, said)
+        (Terminal { pty, at: 0 }, said)
     }
 }
 
