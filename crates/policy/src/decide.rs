@@ -161,7 +161,6 @@ impl Policy {
         let program = command.program();
         let mut near: Vec<String> = self
             .permitting(host)
-            .filter(|rule| rule.programs().into_iter().any(|known| base(known) == base(program)))
             .flat_map(Rule::forms)
             .filter(|form| form.split(' ').next().is_some_and(|known| base(known) == base(program)))
             .collect();

@@ -165,6 +165,8 @@ mod tests {
             ("Uptime", "uptime", false),
             ("[-a]", "-", true),
             ("[a-]", "-", true),
+            ("[--a]", "A", true),
+            ("[!--a]", "A", false),
             ("(x|y)+$", "(x|y)+$", true),
         ] {
             assert_eq!(Glob::new(pattern).unwrap().matches(text), matches, "{pattern} on {text}");
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_is_an_error() {
-        for bad in ["", "web[0-9", "web[", "a\nb", "[z-a]"] {
+        for bad in ["", "web[0-9", "web[", "a\nb", "[z-a]", "[\u{e4}]"] {
             assert!(Glob::new(bad).is_err(), "{bad:?}");
         }
     }

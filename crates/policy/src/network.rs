@@ -126,6 +126,7 @@ mod tests {
             assert_eq!(judge(&policy, hidden), None, "{hidden}");
         }
         assert_eq!(judge(&policy, "::1").as_deref(), Some("::1"));
+        assert!(judge(&policy, "2001:db8::a00:1").is_some(), "only the named prefixes hold one");
         assert_eq!(judge(&policy, "::ffff:192.0.2.1").as_deref(), Some("192.0.2.1"));
         let only = NetworkPolicy::new(Some(nets(&["10.0.0.0/8"])), vec![]);
         assert_eq!(judge(&only, "::ffff:10.0.0.1").as_deref(), Some("10.0.0.1"));

@@ -105,12 +105,6 @@ impl Policy {
         self.dialect
     }
 
-    /// The table of limits.
-    #[must_use]
-    pub fn limit_table(&self) -> &LimitTable {
-        &self.limits
-    }
-
     /// The limits in force for `host`.
     #[must_use]
     pub fn limits(&self, host: &Host) -> Limits {

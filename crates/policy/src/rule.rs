@@ -167,17 +167,6 @@ impl Rule {
         }
     }
 
-    /// The program that it speaks of, as far as it names one.
-    #[must_use]
-    pub fn programs(&self) -> Vec<&str> {
-        match &self.spec {
-            Some(spec) => vec![spec.program().name()],
-            None => {
-                self.commands.iter().filter_map(|glob| glob.as_str().split(' ').next()).collect()
-            }
-        }
-    }
-
     /// The rule as answers name it.
     #[must_use]
     pub fn reference(&self) -> RuleRef {

@@ -55,8 +55,6 @@ impl Redirection {
 pub struct SimpleCommand {
     pub(crate) argv: Vec<String>,
     pub(crate) redirections: Vec<Redirection>,
-    /// Byte offset of the program word in the text.
-    pub(crate) offset: usize,
     /// Whether its input is the output of the command before it.
     pub(crate) piped: bool,
     /// How it follows the command before it; `None` for the first and for one after a pipe.
@@ -92,12 +90,6 @@ impl SimpleCommand {
     #[must_use]
     pub fn redirections(&self) -> &[Redirection] {
         &self.redirections
-    }
-
-    /// Byte offset of the program word in the text that was recognised.
-    #[must_use]
-    pub fn offset(&self) -> usize {
-        self.offset
     }
 
     /// The words joined by one blank, unquoted: what a rule's globs are judged against.

@@ -59,6 +59,17 @@ mod tests {
     }
 
     #[test]
+    fn accounts_are_plain_names() {
+        let (long, longer) = ("a".repeat(32), "a".repeat(33));
+        for name in ["a", "_apt", "www-data", "u2", &long] {
+            assert!(is_account(name), "{name}");
+        }
+        for name in ["", "-x", "2u", "aB", "a b", "a$", "A", "a/b", &longer] {
+            assert!(!is_account(name), "{name}");
+        }
+    }
+
+    #[test]
     fn only_plain_forms_are_read() {
         for (text, user, inner) in [
             ("sudo id", "root", "id"),

@@ -115,7 +115,6 @@ impl Reader<'_> {
         let mut command = SimpleCommand {
             argv: Vec::new(),
             redirections: Vec::new(),
-            offset,
             piped: false,
             joiner: None,
         };

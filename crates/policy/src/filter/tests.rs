@@ -34,6 +34,9 @@ const TAKEN: &[&str] = &[
     "grep -iFe '\\1'",
     "grep -e '\\1' --fixed-strings",
     "grep 'a\\\\1'",
+    "grep '\\.20000'",
+    // As much as is taken: eight characters, 1250 times.
+    "grep -E 'aa{1250}'",
     "grep '[[:space:]]x'",
     "head",
     "head -5",
@@ -194,6 +197,9 @@ const MISTYPED: &[&str] = &[
     "grep -e -F -e '\\(a\\)\\1'",
     "grep -e '\\(a\\)\\1' -e -F",
     "grep -F -G '\\(a\\)\\1'",
+    "grep --extended-regexp -F '(a)\\1'",
+    "grep --basic-regexp -F '\\(a\\)\\1'",
+    "grep -E 'aa{1251}'",
     "grep -E 'a{5000}b{5000}'",
     "grep -E '(.|..){10000}'",
     "grep -E '((a*)*b*){1000}'",
@@ -215,12 +221,16 @@ const MISTYPED: &[&str] = &[
     "sort -t ab",
     "sort -k x",
     "sort -k 1,x",
+    "sort -k 1.x",
+    "sort -k x.1",
     "sort -k '1 -o'",
     "sort --key",
     "sort --reverse=x",
     "uniq -1",
     "uniq -f x",
     "cut -f x",
+    "cut -f 1-x",
+    "cut -f x-1",
     "cut -f 1 -d ab",
     "cut -f ''",
     "tr",
@@ -248,8 +258,13 @@ fn values_are_typed_and_costs_bounded() {
     for line in MISTYPED {
         assert!(matches!(judged(line), Some(Err(_))), "{line}: {:?}", judged(line));
     }
-    let long = format!("grep {}", "x".repeat(513));
-    assert!(matches!(judged(&long), Some(Err(_))));
+    // Both sides of each bound.
+    let pattern = |length: usize| format!("grep {}", "x".repeat(length));
+    let words = |count: usize| format!("grep {} x", "-i ".repeat(count - 1));
+    for (most, over) in [(pattern(512), pattern(513)), (words(32), words(33))] {
+        assert_eq!(judged(&most), Some(Ok(())), "{most}");
+        assert!(matches!(judged(&over), Some(Err(_))), "{over}");
+    }
 }
 
 #[test]
@@ -266,4 +281,12 @@ fn other_programs_are_no_filters() {
 fn a_refusal_says_what_is_taken() {
     let Some(Err(message)) = judged("sort -o /etc/x") else { panic!("taken") };
     assert!(message.starts_with("sort -o is not taken after a pipe; taken are -b "), "{message}");
+    assert!(message.ends_with(" -k KEY -t CHAR"), "{message}");
+    let Some(Err(message)) = judged("head -5 -q") else { panic!("taken") };
+    assert_eq!(message, "head -5 beside other arguments; write -n 5");
+    for (line, lacks) in
+        [("tr -d", "tr lacks its set of characters"), ("grep", "grep lacks its pattern")]
+    {
+        assert_eq!(judged(line), Some(Err(lacks.to_owned())));
+    }
 }

@@ -160,6 +160,55 @@ fn operands_of_several_kinds_are_dealt_out_in_order() {
 }
 
 #[test]
+fn a_mismatch_says_what_is_wrong_and_repeats_no_long_word() {
+    let operand = |value| OperandSpec { value, min: 1, max: 1 };
+    let flag = OptionSpec { required: true, ..option(&["-y", "--yes"], None) };
+    let literal = ValueType::Literal("all".to_owned());
+    let spec = spec("x", &[], vec![flag], vec![operand(ValueType::Unit), operand(literal)]);
+    let (long, longer) = ("!".repeat(60), "!".repeat(61));
+    for (text, message) in [
+        ("x a all", "x: -y/--yes is required"),
+        // The one operand is kept for the second kind.
+        ("x -y all", "x: an operand is missing: a unit name such as nginx.service"),
+        ("x -y a none", "x: \"none\" is not all"),
+    ] {
+        assert_eq!(spec.read(&words(text)).unwrap_err().message("x"), message, "{text}");
+    }
+    for (word, shown) in [(longer, format!("{long}…")), (long.clone(), long.clone())] {
+        let message = spec.read(&words(&format!("x -y '{word}' all"))).unwrap_err().message("x");
+        assert_eq!(message, format!("x: {shown:?} is not a unit name such as nginx.service"));
+    }
+}
+
+#[test]
+fn a_type_takes_no_empty_and_no_endless_word() {
+    let any = ValueType::Matching(Pattern::new(".*").unwrap());
+    let all = ValueType::Literal("all".to_owned());
+    let time = ValueType::Time;
+    let ago = |length: usize| format!("-{}1h", " ".repeat(length - 2));
+    for (kind, word, taken) in [
+        (&any, String::new(), false),
+        (&any, "x".repeat(4096), true),
+        (&any, "x".repeat(4097), false),
+        (&ValueType::Literal(String::new()), String::new(), false),
+        (&all, "all".to_owned(), true),
+        (&all, "al".to_owned(), false),
+        (&time, ago(64), true),
+        (&time, ago(65), false),
+    ] {
+        assert_eq!(kind.takes(&word), taken, "{kind:?} and {} bytes", word.len());
+    }
+}
+
+#[test]
+fn a_pattern_is_its_text() {
+    let pattern = Pattern::new("a|b").unwrap();
+    assert_eq!((pattern.as_str(), format!("{pattern:?}").as_str()), ("a|b", "Pattern(\"a|b\")"));
+    assert_eq!(pattern, Pattern::new("a|b").unwrap());
+    assert_ne!(pattern, Pattern::new("b|a").unwrap());
+}
+
+#[test]
 fn options_first_and_one_dash_are_read_as_said() {
     let operand = OperandSpec { value: ValueType::Path, min: 1, max: 9 };
     let program = Program::new("ls", vec!["/bin/ls".to_owned(), "/usr/bin/ls".to_owned()]).unwrap();
@@ -251,6 +300,8 @@ fn the_nearest_form_is_taken_and_needs_no_guess() {
         ("journalctl -n 5 --no-pager=yes", Some("journalctl -n 5 --no-pager")),
         ("journalctl -n 5 -g pattern", None),
         ("journalctl -n 5 --since x", None),
+        // The letter that goes is looked for in options only, and in the one that has it.
+        ("journalctl -u fx -qf -n 5", Some("journalctl -u fx -q -n 5")),
         ("ls", None),
     ] {
         assert_eq!(journal.nearest(&words(text)), nearest.map(words), "{text}");
@@ -261,6 +312,17 @@ fn the_nearest_form_is_taken_and_needs_no_guess() {
     );
     assert_eq!(status.nearest(&words("systemctl stop nginx")), None);
     assert_eq!(status.nearest(&words("systemctl status")), None);
+    let any = Some(ValueType::Matching(Pattern::new(".*").unwrap()));
+    let lines = OptionSpec { required: true, ..option(&["-n"], number(1, 9)) };
+    let logs = spec("x", &[&["get", "logs"], &["get"]], vec![option(&["-a"], any), lines], vec![]);
+    for (text, nearest) in [
+        ("x get", "x get -n 9"),
+        ("x get logs -a 5", "x get logs -n 9 -a 5"),
+        // The same word as the value of another option stays.
+        ("x get -a 50 -n 50", "x get -a 50 -n 9"),
+    ] {
+        assert_eq!(logs.nearest(&words(text)), Some(words(nearest)), "{text}");
+    }
 }
 
 #[test]
@@ -292,8 +354,17 @@ fn a_deny_reads_loosely() {
     ] {
         assert!(force.hits(&words(text)), "{text}");
     }
-    for text in ["rm x", "rm -f /var/x", "rm --force x"] {
+    for text in ["rm x", "rm -f /var/x", "rm --force x", "rm -- x"] {
         assert!(!force.hits(&words(text)), "{text}");
+    }
+    // A rule with options only, or operands only, says nothing of other words.
+    let recursive = spec("rm", &[], vec![option(&["-r"], None)], vec![]);
+    let below = spec("rm", &[], vec![], force.operands().to_vec());
+    for (text, option, operand) in
+        [("rm -r /x", true, false), ("rm /etc/x", false, true), ("rm x", false, false)]
+    {
+        assert_eq!(recursive.hits(&words(text)), option, "{text}");
+        assert_eq!(below.hits(&words(text)), operand, "{text}");
     }
 }
 
@@ -304,4 +375,7 @@ fn the_usage_is_one_line() {
         "journalctl -n|--lines <1..1000> [-u|--unit <unit>] [--no-pager] [-q] [--color[=<never>]] [--since <time>]"
     );
     assert_eq!(status().usage(), "systemctl <status|is-active> [-n|--lines <1..9>] [-l] <unit>…");
+    let operand = |min, max| OperandSpec { value: ValueType::Unit, min, max };
+    let both = spec("x", &[&["get"]], vec![], vec![operand(1, 1), operand(0, 1)]);
+    assert_eq!(both.usage(), "x get <unit> [<unit>]");
 }

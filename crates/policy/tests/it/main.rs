@@ -1,7 +1,14 @@
 //! The crate from outside: the language against real shells, the corpora, the rules, the network lists.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod corpora;
+mod edges;
 mod executed;
 mod filters;
 mod globs;
