@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sshepherd_model::Request;
 use sshepherd_model::request::MAX_STDIN_BYTES;
+use sshepherd_policy::script::Joiner;
 use sshepherd_policy::typed::{OperandSpec, Order, Program, ValueType};
 use sshepherd_policy::{
     Action, Denial, DenialReason, Dialect, Glob, Lasts, LimitPatch, LimitTable, Policy, Rule, Spec,
@@ -252,6 +253,17 @@ fn a_refusal_points_at_the_byte_and_says_what_to_do() {
         assert!(refusal.found.starts_with(found), "{text}: {refusal}");
         assert!(refusal.hint.starts_with(hint), "{text}: {}", refusal.hint);
     }
+}
+
+#[test]
+fn commands_say_how_they_follow_and_denials_where_they_are_not_understood() {
+    let script = recognise("a; b && c || d | e").unwrap();
+    let followed: Vec<_> =
+        script.commands().iter().map(|command| (command.joiner(), command.piped())).collect();
+    let joined = [Joiner::Then, Joiner::And, Joiner::Or].map(|joiner| (Some(joiner), false));
+    assert_eq!(followed, [&[(None, false)][..], &joined[..], &[(None, true)][..]].concat());
+    let offset = |command| denied(&Policy::default(), command).offset;
+    assert_eq!((offset("a; b $x"), offset("a; b")), (Some(5), None));
 }
 
 #[test]

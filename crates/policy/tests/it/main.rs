@@ -15,6 +15,7 @@ mod globs;
 mod language;
 mod limits;
 mod lints;
+mod opening;
 mod shells;
 mod site;
 mod surroundings;
