@@ -1,7 +1,9 @@
 //! What another server needs to run a task whose own server ended: the request, to be judged anew, and who asked.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Request, Tag, Targets};
+use sshepherd_model::{Request, Rollout, Share, Tag, Targets};
 
 use crate::approval::Granted;
 use crate::pipeline::Origin;
@@ -20,9 +22,52 @@ pub(crate) struct Errand {
     /// The same for every host that this selector takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     on: Option<String>,
+    /// How it goes over them.
+    #[serde(default, skip_serializing_if = "Way::is_plain")]
+    way: Way,
     /// What of a person's yes another server may go on with.
     #[serde(default)]
     granted: Granted,
+}
+
+/// A rollout as it is stored.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Way {
+    canary: bool,
+    batch: Option<String>,
+    stop_after: Option<String>,
+    deadline_ms: Option<u64>,
+    gate: Option<String>,
+}
+
+impl Way {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn of(rollout: &Rollout) -> Self {
+        let share = |share: &Option<Share>| share.map(|share| share.to_string());
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            canary: rollout.canary,
+            batch: share(&rollout.batch),
+            stop_after: share(&rollout.stop_after),
+            deadline_ms: rollout.deadline.map(millis),
+            gate: rollout.gate.as_ref().map(|gate| gate.command().to_owned()),
+        }
+    }
+
+    fn rollout(self) -> Rollout {
+        let share = |text: Option<String>| text.and_then(|text| text.parse().ok());
+        Rollout {
+            canary: self.canary,
+            batch: share(self.batch),
+            stop_after: share(self.stop_after),
+            deadline: self.deadline_ms.map(Duration::from_millis),
+            gate: self.gate.and_then(|text| Request::new(&text).ok()),
+        }
+    }
 }
 
 impl Errand {
@@ -33,12 +78,18 @@ impl Errand {
 
     /// The same for many hosts.
     pub(crate) fn of_group(
-        request: &Request,
+        (request, rollout): (&Request, &Rollout),
         origin: &Origin,
         targets: &Targets,
         granted: &Granted,
     ) -> String {
-        Self::stored(request, origin, Some(targets), granted)
+        Self::stored(request, origin, Some((targets, rollout)), granted)
+    }
+
+    /// How it goes over its hosts.
+    pub(crate) fn rollout(text: &str) -> Rollout {
+        let errand = serde_json::from_str::<Self>(text);
+        errand.map(|errand| errand.way.rollout()).unwrap_or_default()
     }
 
     /// What of a person's yes was kept.
@@ -56,10 +107,10 @@ impl Errand {
     fn stored(
         request: &Request,
         origin: &Origin,
-        targets: Option<&Targets>,
+        group: Option<(&Targets, &Rollout)>,
         granted: &Granted,
     ) -> String {
-        let (tag, on) = match targets {
+        let (tag, on) = match group.map(|(targets, _)| targets) {
             None => (None, None),
             Some(Targets::Tag(tag)) => (Some(tag.clone()), None),
             Some(Targets::On(selector)) => (None, Some(selector.to_string())),
@@ -72,6 +123,7 @@ impl Errand {
             client: origin.client.clone(),
             tag,
             on,
+            way: group.map(|(_, rollout)| Way::of(rollout)).unwrap_or_default(),
             granted: granted.clone(),
         };
         // A struct of texts always has a form in JSON.

@@ -1,9 +1,10 @@
-//! One command on many hosts: side by side, bounded, answered in inventory order.
+//! One command on many hosts, for a caller who waits: bounded, answered in inventory order.
 
 use std::sync::Arc;
 
-use futures::StreamExt;
-use sshepherd_model::{Alias, Host, Request, Targets};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sshepherd_model::{Alias, Host, Outcome, Request, Rollout, Targets};
 use sshepherd_policy::{Lasts, Verdict};
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use crate::approval::Granted;
 use crate::pipeline::Origin;
 use crate::plan::Manner;
 use crate::refusal::Refusal;
+use crate::roll::{self, OnHost};
 use crate::task::Finished;
 
 /// What came of a fan-out.
@@ -33,38 +35,30 @@ pub struct HostReport {
 }
 
 impl Engine {
-    /// Runs `request` on all of `targets`, at most `fan_out_parallel` at a time.
+    /// Runs `request` on all of `targets` as `rollout` says, at most `fan_out_parallel` at a time.
     ///
     /// `done` is called as each host finishes, with the count so far and the total. When `cancel` fires, hosts not
     /// yet started are reported as cancelled and running ones are stopped.
     ///
-    /// Errors: [`Refusal::Selector`] when a selector names what is no host, [`Refusal::ApprovalRequired`] when a person must say yes first, once for all hosts; nothing runs until then.
+    /// Errors: [`Refusal::Selector`] when a selector names what is no host, [`Refusal::ApprovalRequired`] when a person must say
+    /// yes first, once for all hosts; nothing runs until then. A gate is judged by itself, on each host, when its turn comes.
     pub async fn fan_out(
         &self,
         targets: &Targets,
-        request: &Request,
+        (request, rollout): (&Request, &Rollout),
         origin: &Origin,
         cancel: &CancellationToken,
-        mut done: impl FnMut(usize, usize) + Send,
+        done: impl FnMut(usize, usize) + Send,
     ) -> Result<FanOut, Refusal> {
         let config = self.config();
         let hosts = targets.select(&config.inventory)?;
         let (granted, _) = self.asked_for_all(&config, &hosts, request, origin).await?;
         let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
-        let total = aliases.len();
-        let parallel = config.fan_out_parallel.max(1);
-        let call = Call { config, request, origin, granted, cancel };
-        let mut finished = futures::stream::iter(aliases.into_iter().enumerate())
-            .map(|(place, alias)| self.one_host(place, alias, &call))
-            .buffer_unordered(parallel);
-        let mut reports: Vec<(usize, HostReport)> = Vec::with_capacity(total);
-        while let Some(report) = finished.next().await {
-            reports.push(report);
-            done(reports.len(), total);
-        }
-        reports.sort_by_key(|(place, _)| *place);
-        let targets = targets.clone();
-        Ok(FanOut { targets, hosts: reports.into_iter().map(|(_, report)| report).collect() })
+        let parallel = config.fan_out_parallel;
+        let gate = rollout.gate.as_ref();
+        let call = Call { engine: self, config, request, gate, origin, granted };
+        let hosts = roll::roll(aliases, rollout, parallel, cancel, &call, done).await;
+        Ok(FanOut { targets: targets.clone(), hosts })
     }
 
     /// One yes for all hosts where a person must be asked.
@@ -85,27 +79,58 @@ impl Engine {
         self.released_for_all(config, asking.collect(), origin).await
     }
 
-    async fn one_host(&self, place: usize, alias: Alias, call: &Call<'_>) -> (usize, HostReport) {
-        if call.cancel.is_cancelled() {
-            return (place, HostReport { alias, result: Err(Refusal::NotReached) });
-        }
-        let (config, origin) = (Arc::clone(&call.config), call.origin.clone());
-        let result = match self
-            .submit_under(config, &alias, call.request, Manner::Waited, origin, &call.granted)
-            .await
-        {
-            Ok(ticket) => self.wait_or_cancel(&ticket.task_id, call.cancel, call.origin).await,
-            Err(refusal) => Err(refusal),
-        };
-        (place, HostReport { alias, result })
+    /// Whether the gate went well on a host: it ended by itself with status 0, or there is none.
+    pub(crate) async fn gate_passes(
+        &self,
+        (config, gate): (&Arc<crate::Config>, Option<&Request>),
+        alias: &Alias,
+        origin: &Origin,
+        stop: &CancellationToken,
+    ) -> bool {
+        let Some(gate) = gate else { return true };
+        let (config, none) = (Arc::clone(config), Granted::default());
+        let submitted =
+            self.submit_under(config, alias, gate, Manner::Waited, origin.clone(), &none).await;
+        let Ok(ticket) = submitted else { return false };
+        let finished = self.wait_or_cancel(&ticket.task_id, stop, origin).await;
+        matches!(finished, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
     }
 }
 
 /// What is the same for every host.
 struct Call<'a> {
+    engine: &'a Engine,
     config: Arc<crate::Config>,
     request: &'a Request,
+    gate: Option<&'a Request>,
     origin: &'a Origin,
     granted: Granted,
-    cancel: &'a CancellationToken,
+}
+
+impl OnHost for Call<'_> {
+    fn run<'a>(&'a self, alias: Alias, stop: &'a CancellationToken) -> BoxFuture<'a, HostReport> {
+        self.on_one(alias, stop).boxed()
+    }
+
+    fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
+        self.engine.gate_passes((&self.config, self.gate), alias, self.origin, stop).boxed()
+    }
+}
+
+impl Call<'_> {
+    async fn on_one(&self, alias: Alias, stop: &CancellationToken) -> HostReport {
+        if stop.is_cancelled() {
+            return HostReport { alias, result: Err(Refusal::NotReached) };
+        }
+        let (config, origin) = (Arc::clone(&self.config), self.origin.clone());
+        let submitted = self
+            .engine
+            .submit_under(config, &alias, self.request, Manner::Waited, origin, &self.granted)
+            .await;
+        let result = match submitted {
+            Ok(ticket) => self.engine.wait_or_cancel(&ticket.task_id, stop, self.origin).await,
+            Err(refusal) => Err(refusal),
+        };
+        HostReport { alias, result }
+    }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Alias, Limits, Outcome, Request, Stopped, Targets, TaskId};
+use sshepherd_model::{Alias, Limits, Outcome, Request, Rollout, Stopped, Targets, TaskId};
 use sshepherd_policy::{Lasts, Verdict};
 use sshepherd_store::{Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::fan_out::{FanOut, HostReport};
 use crate::pipeline::{Origin, Ticket};
 use crate::plan::Manner;
 use crate::refusal::Refusal;
+use crate::roll::{self, OnHost};
 use crate::runner;
 use crate::task::Finished;
 
@@ -49,18 +51,19 @@ pub(crate) struct Group {
     pub(crate) id: TaskId,
     pub(crate) targets: Targets,
     pub(crate) request: Request,
+    pub(crate) rollout: Rollout,
     pub(crate) origin: Origin,
     /// A person's yes, where one was wanted.
     pub(crate) granted: Granted,
 }
 
 impl Engine {
-    /// Starts `request` on all of `targets`, as one task that outlives this server. Its `alias` is the tag, or `fleet`.
+    /// Starts `request` on all of `targets` as `rollout` says, as one task that outlives this server. Its `alias` is the tag, or `fleet`.
     /// Each host's command is judged by itself.
     pub async fn submit_group(
         &self,
         targets: &Targets,
-        request: &Request,
+        (request, rollout): (&Request, &Rollout),
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
         if self.closing().is_cancelled() {
@@ -83,14 +86,14 @@ impl Engine {
             limits: TaskLimits::from(&limits),
             raw_shell: false,
             created_at: now_ms(),
-            errand: Errand::of_group(request, &origin, targets, &kept),
+            errand: Errand::of_group((request, rollout), &origin, targets, &kept),
             key: None,
             care: Care::EachStep,
         };
         self.enter(task).await?;
-        let (targets, request) = (targets.clone(), request.clone());
+        let (targets, request, rollout) = (targets.clone(), request.clone(), rollout.clone());
         let hash = request.hash();
-        self.run_group(Group { id: id.clone(), targets, request, origin, granted });
+        self.run_group(Group { id: id.clone(), targets, request, rollout, origin, granted });
         Ok(Ticket { task_id: id, alias, hash, limits, known: false })
     }
 
@@ -181,18 +184,9 @@ impl Group {
         // A name that was taken out of the inventory meanwhile selects nothing, and the end says how many hosts there were.
         let hosts = self.targets.select(&config.inventory).unwrap_or_default();
         let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
-        let parallel = config.fan_out_parallel.max(1);
-        let mut reports: Vec<(usize, HostReport)> = futures::stream::iter(aliases)
-            .enumerate()
-            .map(|(place, alias)| {
-                let one = self.on_one(engine, &config, alias, cancel);
-                async move { (place, one.await) }
-            })
-            .buffer_unordered(parallel)
-            .collect()
-            .await;
-        reports.sort_by_key(|(place, _)| *place);
-        reports.into_iter().map(|(_, report)| report).collect()
+        let parallel = config.fan_out_parallel;
+        let call = Call { engine, config, group: self };
+        roll::roll(aliases, &self.rollout, parallel, cancel, &call, |_, _| {}).await
     }
 
     async fn on_one(
@@ -236,6 +230,24 @@ impl Group {
                 Ok(_) => return,
             }
         }
+    }
+}
+
+/// What is the same for every host of a group.
+struct Call<'a> {
+    engine: &'a Engine,
+    config: Arc<Config>,
+    group: &'a Group,
+}
+
+impl OnHost for Call<'_> {
+    fn run<'a>(&'a self, alias: Alias, stop: &'a CancellationToken) -> BoxFuture<'a, HostReport> {
+        self.group.on_one(self.engine, &self.config, alias, stop).boxed()
+    }
+
+    fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
+        let gate = self.group.rollout.gate.as_ref();
+        self.engine.gate_passes((&self.config, gate), alias, &self.group.origin, stop).boxed()
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`gate`] (how much at once), [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
-//! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`group`] (the
+//! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`roll`] (batch after batch), [`group`] (the
 //! same as one task),
 //! [`task`] (asking about tasks), [`shell`](mod@shell) (interactive shells), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
@@ -28,6 +28,7 @@ mod record;
 mod recover;
 mod refusal;
 mod resolve;
+mod roll;
 mod runner;
 mod screened;
 mod shell;

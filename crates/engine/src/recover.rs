@@ -91,7 +91,14 @@ impl Engine {
                 (Errand::targets(text), Errand::parse(text))
         {
             let granted = Errand::granted(text);
-            self.run_group(Group { id: task.id.clone(), targets, request, origin, granted });
+            self.run_group(Group {
+                id: task.id.clone(),
+                targets,
+                request,
+                rollout: Errand::rollout(text),
+                origin,
+                granted,
+            });
             if task.cancel_requested_at.is_some()
                 && let Some(live) = self.live().get(&task.id)
             {

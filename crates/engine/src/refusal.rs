@@ -64,6 +64,12 @@ pub enum Refusal {
     /// The caller stopped a fan-out before this host's turn came.
     #[error("cancelled before it was started")]
     NotReached,
+    /// A fan-out stopped before this host's turn came.
+    #[error("not begun: {why}")]
+    NotBegun {
+        /// Why it stopped.
+        why: String,
+    },
     /// Of a fan-out that has ended: why this host has no result.
     #[error("{reason}")]
     Earlier {

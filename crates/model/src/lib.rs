@@ -1,7 +1,7 @@
 //! Plain values that every other crate speaks in.
 //!
 //! Rooms: [`id`] (names and ids with their rules), [`host`], [`credential`] and [`inventory`] (what the
-//! owner configured), [`selector`] and [`targets`] (which hosts), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
+//! owner configured), [`selector`] and [`targets`] (which hosts), [`rollout`] (how many at a time, and when to stop), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
 //! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file).
 //!
 //! This crate knows no I/O, no clock, no async runtime and no other crate of the workspace.
@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod output;
 pub mod problem;
 pub mod request;
+pub mod rollout;
 pub mod secret;
 pub mod selector;
 pub mod targets;
@@ -29,6 +30,7 @@ pub use outcome::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};
 pub use output::{Chunk, Stream};
 pub use problem::{Problem, Severity};
 pub use request::Request;
+pub use rollout::{Rollout, Share};
 pub use secret::Secret;
 pub use selector::{BadSelector, Selector};
 pub use targets::Targets;

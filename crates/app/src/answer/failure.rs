@@ -97,7 +97,7 @@ impl From<&Refusal> for Failure {
                 Self::new(error, "ask for the task's status; tell the owner if it repeats")
             }
             Refusal::NoRandomness(_) => Self::new(error, "nothing was run; tell the owner"),
-            Refusal::NotReached => {
+            Refusal::NotReached | Refusal::NotBegun { .. } => {
                 Self::new(error, "nothing was sent to this host; it is safe to call again")
             }
             Refusal::Earlier { .. } => Self::new(error, "ssh_list_tasks shows what is kept"),

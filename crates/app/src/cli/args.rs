@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sshepherd_model::Share;
 
 /// Governed SSH for AI agents: runs what the owner's policy allows, and says why it does not run the rest.
 #[derive(Debug, Parser)]
@@ -113,7 +114,29 @@ pub(crate) struct Run {
     #[arg(long, conflicts_with_all = ["tag", "on"])]
     pub(crate) raw: bool,
     #[command(flatten)]
+    pub(crate) rollout: RolloutArgs,
+    #[command(flatten)]
     pub(crate) surroundings: Surroundings,
+}
+
+/// How a run goes over many hosts.
+#[derive(Debug, Args)]
+pub(crate) struct RolloutArgs {
+    /// With --tag or --on: one host alone first
+    #[arg(long)]
+    pub(crate) canary: bool,
+    /// With --tag or --on: hosts at a time, as 10 or 20%; the next batch begins when all of one have answered
+    #[arg(long, value_name = "N|N%")]
+    pub(crate) batch: Option<Share>,
+    /// With --tag or --on: begin no more hosts once so many have failed
+    #[arg(long, value_name = "N|N%")]
+    pub(crate) stop_after: Option<Share>,
+    /// With --tag or --on: after so many seconds stop what runs and begin no more
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) deadline: Option<u64>,
+    /// With --tag or --on: a command that must end well on each host of a batch before the next one
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) gate: Option<String>,
 }
 
 /// Where and with what a command runs; each part must be granted by the policy.

@@ -10,7 +10,7 @@ use sshepherd_engine::audit::Sink;
 use sshepherd_engine::store::{Lookup, MemoryStore, StreamFilter};
 use sshepherd_engine::{Adopt, CancelAnswer, Engine, Refusal, Services};
 use sshepherd_fakehost::{FakeFleet, FakeHostSpec};
-use sshepherd_model::{Alias, Outcome, Request, Stopped, Tag};
+use sshepherd_model::{Alias, Outcome, Request, Rollout, Stopped, Tag};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -143,8 +143,10 @@ impl Site {
         let tag: Tag = "prod".parse()?;
         let stop = CancellationToken::new();
         let request = Request::new("uptime")?;
-        let fan_out =
-            self.engine.fan_out(&tag.into(), &request, &origin(), &stop, |_, _| {}).await?;
+        let fan_out = self
+            .engine
+            .fan_out(&tag.into(), (&request, &Rollout::default()), &origin(), &stop, |_, _| {})
+            .await?;
         for report in fan_out.hosts {
             let finished = report.result?;
             let lines = self.engine.tail_lines(&finished.task.id, 1, 4096).await?;

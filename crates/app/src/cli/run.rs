@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sshepherd_engine::store::{Lookup, StreamFilter};
 use sshepherd_engine::{Adopt, Engine, FanOut, Finished, HostReport, Refusal};
 use sshepherd_model::{
-    Alias, BadSelector, Interruption, Outcome, Phase, Request, Stopped, Targets,
+    Alias, BadSelector, Interruption, Outcome, Phase, Request, Rollout, Stopped, Targets,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
             serve::terminated().await;
             signalled.cancel();
         });
-        let exit = on_many(global, &engine, &targets, &request, &stop).await;
+        let exit = on_many(global, &engine, &targets, (&request, &rollout(&what)?), &stop).await;
         engine.shutdown().await;
         return Ok(exit);
     }
@@ -70,6 +70,18 @@ fn targets(what: &Run) -> Result<Option<Targets>, Exit> {
         Exit::Usage
     })?;
     Ok(Some(Targets::On(selector)))
+}
+
+/// How a run goes over many hosts.
+fn rollout(what: &Run) -> Result<Rollout, Exit> {
+    let gate = what.rollout.gate.as_deref().map(Request::new).transpose();
+    Ok(Rollout {
+        canary: what.rollout.canary,
+        batch: what.rollout.batch,
+        stop_after: what.rollout.stop_after,
+        deadline: what.rollout.deadline.map(std::time::Duration::from_secs),
+        gate: gate.map_err(|problem| context::invalid(&problem))?,
+    })
 }
 
 async fn on_host(
@@ -172,6 +184,7 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
         | Refusal::Store(_)
         | Refusal::NoRandomness(_)
         | Refusal::NotReached
+        | Refusal::NotBegun { .. }
         | Refusal::Earlier { .. }
         | Refusal::ShuttingDown => {
             out::complain(&format!("{alias}: {}", context::chain(refusal)));
@@ -217,12 +230,14 @@ async fn on_many(
     global: &Global,
     engine: &Engine,
     targets: &Targets,
-    request: &Request,
+    (request, rollout): (&Request, &Rollout),
     stop: &CancellationToken,
 ) -> Exit {
     let bar = bar(targets.select(&engine.config().inventory).map_or(0, |hosts| hosts.len()));
     let fan_out = engine
-        .fan_out(targets, request, &origin(), stop, |done, _| bar.set_position(done as u64))
+        .fan_out(targets, (request, rollout), &origin(), stop, |done, _| {
+            bar.set_position(done as u64)
+        })
         .await;
     bar.finish_and_clear();
     let fan_out = match fan_out {

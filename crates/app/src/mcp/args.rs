@@ -10,10 +10,12 @@ use super::tools::WAIT_MOST;
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde_json::Value;
-use sshepherd_model::{InvalidField, Request, Selector, Targets};
+use sshepherd_model::{InvalidField, Request, Rollout, Selector, Share, Targets};
 
 /// Most lines that one answer may ask for (seed rule: 1 to 1000).
 const MAX_LINES: u64 = 1000;
+/// Longest deadline of a fan-out in seconds: a day, as of one command.
+const MAX_DEADLINE: u64 = 86_400;
 /// Lines when the caller does not say (seed rule).
 const DEFAULT_LINES: u64 = 50;
 
@@ -68,6 +70,16 @@ pub(super) struct OnTag {
     cwd: Option<String>,
     env: Option<std::collections::BTreeMap<String, String>>,
     stdin: Option<String>,
+    /// One host alone first
+    canary: Option<bool>,
+    /// Hosts at a time, as 10 or 20%
+    batch: Option<String>,
+    /// Begin no more once so many failed, as 3 or 10%
+    stop_after: Option<String>,
+    /// For all of it
+    deadline_seconds: Option<u64>,
+    /// Command that must end well on each host of a batch before the next one
+    gate: Option<String>,
 }
 
 /// A command for one host that is asked about later.
@@ -181,6 +193,27 @@ impl Args {
                 Err(InvalidField::new("selector", "stands in place of tag; give one of them"))
             }
         }
+    }
+
+    /// How a fan-out goes over its hosts.
+    pub(super) fn rollout(&self) -> Result<Rollout, InvalidField> {
+        let share = |field: &'static str| {
+            let share = self.text(field)?.map(|text| text.parse::<Share>());
+            share.transpose().map_err(|bad| InvalidField::new(field, bad.problem))
+        };
+        let deadline = self.number("deadline_seconds")?;
+        if deadline.is_some_and(|seconds| !(1..=MAX_DEADLINE).contains(&seconds)) {
+            let problem = format!("must be 1 to {MAX_DEADLINE}");
+            return Err(InvalidField::new("deadline_seconds", problem));
+        }
+        let gate = self.text("gate")?.map(|text| Request::new(&text)).transpose();
+        Ok(Rollout {
+            canary: self.flag("canary")?.unwrap_or(false),
+            batch: share("batch")?,
+            stop_after: share("stop_after")?,
+            deadline: deadline.map(Duration::from_secs),
+            gate: gate.map_err(|bad| InvalidField::new("gate", bad.problem))?,
+        })
     }
 
     /// A selector of hosts, if there is one.

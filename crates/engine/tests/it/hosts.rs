@@ -49,7 +49,13 @@ async fn seed_defect_6_a_fan_out_runs_side_by_side_and_answers_in_order() {
     let targets = sshepherd_model::Targets::Tag("all".parse().unwrap());
     let fan_out = site
         .engine
-        .fan_out(&targets, &request, &origin(), &CancellationToken::new(), |_, _| {})
+        .fan_out(
+            &targets,
+            (&request, &sshepherd_model::Rollout::default()),
+            &origin(),
+            &CancellationToken::new(),
+            |_, _| {},
+        )
         .await
         .unwrap();
     let order: Vec<&str> = fan_out.hosts.iter().map(|report| report.alias.as_str()).collect();

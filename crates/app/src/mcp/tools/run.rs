@@ -12,7 +12,7 @@ use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::store::{Error, Lookup};
 use sshepherd_engine::{FanOut, Finished, Origin, Refusal, Ticket};
-use sshepherd_model::{Alias, Request, Targets, TaskId};
+use sshepherd_model::{Alias, Request, Rollout, Targets, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
@@ -65,20 +65,22 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let args = Args::new(args);
-        let parsed = args.targets().and_then(|targets| Ok((targets, args.request()?)));
-        let (targets, request) = match parsed {
+        let parsed =
+            args.targets().and_then(|targets| Ok((targets, (args.request()?, args.rollout()?))));
+        let (targets, (request, rollout)) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return invalid(error).into(),
         };
         if native::wanted(&context) {
             let origin = Self::origin(&context);
-            let attempt = || self.engine.submit_group(&targets, &request, origin.clone()).boxed();
+            let attempt =
+                || self.engine.submit_group(&targets, (&request, &rollout), origin.clone()).boxed();
             return match self.with_yes(&context, attempt).await {
                 Ok(ticket) => self.answered(&ticket.task_id, &context, Carrying::none()).await,
                 Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
             };
         }
-        let (to, what, call) = (&targets, &request, &context);
+        let (to, what, call) = (&targets, (&request, &rollout), &context);
         let attempt = || self.stoppable(call, |stop| self.run_all(to, what, call, stop)).boxed();
         match self.with_yes(&context, attempt).await {
             Ok(fan_out) => self.report_all(&request, &fan_out).await.into(),
@@ -318,14 +320,14 @@ impl Server {
     async fn run_all(
         &self,
         targets: &Targets,
-        request: &Request,
+        what: (&Request, &Rollout),
         context: &RequestContext<RoleServer>,
         stop: CancellationToken,
     ) -> Result<FanOut, Refusal> {
         let origin = Self::origin(context);
         // Only the newest count matters, so a watch: a slow client never holds up the hosts.
         let (count, mut counted) = tokio::sync::watch::channel((0, 0));
-        let work = self.engine.fan_out(targets, request, &origin, &stop, move |done, total| {
+        let work = self.engine.fan_out(targets, what, &origin, &stop, move |done, total| {
             count.send_replace((done, total));
         });
         let Some(progress) = Progress::wanted(context) else {

@@ -80,6 +80,64 @@ async fn what_does_not_fit_is_folded() {
     assert_eq!(answer["slowest"].as_array().unwrap().len(), 3);
 }
 
+#[tokio::test]
+async fn a_rollout_stops_at_its_gate_and_at_its_failures_in_both_eras() {
+    let site = site();
+    for era in ERAS {
+        let client = Client::start(&site.serve(), era).await;
+        let call = |more: Value| {
+            let mut call = json!({"selector": "web[01-06]", "command": "echo hello"});
+            call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            call
+        };
+        let counts = |answer: &Value| {
+            let results = answer["results"].as_array().unwrap();
+            let of = |status: &str| results.iter().filter(|one| one["status"] == status).count();
+            (of("completed"), of("failed"), results.len())
+        };
+        let answer = client
+            .good("ssh_run_on_tag", call(json!({"canary": true, "batch": "50%", "gate": "true"})))
+            .await;
+        assert_eq!(counts(&answer), (6, 0, 6), "{answer}");
+        let answer =
+            client.good("ssh_run_on_tag", call(json!({"batch": 2, "gate": "false"}))).await;
+        assert_eq!(counts(&answer).0, 2, "{answer}");
+        assert!(answer["results"][5].to_string().contains("the gate failed on web0"), "{answer}");
+        // A gate that the policy does not allow lets nothing through.
+        let answer = client
+            .good("ssh_run_on_tag", call(json!({"canary": true, "gate": "touch /tmp/never"})))
+            .await;
+        assert_eq!(counts(&answer).0, 1, "{answer}");
+        let answer = client
+            .good(
+                "ssh_run_on_tag",
+                call(json!({"command": "false", "batch": "1", "stop_after": "2"})),
+            )
+            .await;
+        assert_eq!(counts(&answer).1, 2, "{answer}");
+        let answer = client
+            .good(
+                "ssh_run_on_tag",
+                call(json!({"command": "sleep 30", "batch": "3", "deadline_seconds": 1})),
+            )
+            .await;
+        let stopped =
+            answer["results"].as_array().unwrap().iter().filter(|one| one["status"] == "cancelled");
+        assert_eq!(stopped.count(), 3, "{answer}");
+    }
+    let client = Client::start(&site.serve(), Era::Session).await;
+    for (field, value) in [
+        ("batch", json!("0")),
+        ("stop_after", json!("x")),
+        ("deadline_seconds", json!(0)),
+        ("gate", json!("")),
+    ] {
+        let mut bad = json!({"tag": "web", "command": "true"});
+        bad[field] = value;
+        assert_eq!(client.bad("ssh_run_on_tag", bad).await["field"], field);
+    }
+}
+
 #[test]
 fn the_command_line_takes_selectors_too() {
     let site = site();
@@ -94,6 +152,10 @@ fn the_command_line_takes_selectors_too() {
     };
     let (code, out, _) = run(&["run", "--on", "web[01-02] or db-1", "echo", "hello"]);
     assert_eq!((code, out.as_str()), (Some(0), "web01: hello\nweb02: hello\ndb-1: hello\n"));
+    let (code, out, err) =
+        run(&["run", "--on", "web[01-04]", "--batch", "1", "--stop-after", "1", "false"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("web02: not begun: 1 hosts had failed"), "{err}");
     let (code, _, err) = run(&["run", "--on", "web[01-99]", "true"]);
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("no host is called web[13-99]"), "{err}");

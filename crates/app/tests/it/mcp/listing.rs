@@ -4,7 +4,7 @@ use super::client::{Client, ERAS, Era};
 use crate::site::Site;
 
 /// The budget for the whole list with its input and output schemas.
-const BUDGET: usize = 13 * 1024;
+const BUDGET: usize = 14 * 1024;
 
 async fn tools(site: &Site, era: Era) -> String {
     let client = Client::start(&site.serve(), era).await;
@@ -25,7 +25,7 @@ async fn the_tool_list_is_small_and_the_same_at_every_start_and_in_every_era() {
 }
 
 /// The budget where the owner opens shells.
-const WITH_SHELLS: usize = 18 * 1024;
+const WITH_SHELLS: usize = 19 * 1024;
 
 #[tokio::test]
 async fn tools_for_shells_are_offered_where_a_rule_opens_some() {
