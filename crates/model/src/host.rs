@@ -8,7 +8,7 @@ pub enum LoginShell {
     /// A POSIX shell (sh, bash, dash, zsh, ksh): the usual case.
     #[default]
     Posix,
-    /// Another shell (fish, csh) on a host that has a POSIX `sh` in its path.
+    /// Another shell (fish; csh and tcsh take no text of several lines) on a host that has a POSIX `sh` in its path.
     Other,
     /// No shell: a forced command or an appliance. The command is sent alone; a stop can only be asked
     /// of the server, so it is reported as unconfirmed unless the end is seen.
