@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -116,8 +116,8 @@ pub struct Terminal {
 pub struct Keyboard {
     writer: Arc<ChannelWriteHalf<Msg>>,
     stopper: Stopper,
-    tty: watch::Receiver<Option<String>>,
-    tty_seen: Arc<watch::Sender<Option<String>>>,
+    /// The terminal's device on the host, once it is known.
+    tty: Arc<Mutex<Option<String>>>,
 }
 
 /// The terminal is no more.
@@ -156,6 +156,15 @@ impl Ready {
         };
         // Without a shell that takes a prefix nothing can be set up, and the account's shell is all that there is.
         let plain = shell == LoginShell::None;
+        let persistent = matches!(opening.program, Interactive::Persistent { .. });
+        if plain && (persistent || !opening.env.is_empty()) {
+            return Err(ConnectFailure {
+                phase: Phase::Exec,
+                detail: "a host with login_shell: none takes no variables and keeps no shell"
+                    .to_owned(),
+                hint: "nothing was opened; leave persistent and env out".to_owned(),
+            });
+        }
         let text = match (&opening.program, plain) {
             (Interactive::Command(text), true) => Some(text.clone()),
             (_, true) => None,
@@ -164,13 +173,7 @@ impl Ready {
         let pty = Pty { term: opening.term, size: opening.size };
         let sent = self.begin(text, Some(pty), Input::Held(None)).await.map_err(not_opened)?;
         let (stopper, pid, end) = sent.stopper(opening.cookie);
-        let (tty_seen, tty) = watch::channel(None);
-        let keyboard = Keyboard {
-            writer: Arc::clone(&sent.writer),
-            stopper,
-            tty,
-            tty_seen: Arc::new(tty_seen),
-        };
+        let keyboard = Keyboard { writer: Arc::clone(&sent.writer), stopper, tty: Arc::default() };
         Ok(Terminal {
             reader: sent.reader,
             early: sent.early,
@@ -267,7 +270,7 @@ impl Terminal {
         match fed.greeting {
             Some(Ok(greeted)) => {
                 self.pid.send_replace(Some(greeted.pid));
-                self.keyboard.tty_seen.send_replace(greeted.tty.clone());
+                self.keyboard.know_tty(greeted.tty.clone());
                 self.held.push_back(TerminalEvent::Greeted(Greeted {
                     tty: greeted.tty,
                     kind: greeted.kind,
@@ -309,6 +312,14 @@ impl Terminal {
 }
 
 impl Keyboard {
+    fn tty(&self) -> Option<String> {
+        self.tty.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn know_tty(&self, tty: Option<String>) {
+        *self.tty.lock().unwrap_or_else(PoisonError::into_inner) = tty;
+    }
+
     /// Types these bytes; returns when the server has room for all of them.
     pub async fn send(&self, bytes: Bytes) -> Result<(), Closed> {
         self.writer.data_bytes(bytes).await.map_err(|_| Closed)
@@ -324,7 +335,7 @@ impl Keyboard {
     /// says that it was sent. `name` is a signal's name without `SIG`.
     pub async fn signal(&self, name: &str) -> bool {
         let Some(pid) = self.stopper.process() else { return false };
-        let text = about_foreground(SIGNAL, self.tty.borrow().as_deref(), pid, &[name]);
+        let text = about_foreground(SIGNAL, self.tty().as_deref(), pid, &[name]);
         let said = tokio::time::timeout(LOOK, self.stopper.said(text)).await;
         let Ok(Some(said)) = said else { return false };
         said.split(|byte| *byte == b'\n').any(|line| line == b"sshepherd-signal sent")
@@ -333,7 +344,7 @@ impl Keyboard {
     /// Whose program leads the foreground, and its name: the account in whose name it acts, and the file that was started.
     pub async fn foreground(&self) -> Option<(String, String)> {
         let pid = self.stopper.process()?;
-        let text = about_foreground(WHO, self.tty.borrow().as_deref(), pid, &[]);
+        let text = about_foreground(WHO, self.tty().as_deref(), pid, &[]);
         let said = tokio::time::timeout(LOOK, self.stopper.said(text)).await.ok()??;
         let said = String::from_utf8(said).ok()?;
         let told = said.lines().find_map(|line| line.strip_prefix("sshepherd-foreground "))?;
@@ -342,7 +353,7 @@ impl Keyboard {
 
     /// Whether what is typed now would be shown.
     pub async fn echo(&self) -> Echo {
-        let Some(tty) = self.tty.borrow().clone() else { return Echo::Unknown };
+        let Some(tty) = self.tty() else { return Echo::Unknown };
         let text = setup::echo_state_text(&tty);
         let said = tokio::time::timeout(LOOK, self.stopper.said(text)).await;
         let Ok(Some(said)) = said else { return Echo::Unknown };
