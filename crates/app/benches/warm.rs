@@ -9,19 +9,20 @@
     reason = "a benchmark"
 )]
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+mod served;
+
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use russh::ChannelMsg;
 use russh::client::{self, Handle};
 use russh::keys::{PrivateKeyWithHashAlg, load_secret_key};
-use serde_json::{Value, json};
+use serde_json::json;
 use sshepherd_testkit::Sshd;
+
+use served::{Mcp, configure};
 
 /// Calls of each kind; they take turns.
 const ROUNDS: usize = 400;
@@ -39,67 +40,9 @@ impl client::Handler for AnyKey {
     }
 }
 
-/// The server under test, spoken to line by line.
-struct Mcp {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    last: u64,
-}
-
-impl Mcp {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sshepherd"))
-            .arg("serve")
-            .arg("--config")
-            .arg(folder)
-            .arg("--keys")
-            .arg(folder.join("keys"))
-            .arg("--state")
-            .arg(folder.join("state"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut mcp = Self { child, input, output: BufReader::new(output), last: 0 };
-        let hello = json!({
-            "protocolVersion": "2025-11-25", "capabilities": {},
-            "clientInfo": {"name": "bench", "version": "1"}
-        });
-        mcp.ask("initialize", &hello);
-        writeln!(mcp.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
-        mcp
-    }
-
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
-        self.last += 1;
-        let id = self.last;
-        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        writeln!(self.input, "{request}").unwrap();
-        loop {
-            let mut line = String::new();
-            self.output.read_line(&mut line).unwrap();
-            let answer: Value = serde_json::from_str(&line).unwrap();
-            if answer["id"] == json!(id) {
-                return answer["result"].clone();
-            }
-        }
-    }
-
-    fn run_true(&mut self) {
-        let params = json!({"name": "ssh_run", "arguments": {"alias": "box", "command": "true"}});
-        let answer = self.ask("tools/call", &params);
-        assert_eq!(answer["structuredContent"]["exit_code"], json!(0), "{answer}");
-    }
-}
-
-impl Drop for Mcp {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn run_true(mcp: &mut Mcp) {
+    let answer = mcp.tool("ssh_run", json!({"alias": "box", "command": "true"}));
+    assert_eq!(answer["exit_code"], json!(0), "{answer}");
 }
 
 async fn raw(sshd: &Sshd) -> Handle<AnyKey> {
@@ -136,33 +79,6 @@ fn ssh(sshd: &Sshd, folder: &Path) -> Command {
     ssh
 }
 
-fn write(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-fn configure(folder: &Path, sshd: &Sshd) {
-    for name in ["keys", "state"] {
-        fs::create_dir(folder.join(name)).unwrap();
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o700)).unwrap();
-    }
-    let key = fs::read_to_string(sshd.user_key_path()).unwrap();
-    write(&folder.join("keys/id"), &key);
-    sshd.write_known_hosts(&folder.join("known_hosts"));
-    let port = sshd.port();
-    let inventory =
-        format!("hosts:\n  - {{alias: box, host: 127.0.0.1, port: {port}, credentials: t}}\n");
-    write(&folder.join("servers.yml"), &inventory);
-    let login = format!("entries:\n  - {{name: t, username: {}, key_path: id}}\n", sshd.user());
-    write(&folder.join("credentials.yml"), &login);
-    let known = folder.join("known_hosts");
-    let policy = format!(
-        "known_hosts_path: {}\nrules:\n  - {{action: allow, commands: [\"true\"]}}\n",
-        known.display()
-    );
-    write(&folder.join("policy.yml"), &policy);
-}
-
 fn row(name: &str, mut times: Vec<Duration>, base: Option<(f64, f64)>) -> (f64, f64) {
     times.sort();
     let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1000.0;
@@ -175,11 +91,11 @@ fn row(name: &str, mut times: Vec<Duration>, base: Option<(f64, f64)>) -> (f64, 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let sshd = Sshd::start();
-    configure(folder.path(), &sshd);
+    configure(folder.path(), &sshd, "  - {action: allow, commands: [\"true\"]}\n");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let handle = runtime.block_on(raw(&sshd));
     let mut mcp = Mcp::start(folder.path());
-    mcp.run_true();
+    run_true(&mut mcp);
     assert!(ssh(&sshd, folder.path()).status().unwrap().success());
     let (mut raws, mut mcps, mut masters) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -187,7 +103,7 @@ fn main() {
         runtime.block_on(raw_true(&handle));
         raws.push(began.elapsed());
         let began = Instant::now();
-        mcp.run_true();
+        run_true(&mut mcp);
         mcps.push(began.elapsed());
     }
     for _ in 0..ROUNDS / 8 {

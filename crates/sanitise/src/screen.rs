@@ -50,6 +50,10 @@ pub enum More {
     MayCome,
 }
 
+/// How the frame of a private key begins and ends.
+const KEY_BEGINS: &str = "-----BEGIN ";
+const KEY_ENDS: &str = "-----END ";
+
 /// Longest word that is held back, in bytes: longer ones are no token.
 const MAX_HELD: usize = 512;
 
@@ -66,10 +70,14 @@ impl Screen {
         self.redactor.redact(text).0
     }
 
-    /// Where the end of a text begins that may become a loaded secret when more comes; its length when none does.
+    /// Where the end of a text begins that may become a secret when more comes; its length when none does.
     #[must_use]
     pub fn begins(&self, text: &str) -> usize {
-        self.redactor.begins(text)
+        let key = text.rfind(KEY_BEGINS).filter(|at| {
+            let key = text.get(*at..).unwrap_or_default();
+            key.len() < CONTEXT && key.contains("PRIVATE KEY") && !key.contains(KEY_ENDS)
+        });
+        self.open(text).min(key.unwrap_or(text.len()))
     }
 
     /// A whole text.
@@ -352,6 +360,28 @@ mod tests {
             ("Go on? [y/N] ", 0),
             "what waits for an answer is seen"
         );
+    }
+
+    /// As a recording is written: what may become a secret waits for the rest.
+    #[test]
+    fn pieces_that_wait_for_what_begins_in_them_tell_no_secret() {
+        let screen = screen();
+        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\r\nb3BlbnNz\r\n-----END OPENSSH PRIVATE KEY-----\r\n";
+        let raw = format!("say hunter2! ghp_abcdefghijklmnopqrstuvwxyz0123456789\r\n{key}end ");
+        for cut in 0..=raw.len() {
+            let (mut pending, mut shown) = (String::new(), String::new());
+            let (head, tail) = raw.split_at(cut);
+            for piece in [head, tail] {
+                pending.push_str(piece);
+                let rest = pending.split_off(screen.begins(&pending));
+                shown.push_str(&screen.redacted(&pending));
+                pending = rest;
+            }
+            for part in ["hunter2!", "ghp_", "6789", "b3Blbn"] {
+                assert!(!shown.contains(part), "cut at {cut}: {shown:?}");
+            }
+            assert!(shown.starts_with("say [redacted: secret] ") && shown.ends_with("\r\nend "));
+        }
     }
 
     #[test]

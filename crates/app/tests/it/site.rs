@@ -97,6 +97,32 @@ impl Site {
         self.write("servers.yml", &text);
     }
 
+    /// Has both aliases reached at another port, with the same host key.
+    pub(crate) fn reached_at(&self, port: u16) {
+        let mut known = fs::read_to_string(self.path("known_hosts")).unwrap();
+        known.push_str(&self.server.host_key_line(&format!("[127.0.0.1]:{port}")));
+        known.push('\n');
+        fs::write(self.path("known_hosts"), known).unwrap();
+        self.change_hosts(|line| match line.split_once("port: ") {
+            Some((before, _)) => format!("{before}port: {port}"),
+            None => line.to_owned(),
+        });
+    }
+
+    /// Says that both aliases take commands in this way.
+    pub(crate) fn login_shell(&self, how: &str) {
+        self.change_hosts(|line| match line.split_once("port: ") {
+            Some(_) => format!("{line}\n    login_shell: {how}"),
+            None => line.to_owned(),
+        });
+    }
+
+    fn change_hosts(&self, change: impl Fn(&str) -> String) {
+        let text = fs::read_to_string(self.path("servers.yml")).unwrap();
+        let lines: Vec<String> = text.lines().map(change).collect();
+        self.write("servers.yml", &format!("{}\n", lines.join("\n")));
+    }
+
     /// Adds a host at a port that nobody listens on.
     pub(crate) fn unreachable(&self, alias: &str) {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

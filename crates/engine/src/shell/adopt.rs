@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use sshepherd_model::ShellId;
-use sshepherd_policy::ShellRequest;
+use sshepherd_model::{ConnectFailure, Host, Phase, ShellId};
+use sshepherd_policy::{ShellPermit, ShellRequest, Verdict};
 use sshepherd_ssh::{Interactive, Size};
 use sshepherd_store::shells::{Claim, HeldShell, Life, ListedShell, ShellRecord};
 
 use super::audit;
 use super::session::{Making, Session};
 use super::{ShellInfo, ShellLife, ShellRefusal};
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::pipeline::{Origin, find};
+
+/// A shell that may be gone on with, and where.
+type Permitted = (Arc<Config>, Arc<Host>, ShellPermit);
 
 impl Engine {
     /// A shell to read: also one that has ended, as long as its output is kept here.
@@ -38,7 +42,7 @@ impl Engine {
         let _one = self.shells().adopting.lock().await;
         let session = match self.shells().get(id) {
             Some(session) if usable(&session)? => return Ok(session),
-            Some(session) => session,
+            Some(session) => self.under_present_policy(session).await?,
             None => self.claimed(id).await?,
         };
         self.reattach(&session).await?;
@@ -62,17 +66,38 @@ impl Engine {
             let why = "its server ended, and the host does not keep it".to_owned();
             return Err(ShellRefusal::Ended { id: id.clone(), why });
         }
-        self.again(held, record).await
+        let (config, host, permit) = self.permitted_again(&record).await?;
+        let origin = Origin { face: "resumed", client: record.client.clone() };
+        let session = self.gone_on_with((config, host, permit), record, Some(held), origin);
+        // The host kept it before, whatever the next connection comes to.
+        session.state().kept = true;
+        Ok(session)
     }
 
-    /// The session of a record, under the policy that is in force now.
-    async fn again(
+    /// The shell whose connection was lost, as the configuration of now has it: what was written is kept.
+    async fn under_present_policy(
         &self,
-        held: HeldShell,
-        mut record: ShellRecord,
+        session: Arc<Session>,
     ) -> Result<Arc<Session>, ShellRefusal> {
+        let record = session.record();
+        if record.persistent.is_none() || Arc::ptr_eq(&session.config, &self.config()) {
+            return Ok(session);
+        }
+        let permitted = self.permitted_again(&record).await?;
+        let origin = session.origin.clone();
+        let next = self.gone_on_with(permitted, record, session.take_held(), origin);
+        std::mem::swap(&mut *next.state(), &mut *session.state());
+        Ok(next)
+    }
+
+    /// Judges a shell that the host keeps under the policy that is in force now.
+    async fn permitted_again(&self, record: &ShellRecord) -> Result<Permitted, ShellRefusal> {
         let config = self.config();
         let host = find(&config, &record.alias)?;
+        let now = format!("{}:{}", host.address, host.port);
+        if now != record.host {
+            return Err(ShellRefusal::NotOpened(elsewhere(record, &now)));
+        }
         let origin = Origin { face: "resumed", client: record.client.clone() };
         let request = ShellRequest {
             command: record.command.clone(),
@@ -80,17 +105,25 @@ impl Engine {
             persistent: record.persistent.is_some(),
         };
         // A person's yes was for this shell; under another policy it is asked for again.
-        let permit = if record.policy_hash == config.policy_hash {
-            match config.policy.judge_shell(&host, &request)? {
-                sshepherd_policy::Verdict::Allow(permit) => permit,
-                sshepherd_policy::Verdict::Ask(question) => question.approved(),
-                sshepherd_policy::Verdict::Deny(denial) => {
-                    return Err(crate::refusal::Refusal::Denied(Box::new(denial)).into());
-                }
+        let permit = match config.policy.judge_shell(&host, &request)? {
+            Verdict::Ask(question) if record.policy_hash == config.policy_hash => {
+                question.approved()
             }
-        } else {
-            self.may_open(&config, &host, &request, &origin).await?
+            Verdict::Allow(permit) => permit,
+            Verdict::Ask(_) | Verdict::Deny(_) => {
+                self.may_open(&config, &host, &request, &origin).await?
+            }
         };
+        Ok((config, host, permit))
+    }
+
+    fn gone_on_with(
+        &self,
+        (config, host, permit): Permitted,
+        mut record: ShellRecord,
+        held: Option<HeldShell>,
+        origin: Origin,
+    ) -> Arc<Session> {
         let (parts, opening) = permit.into_parts();
         record.policy_hash.clone_from(&config.policy_hash);
         let session = Arc::new(Session::new(Making {
@@ -101,10 +134,10 @@ impl Engine {
             scrollback: config.shells.scrollback_bytes,
             config,
             origin,
-            held: Some(held),
+            held,
         }));
         self.shells().enter(Arc::clone(&session));
-        Ok(session)
+        session
     }
 
     async fn reattach(&self, session: &Arc<Session>) -> Result<(), ShellRefusal> {
@@ -123,6 +156,19 @@ impl Engine {
         };
         let terminal = self.terminal(session, opening).await?;
         self.greeted(session, terminal).await
+    }
+}
+
+/// The alias stands for another machine than the one that keeps the shell.
+fn elsewhere(record: &ShellRecord, now: &str) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!(
+            "{} is {now} now, and this shell was opened at {}",
+            record.alias, record.host
+        ),
+        hint: "nothing was connected to; the owner can give the alias its earlier address again"
+            .to_owned(),
     }
 }
 

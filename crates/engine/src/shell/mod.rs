@@ -1,12 +1,14 @@
 //! Interactive shells: opened once by permit, then typed into and read until they end.
 //!
 //! Rooms: [`table`] (those of this server), [`open`] (judge → (ask) → audit → open), [`adopt`] (going on with one that a host keeps), [`session`] (one shell and its pump),
-//! [`state`] (what is known of it), [`read`] (waiting for output and showing it), [`typing`] (input, secrets, signals, size,
+//! [`state`] (what is known of it), [`read`] (waiting for output and showing it), [`piece`] (output copied, searched and
+//! measured), [`typing`] (input, secrets, signals, size,
 //! end), [`tape`] (its recording), [`audit`] (what is written down).
 
 mod adopt;
 mod audit;
 mod open;
+mod piece;
 mod read;
 mod session;
 mod state;

@@ -87,6 +87,7 @@ impl Engine {
         origin: Origin,
     ) -> Result<Arc<Session>, ShellRefusal> {
         let limits = parts.limits.shells;
+        let _one = self.shells().entering.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.room_for_shell(config, &parts.host.alias, limits.open)?;
         self.audit_shell_permit(config, &parts, &origin)?;
         let nonce = self.nonce()?;
@@ -208,13 +209,16 @@ impl Engine {
         ready.terminal(opening).await.map_err(ShellRefusal::NotOpened)
     }
 
-    /// Connects the terminal to its session and waits until the host has said what it started, or something came.
+    /// Connects the terminal to its session and waits until the host has said what it started, or something came. What is to be
+    /// kept by the host must have said so: any other program ends with its connection.
     pub(super) async fn greeted(
         &self,
         session: &Arc<Session>,
         terminal: Terminal,
     ) -> Result<(), ShellRefusal> {
         let mut changes = session.changes();
+        let keyboard = terminal.keyboard();
+        let persistent = session.record().persistent.is_some();
         session.connect(self, terminal);
         let until = Instant::now() + GREETED;
         loop {
@@ -229,11 +233,15 @@ impl Engine {
                         why: ended.why.clone(),
                     });
                 }
-                if state.greeted.is_some() || state.came > 0 {
+                if state.greeted.is_some() || state.came > 0 && !persistent {
                     return Ok(());
                 }
             }
             if tokio::time::timeout_at(until.into(), changes.changed()).await.is_err() {
+                if persistent {
+                    keyboard.hang_up().await;
+                    return Err(ShellRefusal::NotOpened(unkept()));
+                }
                 return Ok(());
             }
         }
@@ -265,6 +273,18 @@ impl Engine {
         known
             .map(|listed| super::adopt::info(&listed))
             .ok_or_else(|| ShellRefusal::Unknown(id.clone()))
+    }
+}
+
+fn unkept() -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!(
+            "the host has not said within {} s that it keeps the shell",
+            GREETED.as_secs()
+        ),
+        hint: "a forced command or an appliance keeps no shell; leave persistent out, or try again"
+            .to_owned(),
     }
 }
 

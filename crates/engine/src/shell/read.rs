@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 use sshepherd_model::ShellId;
-use sshepherd_sanitise::screen::CONTEXT;
 use sshepherd_sanitise::{More, View};
 use sshepherd_terminal::prompt::looks_like_prompt;
 
+use super::piece::{LEAST, Raw, Search, written};
 use super::session::Session;
 use super::state::State;
 use super::{ShellInfo, ShellRefusal};
@@ -53,7 +53,7 @@ pub struct ReadShell {
     pub cursor: Option<u64>,
     /// Whether what is given counts as read.
     pub clear: bool,
-    /// Most bytes to give.
+    /// Most bytes to give, as they are written in JSON.
     pub max_bytes: usize,
     /// What to wait for.
     pub until: Until,
@@ -176,49 +176,85 @@ impl Engine {
     }
 }
 
+/// Counts one who waits for output, for as long as it lives.
+struct Waiting<'a>(&'a Session);
+
+impl<'a> Waiting<'a> {
+    fn on(session: &'a Session) -> Self {
+        session.state().waiting += 1;
+        Self(session)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.waiting = state.waiting.saturating_sub(1);
+        state.last_used = Instant::now();
+    }
+}
+
 impl Session {
     /// Waits for output since `since`, then gives what `read` asks for.
     pub(super) async fn read(&self, read: &ReadShell, since: u64) -> ShellOutput {
-        self.state().last_used = Instant::now();
+        let _waiting = Waiting::on(self);
         let ended_by = self.wait(&read.until, since).await;
-        self.give(read, ended_by)
+        self.give(read, since, ended_by)
     }
 
     async fn wait(&self, until: &Until, since: u64) -> EndedBy {
         let (began, mut changes) = (Instant::now(), self.changes());
         let deadline = began + until.timeout;
         let mut first: Option<Instant> = None;
+        let mut search = Search::behind(since, began);
         loop {
             changes.borrow_and_update();
             let now = Instant::now();
+            let over = now >= deadline || self.is_over();
+            if let Some(regex) = &until.matching
+                && search.finds(self, regex, since, over)
+            {
+                return EndedBy::Match;
+            }
             let (met, next) = {
                 let state = self.state();
-                let came = state.scrollback.end() > since;
-                if came && first.is_none() {
+                let end = state.scrollback.end();
+                if end > since && first.is_none() {
                     first = Some(now);
                 }
                 let settled =
                     first.map(|first| (state.last_output + SETTLE).min(first + SETTLE_MOST));
+                let search = until.matching.as_ref().and_then(|_| search.due(end, now));
                 (
                     self.met(&state, until, (since, began, settled), now),
-                    due(&state, until, began, settled),
+                    due(&state, until, began, settled).into_iter().chain(search).min(),
                 )
             };
-            if let Some(met) = met {
-                return met;
+            match met {
+                // It ended behind the last search.
+                Some(EndedBy::Closed) if !over => continue,
+                Some(met) => return met,
+                None => {}
             }
             if now >= deadline {
                 return EndedBy::Timeout;
             }
-            let wake = next.filter(|due| *due > now).map_or(deadline, |due| due.min(deadline));
+            let wake = next.map_or(deadline, |due| due.min(deadline));
+            // News of a flood come faster than they can be searched; they wait for the search.
+            let searching = until.matching.is_some() && search.pauses(now);
             tokio::select! {
-                _ = changes.changed() => {}
+                _ = changes.changed(), if !searching => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
     }
 
-    /// What of the wait has come, if anything.
+    /// Whether nothing more comes: it has ended, or its connection was lost.
+    fn is_over(&self) -> bool {
+        !self.state().connected
+    }
+
+    /// What of the wait has come, if anything, beside text that matches.
     fn met(
         &self,
         state: &State,
@@ -227,12 +263,6 @@ impl Session {
         now: Instant,
     ) -> Option<EndedBy> {
         let came = state.scrollback.end() > since;
-        if let Some(regex) = &until.matching
-            && came
-            && regex.is_match(&self.text(state, since, usize::MAX, More::No).0.text())
-        {
-            return Some(EndedBy::Match);
-        }
         if until.prompt {
             if state.at_prompt() == Some(true) {
                 return Some(EndedBy::Prompt(PromptBy::Marks));
@@ -251,56 +281,54 @@ impl Session {
         (!state.connected).then_some(EndedBy::Closed)
     }
 
-    /// The bytes from `from` on, at most `most`, as they may be read; where they begin, what is missing before, their number.
-    fn text(&self, state: &State, from: u64, most: usize, more: More) -> (View, u64, u64, usize) {
-        let Ok(piece) = state.scrollback.read(from, most) else {
-            return (View::default(), state.scrollback.end(), 0, 0);
-        };
-        let context = usize::try_from(piece.from.saturating_sub(state.scrollback.start()))
-            .unwrap_or(usize::MAX)
-            .min(CONTEXT);
-        let before = state
-            .scrollback
-            .read(piece.from - context as u64, context)
-            .map_or_else(|_| Vec::new(), |piece| piece.bytes);
-        let end = piece.from + piece.bytes.len() as u64;
-        let after =
-            state.scrollback.read(end, CONTEXT).map_or_else(|_| Vec::new(), |piece| piece.bytes);
-        let more = if after.is_empty() { more } else { More::No };
-        let view = self.config.screen().view_of(&before, &piece.bytes, &after, more);
-        (view, piece.from, piece.missing_before, piece.bytes.len())
-    }
-
-    fn give(&self, read: &ReadShell, ended_by: EndedBy) -> ShellOutput {
-        let (view, from, missing_before, next, left) = {
+    fn give(&self, read: &ReadShell, since: u64, ended_by: EndedBy) -> ShellOutput {
+        let (view, raw, next, left) = {
             let mut state = self.state();
             let asked = read.cursor.unwrap_or(state.unread);
-            // More may come at once that makes a secret, or a whole character, of the end.
-            let fresh = state.last_output.elapsed() < SETTLE && state.ended.is_none();
-            let more = if fresh { More::MayCome } else { More::No };
-            let (view, from, missing, raw) = self.text(&state, asked, read.max_bytes, more);
-            let cut = state
-                .scrollback
-                .read(from, raw)
-                .map_or(0, |piece| unfinished(&piece.bytes))
-                .min(if fresh { usize::MAX } else { 0 });
-            let held = view.held.max(cut);
-            let next = from + (raw - held.min(raw)) as u64;
+            let fresh = self.goes_on(&state, read, since.max(asked), ended_by);
+            let (view, raw) = self.fitting(&state, asked, read.max_bytes, fresh);
+            let next = raw.from + raw.bytes.len().saturating_sub(view.held) as u64;
             if read.clear && read.cursor.is_none() {
                 state.unread = next;
             }
-            state.last_used = Instant::now();
-            (view, from, missing, next, state.scrollback.end().saturating_sub(next))
+            (view, raw, next, state.scrollback.end().saturating_sub(next))
         };
+        let (from, missing_before) = (raw.from, raw.missing_before);
         ShellOutput { view, ended_by, from, next, missing_before, left, info: self.info() }
     }
-}
 
-/// Bytes at the end that are the beginning of a character.
-fn unfinished(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => bytes.len() - error.valid_up_to(),
-        Ok(_) | Err(_) => 0,
+    /// Whether more may come at once that makes a secret, or a whole character, of the end. What the reader waited for is given
+    /// at once.
+    fn goes_on(&self, state: &State, read: &ReadShell, from: u64, ended_by: EndedBy) -> bool {
+        if state.last_output.elapsed() >= SETTLE || state.ended.is_some() {
+            return false;
+        }
+        match (ended_by, &read.until.matching) {
+            (EndedBy::Prompt(_), _) => false,
+            (EndedBy::Match, Some(regex)) => {
+                let shown = Raw::of(state, from, usize::MAX).view(self, More::MayCome);
+                regex.is_match(&shown.text())
+            }
+            _ => true,
+        }
+    }
+
+    /// As much from `from` on as takes at most `most` bytes when it is written as JSON, and a character at least.
+    fn fitting(&self, state: &State, from: u64, most: usize, fresh: bool) -> (View, Raw) {
+        let more = if fresh { More::MayCome } else { More::No };
+        let mut bytes = most.max(LEAST);
+        loop {
+            let mut raw = Raw::of(state, from, bytes);
+            if fresh {
+                raw.leave_unfinished();
+            }
+            let view = raw.view(self, more);
+            let size = written(&view.text());
+            if size <= most || bytes <= LEAST {
+                return (view, raw);
+            }
+            bytes = (bytes.saturating_mul(most) / size).min(bytes - bytes / 8 - 1).max(LEAST);
+        }
     }
 }
 

@@ -21,6 +21,9 @@ use crate::watch::GRACE;
 /// How long the host may take to close a terminal that was hung up.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
+/// Time between TERM and KILL when the server ends.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
 /// A shell. Readers and writers share it; its pump alone reads the terminal.
 pub(crate) struct Session {
     pub(super) id: ShellId,
@@ -31,7 +34,6 @@ pub(crate) struct Session {
     pub(super) grant: ShellGrant,
     pub(super) limits: ShellLimits,
     pub(super) opened_at: u64,
-    began: Instant,
     /// Input goes out whole, one after the other.
     pub(super) typing: tokio::sync::Mutex<()>,
     keyboard: Mutex<Option<Keyboard>>,
@@ -69,7 +71,6 @@ impl Session {
             origin: making.origin,
             grant: making.grant,
             limits: making.limits,
-            began: Instant::now(),
             typing: tokio::sync::Mutex::new(()),
             keyboard: Mutex::default(),
             state: Mutex::new(state),
@@ -127,6 +128,11 @@ impl Session {
         }
     }
 
+    /// The right to write its record, for the session that goes on with it.
+    pub(super) fn take_held(&self) -> Option<HeldShell> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     pub(super) fn record(&self) -> ShellRecord {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -159,7 +165,7 @@ impl Session {
 
     /// Connects a terminal and reads it behind the caller.
     pub(super) fn connect(self: &Arc<Self>, engine: &Engine, terminal: Terminal) {
-        self.state().connected(terminal.nonce());
+        self.state().connected(terminal.nonce(), Instant::now());
         self.set_keyboard(Some(terminal.keyboard()));
         *self.tape() = self.new_tape();
         let (engine, session) = (engine.clone(), Arc::clone(self));
@@ -189,8 +195,11 @@ impl Session {
 
     /// When the pump has to look up without an event.
     fn due(&self) -> Instant {
-        let idle = self.state().last_used + self.limits.idle;
-        let due = idle.min(self.began + self.limits.lifetime);
+        let due = {
+            let state = self.state();
+            let idle = state.in_use(Instant::now()) + self.limits.idle;
+            idle.min(state.connected_at + self.limits.lifetime)
+        };
         self.tape().as_ref().and_then(Tape::due).map_or(due, |flush| flush.min(due))
     }
 
@@ -201,10 +210,10 @@ impl Session {
         if state.came > self.limits.output_bytes {
             return Some(format!("it wrote more than {} bytes", self.limits.output_bytes));
         }
-        if now >= self.began + self.limits.lifetime {
+        if now >= state.connected_at + self.limits.lifetime {
             return Some(format!("it was open for {} s", seconds(self.limits.lifetime)));
         }
-        (now >= state.last_used + self.limits.idle)
+        (now >= state.in_use(now) + self.limits.idle)
             .then(|| format!("nobody used it for {} s", seconds(self.limits.idle)))
     }
 
@@ -240,7 +249,9 @@ impl Session {
             }
         };
         let why = why.unwrap_or_else(|| "the terminal was closed".to_owned());
-        let stopped = self.stop(&mut terminal).await;
+        // A server that ends waits for a few seconds only, and whatever is left is hung up on anyway.
+        let grace = if engine.closing().is_cancelled() { LAST_GRACE } else { GRACE };
+        let stopped = self.stop(&mut terminal, grace).await;
         let ended = ShellEnded { why, exit_status: None, stopped: Some(stopped) };
         self.finish(engine, ended);
     }
@@ -260,7 +271,9 @@ impl Session {
                 }
             }
             TerminalEvent::Greeted(greeted) => {
-                self.state().greeted = Some(greeted);
+                let mut state = self.state();
+                state.kept = true;
+                state.greeted = Some(greeted);
             }
             TerminalEvent::Refused(reason) => {
                 self.tell();
@@ -282,7 +295,7 @@ impl Session {
     /// pause.
     fn last(&self, engine: &Engine, ended: ShellEnded, persistent: bool) {
         let lost = ended.exit_status.is_none() && ended.stopped.is_none();
-        if persistent && lost && self.state().greeted.is_some() {
+        if persistent && lost && self.state().kept {
             return self.let_go();
         }
         self.finish(engine, ended);
@@ -303,7 +316,7 @@ impl Session {
 
     /// Hangs up, which most programs end by (an interactive shell ignores TERM), and ends whatever is left; the terminal is
     /// read until the host has closed it.
-    async fn stop(&self, terminal: &mut Terminal) -> Stopped {
+    async fn stop(&self, terminal: &mut Terminal, grace: Duration) -> Stopped {
         let keyboard = terminal.keyboard();
         keyboard.hang_up().await;
         let rest = async {
@@ -312,7 +325,7 @@ impl Session {
             }
         };
         let _ = tokio::time::timeout(LAST_WORD, rest).await;
-        keyboard.stop(GRACE).await
+        keyboard.stop(grace).await
     }
 
     /// Nothing came of connecting.
@@ -332,7 +345,7 @@ impl Session {
         }
         self.note(|record| record.ended = Some(ShellEnd { at: now_ms(), why: ended.why }));
         // Whoever lists shells sees that it has ended; the lock is for those that have not.
-        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.take_held());
         self.tell();
     }
 }

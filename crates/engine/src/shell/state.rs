@@ -36,6 +36,12 @@ pub(super) struct State {
     pub(super) came: u64,
     pub(super) last_output: Instant,
     pub(super) last_used: Instant,
+    /// When the terminal was connected.
+    pub(super) connected_at: Instant,
+    /// Those who wait for its output now.
+    pub(super) waiting: usize,
+    /// The host has shown that it keeps it.
+    pub(super) kept: bool,
     pub(super) ended: Option<ShellEnded>,
     /// A terminal is there.
     pub(super) connected: bool,
@@ -54,13 +60,18 @@ impl State {
             came: 0,
             last_output: now,
             last_used: now,
+            connected_at: now,
+            waiting: 0,
+            kept: false,
             ended: None,
             connected: false,
         }
     }
 
     /// A terminal was connected, whose marks carry this nonce; what was held back of the one before is shown.
-    pub(super) fn connected(&mut self, nonce: &str) {
+    /// Its limits of time begin anew, for nobody could use it meanwhile.
+    pub(super) fn connected(&mut self, nonce: &str, now: Instant) {
+        (self.connected_at, self.last_used) = (now, now);
         if let Some(mut before) = self.marks.replace(Marks::new(nonce)) {
             self.show(&before.finish());
         }
@@ -122,6 +133,11 @@ impl State {
             | TerminalEvent::Output(_)) => return Err(other),
         };
         Ok(ShellEnded { why, exit_status, stopped: None })
+    }
+
+    /// When it was in use last: now, while someone waits for it.
+    pub(super) fn in_use(&self, now: Instant) -> Instant {
+        if self.waiting > 0 { now } else { self.last_used }
     }
 
     /// Notes that something was typed.

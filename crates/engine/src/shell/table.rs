@@ -13,6 +13,8 @@ use super::session::Session;
 pub(crate) struct Shells {
     sessions: Mutex<HashMap<ShellId, Arc<Session>>>,
     folder: OnceLock<ShellFolder>,
+    /// One is counted and entered at a time, or two would take the last place.
+    pub(super) entering: Mutex<()>,
     /// One adoption at a time: two calls for one shell must not both connect to it.
     pub(super) adopting: tokio::sync::Mutex<()>,
 }
@@ -62,8 +64,7 @@ impl Shells {
         sessions.insert(session.id.clone(), session);
     }
 
-    /// Asks every shell to end or, where the host keeps it, lets it go.
-    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<ShellId, Arc<Session>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ShellId, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,29 +12,44 @@ use crate::site::{ALIAS, Site};
 const OPEN: &str = "  - {id: shells, shells: allow, persistent: true}\n";
 
 /// A shell and what works in it.
-struct Shell<'a> {
+pub(super) struct Shell<'a> {
     client: &'a Client,
-    id: String,
+    pub(super) id: String,
 }
 
 impl<'a> Shell<'a> {
-    async fn open(client: &'a Client, command: Option<&str>) -> Self {
+    pub(super) async fn open(client: &'a Client, command: Option<&str>) -> Self {
         let mut arguments = json!({"alias": ALIAS, "timeout": 20000});
         if let Some(command) = command {
             arguments["command"] = json!(command);
         }
-        let answer = client.good("ssh_open_shell", arguments).await;
-        Self { client, id: answer["session_id"].as_str().unwrap().to_owned() }
+        Self::opened(client, arguments).await
     }
 
-    async fn send(&self, mut arguments: Value) -> Value {
+    /// Opened with these arguments.
+    pub(super) async fn opened(client: &'a Client, arguments: Value) -> Self {
+        let answer = client.good("ssh_open_shell", arguments).await;
+        Self::of(client, answer["session_id"].as_str().unwrap())
+    }
+
+    /// One that is there.
+    pub(super) fn of(client: &'a Client, id: &str) -> Self {
+        Self { client, id: id.to_owned() }
+    }
+
+    pub(super) async fn read(&self, mut arguments: Value) -> Value {
+        arguments["session_id"] = json!(self.id);
+        self.client.good("ssh_read_output", arguments).await
+    }
+
+    pub(super) async fn send(&self, mut arguments: Value) -> Value {
         arguments["session_id"] = json!(self.id);
         arguments["timeout"] = json!(20000);
         self.client.good("ssh_send_input", arguments).await
     }
 
     /// Types a line and waits for text that matches.
-    async fn line(&self, line: &str, wait_for: &str) -> String {
+    pub(super) async fn line(&self, line: &str, wait_for: &str) -> String {
         let answer = self.send(json!({"text": format!("{line}\n"), "wait_for": wait_for})).await;
         assert_eq!(answer["ended_by"], "match", "{line}: {answer}");
         answer["output"].as_str().unwrap().to_owned()
@@ -45,7 +60,7 @@ impl<'a> Shell<'a> {
     }
 
     /// The screen, once `ready` likes it: a program draws when it has something to draw.
-    async fn screen_when(&self, ready: impl Fn(&str) -> bool) -> String {
+    pub(super) async fn screen_when(&self, ready: impl Fn(&str) -> bool) -> String {
         let mut shown = String::new();
         for _ in 0..100 {
             let screen = self.screen().await;
@@ -60,7 +75,7 @@ impl<'a> Shell<'a> {
         panic!("never drawn; but\n{shown}");
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         let answer = self.client.good("ssh_close_shell", json!({"session_id": self.id})).await;
         assert_eq!(answer["status"], "ended", "{answer}");
     }
@@ -214,16 +229,25 @@ struct Sudoers;
 const SUDOERS: &str = "/etc/sudoers.d/sshepherd-test";
 
 impl Sudoers {
-    fn write() -> Option<Self> {
-        let line = "sshepherd-test ALL=(root) ALL\n";
-        let there = Command::new("sudo").arg("-V").output().is_ok();
-        (there && std::fs::write(SUDOERS, line).is_ok()).then_some(Self)
+    /// Where there is an account whose password is known, root is at hand, so that a missing sudo is a failure.
+    fn write() -> Self {
+        let line = "sshepherd-test ALL=(root) ALL";
+        assert!(
+            Self::as_root(&format!("umask 227; echo '{line}' >{SUDOERS}")),
+            "cannot write {SUDOERS}; install sudo (Debian: apt-get install sudo)"
+        );
+        Self
+    }
+
+    fn as_root(text: &str) -> bool {
+        let run = Command::new("sudo").args(["-n", "sh", "-c", text]).status();
+        run.is_ok_and(|status| status.success())
     }
 }
 
 impl Drop for Sudoers {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(SUDOERS);
+        Self::as_root(&format!("rm -f {SUDOERS}"));
     }
 }
 
@@ -232,7 +256,7 @@ impl Drop for Sudoers {
 async fn sudo_gets_its_password_and_a_question_its_answer() {
     let prompt = r"^\[sudo\] password for sshepherd-test: ?$";
     let Some((site, client, user)) = with_secret(prompt, "sudo").await else { return };
-    let Some(_sudoers) = Sudoers::write() else { return };
+    let _sudoers = Sudoers::write();
     let installer = "#!/bin/sh\necho The following NEW packages will be installed: hello\n\
         printf 'Do you want to continue? [Y/n] '\nread answer\n[ \"$answer\" = y ] || exit 1\n\
         id -un\necho Setting up hello ...\n";
