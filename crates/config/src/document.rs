@@ -70,6 +70,11 @@ impl Node {
         }
     }
 
+    /// Whether it is `true`.
+    pub(crate) fn is_true(&self) -> bool {
+        matches!(self.kind, Kind::Boolean(true))
+    }
+
     /// Its number, if it is one.
     pub(crate) fn as_integer(&self) -> Option<i64> {
         match &self.kind {

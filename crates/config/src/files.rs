@@ -1,9 +1,11 @@
 //! Reading files that decide who may do what: only if nobody else can have written them.
 
-use std::fs::{self, Metadata};
-use std::io;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use zeroize::{Zeroize, Zeroizing};
 
 /// Largest configuration file (seed rule).
 pub(crate) const MAX_BYTES: u64 = 10 * 1024 * 1024;
@@ -31,6 +33,47 @@ impl From<io::Error> for Refused {
 
 /// Reads a text file that decides something.
 pub(crate) fn read(path: &Path) -> Result<String, Refused> {
+    sound(path)?;
+    Ok(fs::read_to_string(path)?)
+}
+
+/// Reads a text file of secrets: its text is wiped when it is dropped, and so is what is no text.
+pub(crate) fn read_secrets(path: &Path) -> Result<Zeroizing<String>, Refused> {
+    let length = sound(path)?;
+    // A file that grows meanwhile is cut, not copied.
+    let mut bytes = unmoved(File::open(path)?, usize::try_from(length).unwrap_or(usize::MAX))?;
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        error.into_bytes().zeroize();
+        Refused::Unsafe("is no text in UTF-8".to_owned())
+    })
+}
+
+/// Reads to the end, at most `most` bytes, into a buffer that stays where it is: one that grows leaves copies behind.
+pub(crate) fn unmoved(mut from: impl Read, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; most]);
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match from.read(room) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// A text without its last newline.
+pub(crate) fn without_newline(text: &str) -> &str {
+    match text.strip_suffix('\n') {
+        Some(line) => line.strip_suffix('\r').unwrap_or(line),
+        None => text,
+    }
+}
+
+/// The length of a file that nobody else can have written.
+fn sound(path: &Path) -> Result<u64, Refused> {
     let data = fs::metadata(path)?;
     if !data.is_file() {
         return Err(Refused::Unsafe("is no regular file".to_owned()));
@@ -51,7 +94,7 @@ pub(crate) fn read(path: &Path) -> Result<String, Refused> {
             )));
         }
     }
-    Ok(fs::read_to_string(path)?)
+    Ok(data.len())
 }
 
 /// Refuses a file that others may write, or that another user owns.

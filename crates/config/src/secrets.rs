@@ -9,7 +9,7 @@ use sshepherd_model::Secret;
 
 use crate::files;
 use crate::folders::{Environment, Folders};
-use crate::helper::{self, Helpers};
+use crate::helper::Helpers;
 
 /// Ordinary variables of a process, which never serve as secrets through their bare name (seed defect 15): a secret called
 /// `HOME` must not turn into a path.
@@ -72,14 +72,14 @@ impl<'a, E: Environment> Secrets<'a, E> {
 
     /// A secret that has a helper comes from it alone: the owner has said where it is.
     pub(crate) fn get(&self, name: &str) -> Result<Secret, Missing> {
-        let Some(argv) = self.helpers.get(name) else {
+        let Some(helper) = self.helpers.get(name) else {
             return look_up(name, &self.folders.secrets, self.environment);
         };
         if let Some(known) = self.asked.borrow().get(name) {
             return known.clone();
         }
         let missing = |problem| Missing::Helper { name: name.to_owned(), problem };
-        let answer = helper::ask(argv).map_err(missing);
+        let answer = helper.give().map_err(missing);
         self.asked.borrow_mut().insert(name.to_owned(), answer.clone());
         answer
     }
@@ -112,11 +112,11 @@ pub fn look_up(
     if fs::symlink_metadata(&dotenv).is_ok_and(|data| data.is_symlink()) {
         return Err(refused(".env is a symbolic link; put the file itself there".to_owned()));
     }
-    match files::read(&dotenv) {
+    match files::read_secrets(&dotenv) {
         Ok(text) => {
             let value = text.lines().find_map(|line| assignment(line, name));
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                return Ok(Secret::new(value));
+                return Ok(Secret::new(value.to_owned()));
             }
         }
         Err(files::Refused::Missing) => {}
@@ -128,17 +128,12 @@ pub fn look_up(
         Ok(data) if !data.is_file() => return Err(refused("is no regular file".to_owned())),
         Ok(_) => {}
     }
-    let mut text = files::read(&path).map_err(|problem| refused(problem.to_string()))?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    if text.is_empty() {
+    let text = files::read_secrets(&path).map_err(|problem| refused(problem.to_string()))?;
+    let value = files::without_newline(&text);
+    if value.is_empty() {
         return Err(refused("is empty".to_owned()));
     }
-    Ok(Secret::new(text))
+    Ok(Secret::new(value.to_owned()))
 }
 
 /// Whether a name is one of the process' ordinary variables.
@@ -148,7 +143,7 @@ pub fn ordinary(name: &str) -> bool {
 }
 
 /// The value of `NAME=value`, `export NAME='value'` and the like.
-fn assignment(line: &str, name: &str) -> Option<String> {
+fn assignment<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let line = line.trim();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
     let (key, value) = line.split_once('=')?;
@@ -162,5 +157,5 @@ fn assignment(line: &str, name: &str) -> Option<String> {
         .find_map(|quote| value.strip_prefix(*quote)?.split_once(*quote))
         .filter(|(_, rest)| rest.trim().is_empty() || rest.trim().starts_with('#'))
         .map(|(inner, _)| inner);
-    Some(quoted.unwrap_or(value).to_owned())
+    Some(quoted.unwrap_or(value))
 }

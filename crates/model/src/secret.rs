@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 /// A password or passphrase. `Debug` shows nothing; there is no `Display` and no serialisation.
@@ -9,10 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes ownership of the text.
+    /// Takes ownership of the text, and leaves no copy of it.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(SecretString::from(text))
+        // A text with room to spare would be moved when it is cut to its length, and its old place not wiped.
+        let text = Zeroizing::new(text);
+        Self(SecretString::new(Box::from(text.as_str())))
     }
 
     /// The text, for the one place that hands it to the SSH library.
