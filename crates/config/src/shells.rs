@@ -75,7 +75,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if section.has_value("action") {
+        if section.any("action").is_some() {
             let message = "goes with commands; for shells, `shells` itself says allow, ask or deny";
             self.document.error(Some(section.line_of("action")), &section.path("action"), message);
         }

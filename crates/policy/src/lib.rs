@@ -18,6 +18,7 @@ pub mod glob;
 pub mod judge;
 pub mod limit;
 pub mod lint;
+mod lint_shells;
 pub mod network;
 pub mod permit;
 pub mod policy;

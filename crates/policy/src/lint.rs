@@ -7,6 +7,7 @@ use sshepherd_model::{Inventory, Request, Severity};
 
 use crate::explain::Part;
 use crate::glob::Glob;
+use crate::lint_shells;
 use crate::policy::{Enforcement, Policy};
 use crate::rule::{Action, Rule};
 use crate::typed::{Spec, ValueType, base};
@@ -73,14 +74,12 @@ fn listed(list: &str, program: &str) -> bool {
 pub fn lint(policy: &Policy, inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (place, rule) in policy.rules().iter().enumerate() {
-        let say = |(severity, message): (Severity, String)| Finding {
-            rule: rule.id.clone(),
-            file: rule.position.file.clone(),
-            line: rule.position.line,
-            severity,
-            message,
-        };
-        findings.extend(about_rule(policy, inventory, place, rule).into_iter().map(say));
+        let found = about_rule(policy, inventory, place, rule);
+        findings.extend(found.into_iter().map(|what| of_rule(rule, what)));
+    }
+    for shell in policy.shells() {
+        let found = lint_shells::about(policy, inventory, shell);
+        findings.extend(found.into_iter().map(|what| of_rule(&shell.rule, what)));
     }
     let say = |message: String| Finding {
         rule: String::new(),
@@ -109,6 +108,16 @@ pub fn lint(policy: &Policy, inventory: &Inventory) -> Vec<Finding> {
     findings
 }
 
+fn of_rule(rule: &Rule, (severity, message): (Severity, String)) -> Finding {
+    Finding {
+        rule: rule.id.clone(),
+        file: rule.position.file.clone(),
+        line: rule.position.line,
+        severity,
+        message,
+    }
+}
+
 fn about_rule(
     policy: &Policy,
     inventory: &Inventory,
@@ -119,11 +128,7 @@ fn about_rule(
     if rule.commands.is_empty() && rule.spec.is_none() {
         found.push((Severity::Error, "it has no commands, so it matches nothing".to_owned()));
     }
-    let hosts = inventory.hosts();
-    if !hosts.is_empty() && !hosts.iter().any(|host| rule.covers(host)) {
-        let message = "no host of the inventory has these aliases and tags".to_owned();
-        found.push((Severity::Warning, message));
-    }
+    found.extend(elsewhere(inventory, rule));
     if rule.action == Action::Deny {
         return found;
     }
@@ -150,6 +155,14 @@ fn about_rule(
     found
 }
 
+/// A rule for hosts that are not there.
+pub(crate) fn elsewhere(inventory: &Inventory, rule: &Rule) -> Option<(Severity, String)> {
+    let hosts = inventory.hosts();
+    let message = "no host of the inventory has these aliases and tags".to_owned();
+    let nowhere = !hosts.is_empty() && !hosts.iter().any(|host| rule.covers(host));
+    nowhere.then_some((Severity::Warning, message))
+}
+
 /// The program of a pattern, without its folder, and the rest.
 fn split(glob: &Glob) -> (&str, &str, &str) {
     let (program, rest) = glob.as_str().split_once(' ').unwrap_or((glob.as_str(), ""));
@@ -161,7 +174,7 @@ fn wild(text: &str) -> bool {
 }
 
 /// What is too broad about a pattern of an allow rule.
-fn broad(glob: &Glob) -> Option<String> {
+pub(crate) fn broad(glob: &Glob) -> Option<String> {
     let (program, base, rest) = split(glob);
     let text = glob.as_str();
     if program.chars().all(|letter| letter == '*') {
@@ -254,6 +267,11 @@ fn unreached(policy: &Policy, inventory: &Inventory, rule: &Rule) -> Vec<(Severi
         }
         None => Vec::new(),
     }
+}
+
+/// Whether it is one of the programs that run others, evaluate text, or read and write files at will.
+pub(crate) fn is_shell_in_disguise(base: &str) -> bool {
+    listed(SHELLS_IN_DISGUISE, base)
 }
 
 /// Why a rule for this program wants a second look; `None` for most programs.

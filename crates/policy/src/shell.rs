@@ -27,6 +27,14 @@ pub struct ShellRule {
     pub grant: ShellGrant,
 }
 
+impl ShellRule {
+    /// Whether it opens certain programs only.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.rule.spec.is_some() || !self.rule.commands.is_empty()
+    }
+}
+
 /// What the owner grants in a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellGrant {
@@ -167,18 +175,36 @@ impl Policy {
     /// What the rules say to a log-in shell on `host`: allow, ask or deny.
     #[must_use]
     pub fn shells_on(&self, host: &Host) -> Action {
-        let any = |action| {
-            self.shells().iter().any(|shell| shell.rule.action == action && shell.rule.covers(host))
-        };
-        if any(Action::Deny) {
-            Action::Deny
-        } else if any(Action::Ask) {
-            Action::Ask
-        } else if any(Action::Allow) {
-            Action::Allow
-        } else {
-            Action::Deny
+        if self.closes(host) {
+            return Action::Deny;
         }
+        let any = |action| {
+            self.shells().iter().any(|shell| {
+                shell.rule.action == action && !shell.is_limited() && shell.rule.covers(host)
+            })
+        };
+        [Action::Ask, Action::Allow].into_iter().find(|action| any(*action)).unwrap_or(Action::Deny)
+    }
+
+    /// At most `most` programs that may be opened on `host` by rules that name them, in file order, each once.
+    #[must_use]
+    pub fn shell_programs(&self, host: &Host, most: usize) -> Vec<String> {
+        let mut programs: Vec<String> = Vec::new();
+        if self.closes(host) {
+            return programs;
+        }
+        let naming = self.shells().iter().filter(|shell| shell.rule.covers(host));
+        for form in naming.filter(|shell| shell.is_limited()).flat_map(|shell| shell.rule.forms()) {
+            if programs.len() < most && !programs.contains(&form) {
+                programs.push(form);
+            }
+        }
+        programs
+    }
+
+    fn closes(&self, host: &Host) -> bool {
+        let denies = |shell: &ShellRule| shell.rule.action == Action::Deny;
+        self.shells().iter().any(|shell| denies(shell) && shell.rule.covers(host))
     }
 
     /// The rule that opens it and the text to run in place of the log-in shell: deny before ask, ask before allow.
@@ -250,7 +276,7 @@ fn admits(
         ));
     }
     surroundings::granted(rule, request)?;
-    let limited = rule.spec.is_some() || !rule.commands.is_empty();
+    let limited = shell.is_limited();
     match script {
         None if limited => Err(refuse(
             format!("rule {} opens certain programs only, no log-in shell", rule.id),

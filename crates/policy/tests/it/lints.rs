@@ -2,7 +2,9 @@
 
 use sshepherd_model::{Inventory, Severity};
 use sshepherd_policy::typed::{OperandSpec, Order, Pattern, Program, ValueType};
-use sshepherd_policy::{Action, Dialect, LimitTable, NetworkPolicy, Policy, Rule, Spec, lint};
+use sshepherd_policy::{
+    Action, Dialect, LimitTable, NetworkPolicy, Policy, Rule, ShellGrant, ShellRule, Spec, lint,
+};
 
 use crate::site::{globs, host, policy, rule};
 
@@ -143,6 +145,53 @@ fn full_shells_fed_interpreters_and_open_networks_are_named() {
     let found = lint(&policy, &inventory());
     assert_eq!(found.len(), 2);
     assert!(found[0].to_string().starts_with("warning: network: 0.0.0.0/0"), "{}", found[0]);
+}
+
+/// The findings about rules of shells.
+fn of_shells(rules: Vec<Rule>) -> Vec<(Severity, String)> {
+    let shell = |rule: Rule| ShellRule { rule, grant: ShellGrant::default() };
+    let policy = policy(Vec::new(), LimitTable::default(), Dialect::default())
+        .with_shells(rules.into_iter().map(shell).collect());
+    let found = lint(&policy, &inventory());
+    found.into_iter().map(|found| (found.severity, found.message)).collect()
+}
+
+#[test]
+fn shells_on_every_host_are_pointed_at_and_shells_on_some_are_not() {
+    let open = rule(Action::Allow, &[]);
+    let on = |aliases: &[&str], tags: &[&str]| {
+        vec![Rule { aliases: globs(aliases), tags: globs(tags), ..open.clone() }]
+    };
+    for rules in [vec![open.clone()], on(&["*"], &[])] {
+        let found = of_shells(rules);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].1.starts_with("it opens shells on every host"), "{found:?}");
+        assert_eq!(found[0].0, Severity::Warning);
+    }
+    assert_eq!(of_shells(on(&["web1"], &[])), []);
+    assert_eq!(of_shells(on(&[], &["web"])), []);
+    assert_eq!(of_shells(vec![rule(Action::Ask, &[])]), []);
+    assert_eq!(of_shells(vec![rule(Action::Deny, &[])]), []);
+    let found = of_shells(on(&["gone"], &[]));
+    assert!(found.len() == 1 && found[0].1.contains("no host"), "{found:?}");
+    let mut closed = on(&["web1"], &[]);
+    closed.push(rule(Action::Deny, &[]));
+    assert_eq!(
+        of_shells(closed),
+        [(Severity::Error, "rule none closes every shell it opens".to_owned())]
+    );
+}
+
+#[test]
+fn a_shell_in_disguise_is_pointed_at_among_the_programs_of_shells() {
+    for open in ["*", "vi", "/usr/bin/less /var/log/syslog", "sh", "to*", "mysql"] {
+        let found = of_shells(vec![rule(Action::Ask, &[open])]);
+        assert_eq!(found.len(), 1, "{open}: {found:?}");
+    }
+    let found = of_shells(vec![typed("vim", ValueType::Unit)]);
+    assert!(found.len() == 1 && found[0].1.contains("as good as a log-in shell"), "{found:?}");
+    assert_eq!(of_shells(vec![rule(Action::Allow, &["top", "htop"])]), []);
+    assert_eq!(of_shells(vec![typed("htop", ValueType::Unit)]), []);
 }
 
 #[test]

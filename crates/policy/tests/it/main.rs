@@ -19,3 +19,4 @@ mod opening;
 mod shells;
 mod site;
 mod surroundings;
+mod terminals;
