@@ -47,13 +47,17 @@ answer! {
         circuit: String,
         /// The limits in force.
         policy_limits: PolicyLimits,
-        /// Tags and denied texts left out here; the resource `ssh://host/{alias}` has them all.
+        /// What the policy says to interactive shells there: allow, ask or deny.
+        shells: &'static str,
+        /// Programs that may be opened in place of the log-in shell.
+        shell_programs: Vec<String>,
+        /// Tags, denied texts and programs left out here; the resource `ssh://host/{alias}` has them all.
         missing_entries: u64,
     }
 }
 
 impl HostAnswer {
-    /// The same in at most `budget` bytes: first denied texts go, then tags, then the end of the description.
+    /// The same in at most `budget` bytes: first denied texts go, then tags, then programs of shells, then the end of the description.
     pub(crate) fn within(mut self, budget: usize) -> Self {
         let mut missing = 0;
         while encoded(&self) > budget {
@@ -63,6 +67,10 @@ impl HostAnswer {
                 missing += halve(denied);
             } else if let Some(tags) = self.tags.as_mut().filter(|tags| !tags.is_empty()) {
                 missing += halve(tags);
+            } else if let Some(programs) =
+                self.shell_programs.as_mut().filter(|programs| !programs.is_empty())
+            {
+                missing += halve(programs);
             } else {
                 let text = self.description.take().unwrap_or_default();
                 if text.is_empty() {
@@ -147,6 +155,7 @@ mod tests {
         let host = HostAnswer {
             alias: Some("web".to_owned()),
             tags: Some((0..1000).map(|n| format!("tag-{n}")).collect()),
+            shell_programs: Some(vec!["x".repeat(9000)]),
             description: Some("ä".repeat(20_000)),
             policy_limits: Some(PolicyLimits {
                 deny_substrings: Some((0..1000).map(|n| format!("never {n}")).collect()),

@@ -1,6 +1,7 @@
 //! From the policy's values to wire shapes: the only room here that knows what a judgement looks like.
 
 use serde_json::{Value, json};
+use sshepherd_engine::policy::Action;
 use sshepherd_engine::{Config, Preview};
 use sshepherd_model::{Alias, Host, Request};
 
@@ -92,10 +93,26 @@ pub(crate) fn planned(
 pub(crate) fn capabilities(config: &Config, host: &Host) -> Value {
     json!({
         "alias": host.alias.to_string(),
+        "shells": shells(config, host),
+        "shell_programs": config.policy.shell_programs(host, SAMPLES),
         "policy_limits": PolicyLimits::from(&config.policy.limits(host)),
         "allowed_sample": config.policy.samples(host, SAMPLES),
         "note": "ssh_plan judges a command exactly; what no rule allows is denied, and deny wins over allow",
     })
+}
+
+/// What the policy says to the log-in shell of `host` as an interactive one.
+pub(crate) fn shells(config: &Config, host: &Host) -> &'static str {
+    match config.policy.shells_on(host) {
+        Action::Allow => "allow",
+        Action::Ask => "ask",
+        Action::Deny => "deny",
+    }
+}
+
+/// The programs that may be opened in its place, if any.
+pub(crate) fn shell_programs(config: &Config, host: &Host) -> Option<Vec<String>> {
+    Some(config.policy.shell_programs(host, SAMPLES)).filter(|programs| !programs.is_empty())
 }
 
 /// Patterns shown of what a host allows: enough to see the kind of work, not the whole policy.

@@ -26,7 +26,7 @@ pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
 pub(crate) use fold::{Group, Slow};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
-pub(crate) use judged::{capabilities, echo, planned};
+pub(crate) use judged::{capabilities, echo, planned, shell_programs, shells};
 pub(crate) use list::task_list;
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
 pub(crate) use reload::ReloadAnswer;

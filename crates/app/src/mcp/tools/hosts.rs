@@ -94,6 +94,8 @@ impl Server {
             description: Some(host.description.clone()),
             circuit: circuit(&self.engine.circuit(&host.alias)),
             policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),
+            shells: Some(answer::shells(&config, &host)),
+            shell_programs: answer::shell_programs(&config, &host),
             missing_entries: None,
         }
         .within(self.settings.answer_bytes))

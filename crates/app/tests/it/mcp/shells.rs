@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rmcp::model::ReadResourceRequestParams;
 use serde_json::{Value, json};
 use sshepherd_testkit::processes;
 
@@ -122,6 +123,31 @@ async fn shells_are_closed_unless_a_rule_opens_them() {
         (&json!("denied"), &json!("policy")),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_host_says_what_the_policy_says_to_shells_there() {
+    for (rules, shells, programs) in [
+        (OPEN, "allow", None),
+        ("  - {shells: ask}\n  - {shells: allow}\n", "ask", None),
+        ("  - {shells: deny}\n  - {shells: allow, commands: [top]}\n", "deny", None),
+        ("  - {shells: ask, commands: [top, htop]}\n", "deny", Some(json!(["top", "htop"]))),
+        ("  - {action: allow, commands: [id]}\n", "deny", None),
+    ] {
+        let (_site, client) = client(rules).await;
+        let host = client.good("ssh_describe_host", json!({"alias": ALIAS})).await;
+        assert_eq!(
+            (&host["shells"], host.get("shell_programs")),
+            (&json!(shells), programs.as_ref())
+        );
+        let uri = format!("ssh://host/{ALIAS}/capabilities");
+        let read = ReadResourceRequestParams::new(uri);
+        let read = client.running.read_resource(read).await.unwrap();
+        let text = serde_json::to_value(&read).unwrap()["contents"][0]["text"].clone();
+        let told: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        assert_eq!(told["shells"], shells, "{rules}: {told}");
+        assert_eq!(told["shell_programs"], programs.unwrap_or(json!([])), "{rules}: {told}");
+    }
 }
 
 #[tokio::test]
