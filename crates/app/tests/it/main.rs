@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod canaries;
 mod cli;
 mod import;
 mod mcp;
