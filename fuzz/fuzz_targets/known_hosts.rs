@@ -22,5 +22,5 @@ fuzz_target!(|input: (&str, &str, u16)| {
     known.add(text, Path::new("known_hosts"));
     assert_ne!(known.verdict(name, port, &STRANGER), Verdict::Known);
     let _ = known.algorithms_for(name, port);
-    let _ = known.has_authority(name, port);
+    let _ = known.wants_certificate(name, port);
 });

@@ -86,8 +86,10 @@ impl Marker {
         let digits = start + self.needle.len();
         let rest = self.held.get(digits..).unwrap_or_default();
         let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        // A shell writes its process id without leading zeros, and 0 is nobody's: to `kill` it is its own group.
         let pid = std::str::from_utf8(rest.get(..length).unwrap_or_default())
             .ok()
+            .filter(|text| !text.starts_with('0'))
             .and_then(|text| text.parse().ok());
         match rest.get(length) {
             Some(b'\n') if pid.is_some() => {
@@ -135,7 +137,7 @@ mod tests {
     /// Found by fuzzing: whole it was cut out as a marker without an id, in pieces it stayed.
     #[test]
     fn a_number_that_is_no_process_id_is_output_however_it_comes() {
-        for digits in ["", "4294967296", "13200000000000000000"] {
+        for digits in ["", "4294967296", "13200000000000000000", "0", "007", "00000000000000"] {
             let text = format!("sshepherd-abc {digits}\n").into_bytes();
             let bytes: Vec<&[u8]> = text.chunks(1).collect();
             assert_eq!(run(&[&text]), (text.clone(), None), "{digits}");
