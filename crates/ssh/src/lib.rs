@@ -3,7 +3,7 @@
 //! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP, or a
 //! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
 //! server may ask of us: nothing), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
-//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `survey` (the keys that a host shows), [`terminal`] (an interactive program under a PTY),
+//! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `stopper` (who sends it), `survey` (the keys that a host shows), [`terminal`] (an interactive program under a PTY),
 //! [`job`] (a command that outlives its connection), `setup` (the fixed text that starts an interactive program), `words` (fixed texts as one exec request).
 //!
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
@@ -20,6 +20,7 @@ pub mod pool;
 pub mod prompt;
 mod setup;
 pub mod stop;
+mod stopper;
 mod survey;
 pub mod target;
 pub mod terminal;
@@ -30,11 +31,12 @@ pub use client::Keepalive;
 /// A host's key.
 pub use russh::keys::PublicKey;
 
-pub use exec::{Event, Exec, Ready, Running, Stopper};
+pub use exec::{Event, Exec, Ready, Running};
 pub use hostkey::{KnownHosts, Verdict, fingerprint};
 pub use link::Renewal;
 pub use pool::{Pool, PoolSettings};
 pub use prompt::{Answers, Prompt, Prompter, Questions};
+pub use stopper::Stopper;
 pub use target::{AdmitPeer, Deadlines, OnTouch, Target};
 pub use terminal::{
     Closed, Echo, Greeted, Interactive, Keyboard, Opening, Size, Terminal, TerminalEvent,

@@ -11,9 +11,10 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stopped};
 use tokio::sync::watch;
 
-use crate::exec::{Input, Pty, Ready, Stopper, nonce, signal};
+use crate::exec::{Input, Pty, Ready, nonce, signal};
 use crate::pool::Slot;
 use crate::setup::{self, Greeting};
+use crate::stopper::Stopper;
 use crate::words::{bare, command};
 
 /// Columns and rows, each at least 1.

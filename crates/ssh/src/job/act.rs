@@ -7,9 +7,10 @@ use sshepherd_model::{ConnectFailure, LoginShell, Phase, Stopped, Stream};
 
 use super::channel::{ask, mark};
 use super::{JobPlace, script, start};
-use crate::exec::{Event, Input, STOP_OVERHEAD};
+use crate::exec::{Event, Input};
 use crate::pool::Pool;
 use crate::stop;
+use crate::stopper::STOP_OVERHEAD;
 use crate::target::Target;
 
 /// Whether a removed job leaves its name behind.
