@@ -231,10 +231,9 @@ async fn command_line(
     wire: &Arc<Wire>,
 ) -> u32 {
     let errors = Sink::Err(Arc::clone(wire));
-    if shared.faults.has(Fault::EndlessOutput) {
-        let mut io = Io { input: Source::Nothing, output: Sink::Out(Arc::clone(wire)), errors };
-        let words = ["yes".to_owned(), "endless".to_owned()];
-        return builtin::run(&shared.machine, &words, &mut io).await.unwrap_or(run::STATUS_PIPE);
+    if let Some(rate) = shared.faults.endless() {
+        let io = Io { input: Source::Nothing, output: Sink::Out(Arc::clone(wire)), errors };
+        return builtin::endless("endless", rate, &io).await.unwrap_or(run::STATUS_PIPE);
     }
     match script::parse(command) {
         Ok(script) => run::script(&shared.machine, script, input, wire).await,

@@ -23,8 +23,10 @@ pub enum Fault {
     StopInExec,
     /// Cuts the connection when a command has written this many bytes, or at its end if it writes fewer.
     CutAfterBytes(u64),
-    /// Every command writes without end.
+    /// Every command writes without end, as fast as its reader reads.
     EndlessOutput,
+    /// Every command writes without end, this many bytes a second at most.
+    EndlessOutputAt(u64),
     /// Closes the channel of every command without telling how it ended.
     NoExitStatus,
 }
@@ -55,6 +57,7 @@ impl Faults {
             | Fault::StopInExec
             | Fault::CutAfterBytes(_)
             | Fault::EndlessOutput
+            | Fault::EndlessOutputAt(_)
             | Fault::NoExitStatus => None,
         })
     }
@@ -72,7 +75,18 @@ impl Faults {
             | Fault::RefuseExec
             | Fault::StopInExec
             | Fault::EndlessOutput
+            | Fault::EndlessOutputAt(_)
             | Fault::NoExitStatus => None,
+        })
+    }
+
+    /// Whether commands write without end, and how many bytes a second at most.
+    pub(crate) fn endless(&self) -> Option<Option<u64>> {
+        self.0.iter().find_map(|fault| {
+            if let Fault::EndlessOutputAt(rate) = fault {
+                return Some(Some(*rate));
+            }
+            (*fault == Fault::EndlessOutput).then_some(None)
         })
     }
 }

@@ -17,6 +17,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// first exec take about this many reads (sshd 9.2: 85 → 39 ms for a cold connect and exec).
 const QUICK_READS: u32 = 24;
 
+/// Bytes after which a reader gives way to other connections, though there are more. The runtime would let it go on for some
+/// 60 full packets, 2 MB, and commands on other hosts would wait for that as often as there are floods.
+const TURN: usize = 64 * 1024;
+
 /// Bytes kept of what comes before the version line: a busy sshd says why it hangs up in one short line.
 const MAX_SAID: usize = 200;
 
@@ -132,6 +136,8 @@ pub(crate) struct Wire {
     progress: watch::Sender<Progress>,
     quick_reads: u32,
     meter: Arc<Meter>,
+    /// Bytes read since the reader last had to wait.
+    turn: usize,
 }
 
 impl Wire {
@@ -142,7 +148,7 @@ impl Wire {
     ) -> Self {
         let watch = || Box::pin(cut.clone().cancelled_owned());
         let (read_cut, write_cut, meter) = (watch(), watch(), Arc::default());
-        Self { carrier, read_cut, write_cut, progress, quick_reads: QUICK_READS, meter }
+        Self { carrier, read_cut, write_cut, progress, quick_reads: QUICK_READS, meter, turn: 0 }
     }
 
     /// Counts what this stream carries.
@@ -170,6 +176,12 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         is_cut(&mut self.read_cut, cx)?;
+        if self.turn >= TURN {
+            // Woken at once, but behind all others that are ready.
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let read = match &mut self.carrier {
             Carrier::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
@@ -177,6 +189,7 @@ impl AsyncRead for Wire {
         };
         let new = buf.filled().get(before..).unwrap_or_default();
         Meter::add(&self.meter.read, new.len());
+        self.turn = if read.is_pending() { 0 } else { self.turn.saturating_add(new.len()) };
         if self.meter.is_over() {
             return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
         }
@@ -230,6 +243,7 @@ impl AsyncWrite for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -258,6 +272,41 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// More is there than may be given at once: it comes in turns, and all of it comes.
+    #[tokio::test]
+    async fn a_flood_gives_way_to_others_after_so_many_bytes() {
+        const READ: usize = 32 * 1024;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        socket2::SockRef::from(&tcp).set_recv_buffer_size(8 * TURN).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while let Ok(bytes) = peer.write(&[0; READ]) {
+            sent += bytes;
+        }
+        assert!(sent > 2 * (TURN + READ), "the kernel holds {sent} bytes only");
+        let (progress, _) = watch::channel(Progress::new());
+        let mut wire = Wire::new(Carrier::Tcp(tcp), &CancellationToken::new(), progress);
+        wire.meter().logged_in();
+        let (mut taken, mut most) = (0, 0);
+        let all = std::future::poll_fn(|cx| {
+            let mut turn = 0;
+            let mut block = [0; READ];
+            while taken < sent {
+                let mut buf = ReadBuf::new(&mut block);
+                let read = Pin::new(&mut wire).poll_read(cx, &mut buf);
+                turn += buf.filled().len();
+                taken += buf.filled().len();
+                most = most.max(turn);
+                std::task::ready!(read).unwrap();
+            }
+            Poll::Ready(())
+        });
+        tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
+        assert!(most < TURN + READ, "{most} bytes in one turn");
     }
 
     /// A reader and a writer wait in tasks of their own; one cut must wake both.

@@ -28,13 +28,13 @@ impl Ground {
         let proxy = FaultProxy::start(sshd.address());
         let path = |name: &str| folder.path().join(name);
         for name in ["keys", "secrets", "state", "ledger"] {
-            fs::create_dir(path(name)).unwrap();
-            fs::set_permissions(path(name), fs::Permissions::from_mode(0o700)).unwrap();
+            private_folder(&path(name));
         }
         // The jobs run as the login of sshd, which may be another account.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         fs::set_permissions(path("ledger"), fs::Permissions::from_mode(0o777)).unwrap();
-        fs::copy(sshd.user_key_path(), path("keys/id")).unwrap();
+        let key = fs::read_to_string(sshd.user_key_path()).unwrap();
+        private_file(&path("keys/id"), &key);
         let known = sshd.host_key_lines(&format!("[127.0.0.1]:{}", proxy.port()));
         for (name, text) in [
             ("known_hosts", known),
@@ -63,17 +63,7 @@ impl Ground {
                 ),
             ),
         ] {
-            fs::write(path(name), text).unwrap();
-        }
-        for name in [
-            "known_hosts",
-            "servers.yml",
-            "credentials.yml",
-            "policy.yml",
-            "sshepherd.yml",
-            "keys/id",
-        ] {
-            fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
+            private_file(&path(name), &text);
         }
         let small_disk = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=48m,mode=700", "tmpfs"])
@@ -93,16 +83,7 @@ impl Ground {
 
     /// `sshepherd serve` on this ground.
     pub(crate) fn serve(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sshepherd"));
-        command.arg("serve");
-        for (option, folder) in
-            [("--config", ""), ("--keys", "keys"), ("--secrets", "secrets"), ("--state", "state")]
-        {
-            command.arg(option).arg(self.path(folder));
-        }
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("stderr.log"));
-        command.stderr(log.unwrap());
-        command
+        serve(self.folder.path())
     }
 
     /// The entries of the ledger, sorted.
@@ -121,6 +102,32 @@ impl Drop for Ground {
             unmount(&self.state());
         }
     }
+}
+
+/// `sshepherd serve` with its files in `folder`; what it logs goes to a file there.
+pub(crate) fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sshepherd"));
+    command.arg("serve");
+    for (option, name) in
+        [("--config", ""), ("--keys", "keys"), ("--secrets", "secrets"), ("--state", "state")]
+    {
+        command.arg(option).arg(folder.join(name));
+    }
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("stderr.log"));
+    command.stderr(log.unwrap());
+    command
+}
+
+/// Makes a folder that only its owner can enter.
+pub(crate) fn private_folder(path: &Path) {
+    fs::create_dir(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// Writes a file that only its owner can read.
+pub(crate) fn private_file(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn unmount(path: &Path) {

@@ -1,6 +1,9 @@
 //! The promise of tasks under attack: accepted jobs are not lost, not run twice, and their output is whole.
 //!
-//! The plain test run makes a short slice. `scripts/torture` makes the long form; see there for its settings.
+//! Beside it the load: endless outputs and silent hosts.
+//!
+//! The plain test run makes a short slice. `scripts/torture` and `scripts/load` make the long forms; see there for their
+//! settings.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,8 +15,10 @@
 
 mod cancels;
 mod chaos;
+mod crowd;
 mod ground;
 mod ledger;
+mod load;
 mod native;
 mod person;
 mod server;

@@ -8,6 +8,8 @@ mod system;
 use crate::io::{Broken, Io};
 use crate::machine::Machine;
 
+pub(crate) use slow::endless;
+
 /// What a shell answers for a program it does not find.
 const STATUS_NOT_FOUND: u32 = 127;
 

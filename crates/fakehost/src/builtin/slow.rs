@@ -39,7 +39,7 @@ pub(super) async fn run(
         ("apt-get", _) => upgrade(arguments, io).await,
         ("seq", [last]) => sequence("1", last, io).await,
         ("seq", [first, last]) => sequence(first, last, io).await,
-        ("yes", words) => endless(words.first().unwrap_or(&"y"), io).await,
+        ("yes", words) => endless(words.first().unwrap_or(&"y"), None, io).await,
         _ => return None,
     })
 }
@@ -115,11 +115,18 @@ async fn sequence(first: &str, last: &str, io: &Io) -> Result<u32, Broken> {
     Ok(0)
 }
 
-/// Writes the same line until nobody reads.
-pub(super) async fn endless(text: &str, io: &Io) -> Result<u32, Broken> {
+/// Writes the same line until nobody reads, `rate` bytes a second at most.
+pub(crate) async fn endless(text: &str, rate: Option<u64>, io: &Io) -> Result<u32, Broken> {
     let line = format!("{text}\n");
     let chunk = bytes::Bytes::from(line.repeat(YES_CHUNK_BYTES / line.len() + 1));
+    let mut pace = rate.map(|rate| {
+        let micros = (chunk.len() as u64).saturating_mul(1_000_000) / rate.max(1);
+        tokio::time::interval(Duration::from_micros(micros.max(1)))
+    });
     loop {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
         io.out(chunk.clone()).await?;
     }
 }
