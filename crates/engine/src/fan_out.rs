@@ -83,14 +83,13 @@ impl Engine {
     pub(crate) async fn gate_passes(
         &self,
         (config, gate): (&Arc<crate::Config>, Option<&Request>),
-        alias: &Alias,
+        (alias, manner): (&Alias, Manner),
         origin: &Origin,
         stop: &CancellationToken,
     ) -> bool {
         let Some(gate) = gate else { return true };
         let (config, none) = (Arc::clone(config), Granted::default());
-        let submitted =
-            self.submit_under(config, alias, gate, Manner::Waited, origin.clone(), &none).await;
+        let submitted = self.submit_under(config, alias, gate, manner, origin.clone(), &none).await;
         let Ok(ticket) = submitted else { return false };
         let finished = self.wait_or_cancel(&ticket.task_id, stop, origin).await;
         matches!(finished, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
@@ -113,7 +112,8 @@ impl OnHost for Call<'_> {
     }
 
     fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
-        self.engine.gate_passes((&self.config, self.gate), alias, self.origin, stop).boxed()
+        let on = (alias, Manner::Waited);
+        self.engine.gate_passes((&self.config, self.gate), on, self.origin, stop).boxed()
     }
 }
 

@@ -247,7 +247,10 @@ impl OnHost for Call<'_> {
 
     fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
         let gate = self.group.rollout.gate.as_ref();
-        self.engine.gate_passes((&self.config, gate), alias, &self.group.origin, stop).boxed()
+        // Named like the children, so that whoever goes on with the group finds its answer and does not run it again.
+        let key = format!("{}:gate:{alias}", self.group.id);
+        let on = (alias, Manner::Background { key: Some(key) });
+        self.engine.gate_passes((&self.config, gate), on, &self.group.origin, stop).boxed()
     }
 }
 

@@ -65,6 +65,25 @@ async fn seed_defect_6_a_fan_out_runs_side_by_side_and_answers_in_order() {
     }
 }
 
+/// Whoever goes on with a group after a restart asks for its gates again, by these names: they must be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_of_a_group_is_kept_under_its_name_and_not_run_again() {
+    let sshd = Sshd::start();
+    let site = Site::with(&sshd, Plan { aliases: vec!["a", "b"], ..Plan::default() });
+    let targets = sshepherd_model::Targets::Tag("all".parse().unwrap());
+    let (request, gate) = (Request::new("true").unwrap(), Request::new("echo gate").unwrap());
+    let rollout = sshepherd_model::Rollout {
+        canary: true,
+        gate: Some(gate.clone()),
+        ..sshepherd_model::Rollout::default()
+    };
+    let ticket = site.engine.submit_group(&targets, (&request, &rollout), origin()).await.unwrap();
+    site.engine.wait(&ticket.task_id).await.unwrap().found().unwrap();
+    let key = Some(format!("{}:gate:a", ticket.task_id));
+    let again = site.engine.submit_task(&"a".parse().unwrap(), &gate, key, origin()).await.unwrap();
+    assert!(again.known, "the gate was run without a name");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_is_reached_again_without_a_word() {
     let mut sshd = Sshd::builder().daemon().start();
