@@ -103,6 +103,10 @@ impl Document {
 
     /// Parses `text`; what is no YAML is one error.
     pub(crate) fn parse(&self, text: &str) -> Option<Node> {
+        if let Some(line) = deep(text) {
+            self.error(Some(line), "", "is nested too deeply");
+            return None;
+        }
         match MarkedYaml::load_from_str(text) {
             Ok(documents) => match documents.as_slice() {
                 [] => Some(Node { line: 1, kind: Kind::Null }),
@@ -133,7 +137,9 @@ impl Document {
 
     fn push(&self, severity: Severity, line: Option<usize>, field: &str, message: String) {
         let file = self.file.clone();
-        let problem = Problem { severity, file, line, field: field.to_owned(), message };
+        // Words of the file stand in both, and a program may have written them: nothing in them steers a terminal.
+        let (field, message) = (plain(field), plain(&message));
+        let problem = Problem { severity, file, line, field, message };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -163,6 +169,29 @@ impl Document {
     fn wrong(&self, node: &Node, field: &str, wanted: &str) {
         self.error(Some(node.line), field, format!("must be {wanted}, not {}", node.kind.name()));
     }
+}
+
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// Widest indentation, in characters: a block in another one is indented more, and what reads trees goes into them by recursion.
+/// Lists in brackets are bounded by the parser.
+const MAX_INDENT: usize = 400;
+
+/// The first line that is indented more than that; `- - x` is two blocks on one line.
+fn deep(text: &str) -> Option<usize> {
+    let indent = |line: &str| {
+        let mut before = ' ';
+        let blank = |letter: &char| {
+            let open = *letter == ' ' || *letter == '\t';
+            let mark = matches!(letter, '-' | '?' | ':') && before == ' ';
+            before = *letter;
+            open || mark
+        };
+        line.chars().take_while(blank).count()
+    };
+    text.lines().position(|line| indent(line) > MAX_INDENT).map(|place| place + 1)
 }
 
 fn node(yaml: &MarkedYaml<'_>) -> Node {

@@ -1,7 +1,9 @@
-//! Secrets that a program prints: a helper such as `pass` or `op`, by argv from the owner's own settings and never through a shell.
+//! What a program prints: secrets of a helper such as `pass` or `op`, hosts of an inventory. By argv from the owner's own files and
+//! never through a shell, bounded in size and time.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -30,7 +32,18 @@ pub(crate) enum Helper {
     Keyring(Entry),
 }
 
-/// Why a program gave no secret; never what it printed.
+/// What a run of a program may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The longest run.
+    pub(crate) patience: Duration,
+    /// Most bytes that it may print.
+    pub(crate) most: usize,
+    /// Whether it leads a process group of its own, all of which ends when it is given up. One that asks at the terminal must not.
+    pub(crate) own_group: bool,
+}
+
+/// Why a program gave nothing; never what it printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("cannot be run: {0}")]
@@ -43,8 +56,8 @@ pub(crate) enum Failure {
     Ended(ExitStatus),
     #[error("did not end within {0} s")]
     Slow(u64),
-    #[error("printed more than {MOST} bytes")]
-    TooMuch,
+    #[error("printed more than {0} bytes")]
+    TooMuch(usize),
     #[error("printed no text")]
     NoText,
     #[error("printed nothing")]
@@ -65,29 +78,30 @@ pub(crate) fn read(top: &Section<'_>) -> Helpers {
 }
 
 fn one(entry: &Section<'_>, name: &str) -> Option<Helper> {
-    let error = |key: &str, message: &str| {
-        entry.document.error(Some(entry.line_of(key)), &entry.path(key), message);
-    };
     if entry.has_value("keyring") {
         let keyring = Entry::read(entry, name).map(Helper::Keyring);
         if entry.any("command").is_some() {
-            error("command", "a secret comes from a command or from the keyring, not from both");
+            let message = "a secret comes from a command or from the keyring, not from both";
+            entry.document.error(Some(entry.line_of("command")), &entry.path("command"), message);
         }
         return keyring;
     }
-    let argv: Vec<String> =
-        entry.texts("command").unwrap_or_default().into_iter().map(|text| text.text).collect();
     // Asked for so that it is no unknown key.
     let _ = entry.any("keyring");
+    argv(entry).map(Helper::Command)
+}
+
+/// The words of `command:`; what cannot be run is an error at its place.
+pub(crate) fn argv(entry: &Section<'_>) -> Option<Vec<String>> {
+    let argv: Vec<String> =
+        entry.texts("command").unwrap_or_default().into_iter().map(|text| text.text).collect();
     let program = argv.first().map_or("", String::as_str);
     if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
-        error(
-            "command",
-            "must be a list whose first word is a program on PATH or an absolute path",
-        );
+        let message = "must be a list whose first word is a program on PATH or an absolute path";
+        entry.document.error(Some(entry.line_of("command")), &entry.path("command"), message);
         return None;
     }
-    Some(Helper::Command(argv))
+    Some(argv)
 }
 
 impl Helper {
@@ -103,21 +117,9 @@ impl Helper {
     }
 }
 
-/// Runs a program and takes what it prints, without its last newline.
+/// Runs a program and takes the secret that it prints, without its last newline.
 pub(crate) fn ask(argv: &[String]) -> Result<Secret, Failure> {
-    within(argv, PATIENCE)
-}
-
-fn within(argv: &[String], patience: Duration) -> Result<Secret, Failure> {
-    let Some((program, arguments)) = argv.split_first() else { return Err(Failure::Nothing) };
-    let child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(Failure::NotRun)?;
-    let printed = printed(child, patience)?;
+    let printed = run(argv, Bounds { patience: PATIENCE, most: MOST, own_group: false })?;
     let text = std::str::from_utf8(&printed).map_err(|_| Failure::NoText)?;
     let text = files::without_newline(text);
     if text.is_empty() {
@@ -126,29 +128,49 @@ fn within(argv: &[String], patience: Duration) -> Result<Secret, Failure> {
     Ok(Secret::new(text.to_owned()))
 }
 
-fn printed(child: Child, patience: Duration) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Runs a program and takes what it prints.
+pub(crate) fn run(argv: &[String], bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let Some((program, arguments)) = argv.split_first() else { return Err(Failure::Nothing) };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    if bounds.own_group {
+        command.process_group(0);
+    }
+    printed(command.spawn().map_err(Failure::NotRun)?, bounds)
+}
+
+fn printed(child: Child, bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let id = rustix::process::Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
-    // Neither a read nor a wait can be given up: a thread does both, and ends when the helper does.
+    // Neither a read nor a wait can be given up: a thread does both, and ends when the program does.
     std::thread::Builder::new()
         .name("sshepherd-helper".to_owned())
         .spawn(move || {
-            let _ = sender.send(outcome(child));
+            let _ = sender.send(outcome(child, bounds.most));
         })
         .map_err(Failure::Unread)?;
-    receiver.recv_timeout(patience).unwrap_or_else(|_| {
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
-        Err(Failure::Slow(patience.as_secs()))
+    receiver.recv_timeout(bounds.patience).unwrap_or_else(|_| {
+        let kill = rustix::process::Signal::KILL;
+        let _ = if bounds.own_group {
+            rustix::process::kill_process_group(id, kill)
+        } else {
+            rustix::process::kill_process(id, kill)
+        };
+        Err(Failure::Slow(bounds.patience.as_secs()))
     })
 }
 
-fn outcome(mut child: Child) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn outcome(mut child: Child, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let read = match child.stdout.take() {
-        Some(output) => files::unmoved(output, MOST + 1).map_err(Failure::Unread),
+        Some(output) => files::unmoved(output, most + 1).map_err(Failure::Unread),
         None => Ok(Zeroizing::default()),
     };
     let read =
-        read.and_then(|bytes| if bytes.len() <= MOST { Ok(bytes) } else { Err(Failure::TooMuch) });
+        read.and_then(
+            |bytes| {
+                if bytes.len() <= most { Ok(bytes) } else { Err(Failure::TooMuch(most)) }
+            },
+        );
     if read.is_err() {
         let _ = child.kill();
     }
@@ -168,7 +190,22 @@ mod tests {
     #[test]
     fn a_helper_that_closes_its_output_and_stays_is_given_up() {
         let argv = ["/bin/sh", "-c", "echo x; exec >&-; sleep 600"].map(str::to_owned);
-        let said = within(&argv, Duration::from_millis(200));
+        let bounds = Bounds { patience: Duration::from_millis(200), most: MOST, own_group: false };
+        let said = run(&argv, bounds);
         assert!(matches!(said, Err(Failure::Slow(0))), "{said:?}");
+    }
+
+    /// The pipe that the grandchild holds open is closed only when that is gone as well.
+    #[test]
+    fn what_a_given_up_program_has_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let script = format!("sleep 600 >{} & wait", pipe.display());
+        let argv = ["/bin/sh", "-c", &script].map(str::to_owned);
+        let reader = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+        let bounds = Bounds { patience: Duration::from_millis(200), most: 10, own_group: true };
+        assert!(matches!(run(&argv, bounds), Err(Failure::Slow(0))));
+        assert_eq!(reader.join().unwrap(), b"", "its end is the end of the pipe");
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the owner's files into typed values and reports every problem of all files with file, line and field.
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
-//! `servers`, `credentials`, [`secrets`], `helper` (programs that print them), `keyring` (the system's), `policy`, [`settings`] (one room a file), `rules` (one rule), `shells` (one about interactive shells), `typed` (the typed part
+//! `servers`, `inventory` (what else gives hosts), `credentials`, [`secrets`], `helper` (programs that print them, or hosts), `keyring` (the system's), `policy`, [`settings`] (one room a file), `rules` (one rule), `shells` (one about interactive shells), `typed` (the typed part
 //! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes), [`ssh_config`] (OpenSSH's own file, for `import`).
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
@@ -11,6 +11,7 @@ mod document;
 mod files;
 pub mod folders;
 mod helper;
+mod inventory;
 mod keyring;
 pub mod load;
 pub mod packs;
@@ -25,6 +26,7 @@ pub mod starter;
 mod typed;
 
 pub use folders::{Environment, FolderFlags, Folders, ProcessEnvironment};
+pub use inventory::watched;
 pub use load::{KnownHosts, Loaded, Report, load, load_to_judge, read_policy};
 pub use packs::{PACKS, Pack};
 pub use settings::{Audit, Elicitation, ServerLimits, Settings, ShellBounds};

@@ -11,6 +11,7 @@ use sshepherd_policy::Policy;
 use crate::document::{Document, Node, Section};
 use crate::files::{self, Refused};
 use crate::folders::{Environment, Folders};
+use crate::inventory::{self, Source};
 use crate::packs::PACKS;
 use crate::secrets::Secrets;
 use crate::settings::Settings;
@@ -90,7 +91,7 @@ enum Purpose {
     Judge,
 }
 
-/// Reads the four files of `folders`.
+/// Reads the four files of `folders`, and what else gives hosts.
 pub fn load(folders: &Folders, environment: &impl Environment) -> Result<Loaded, Report> {
     read(folders, environment, Purpose::Connect)
 }
@@ -121,24 +122,9 @@ fn read(
     });
     let own = open(&folders.config, "sshepherd.yml", |_| {});
 
-    let read = servers.root.as_ref().map(|root| servers::read(&servers.document, root));
-    let servers::Servers { hosts, mentioned } = read.unwrap_or_default();
-    let used: BTreeSet<String> =
-        mentioned.iter().map(|wanted| wanted.text.trim().to_owned()).collect();
+    let more = inventory::sources(&folders.config, &servers.document, servers.root.as_ref());
     let secrets = Secrets::new(folders, environment, own.helpers());
-    let entries = match &logins.root {
-        Some(root) => credentials::read(&logins.document, root, &used, folders, &secrets),
-        None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
-    };
-    // A file that could not be used has its own error; its entries are not missing.
-    if logins.root.is_some() || logins.missing {
-        for wanted in mentioned.iter().filter(|wanted| !entries.names.contains(wanted.text.trim()))
-        {
-            let message = format!("no entry of credentials.yml is called {}", wanted.text);
-            servers.document.error(Some(wanted.line), &wanted.field, message);
-        }
-    }
-    let inventory = Inventory::new(hosts, entries.usable);
+    let inventory = inventory(&servers, &more, &logins, folders, &secrets);
     let read = rules
         .root
         .as_ref()
@@ -153,7 +139,10 @@ fn read(
         None => (Policy::default(), None, Vec::new()),
     };
     let policy_hash = policy_hash(&rules.text, &packs);
-    let problems = collect([servers, logins, rules, own]);
+    let more = more.into_iter().map(|source| source.document);
+    let documents = std::iter::once(servers.document).chain(more);
+    let problems =
+        collect(documents.chain([logins, rules, own].into_iter().map(|file| file.document)));
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(Report { problems });
     }
@@ -166,6 +155,41 @@ fn read(
         typed_secrets,
         warnings: problems,
     })
+}
+
+/// The hosts of all that gives hosts, and the log-ins that they name.
+fn inventory<E: Environment>(
+    servers: &File,
+    more: &[Source],
+    logins: &File,
+    folders: &Folders,
+    secrets: &Secrets<'_, E>,
+) -> Inventory {
+    let first = servers.root.iter().map(|root| (&servers.document, root));
+    let others = more.iter().filter_map(|source| Some((&source.document, source.root.as_ref()?)));
+    let whole = servers.root.is_some() && more.iter().all(|source| source.root.is_some());
+    let sources: Vec<(&Document, &Node)> = match servers.root {
+        Some(_) => first.chain(others).collect(),
+        // Said already; what the others lack may stand there.
+        None => Vec::new(),
+    };
+    let servers::Servers { hosts, mentioned } = servers::read(&sources, whole);
+    let used: BTreeSet<String> =
+        mentioned.iter().map(|(_, wanted)| wanted.text.trim().to_owned()).collect();
+    let entries = match &logins.root {
+        Some(root) => credentials::read(&logins.document, root, &used, folders, secrets),
+        None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
+    };
+    // A file that could not be used has its own error; its entries are not missing.
+    if logins.root.is_some() || logins.missing {
+        let unknown =
+            mentioned.iter().filter(|(_, wanted)| !entries.names.contains(wanted.text.trim()));
+        for (document, wanted) in unknown {
+            let message = format!("no entry of credentials.yml is called {}", wanted.text);
+            document.error(Some(wanted.line), &wanted.field, message);
+        }
+    }
+    Inventory::new(hosts, entries.usable)
 }
 
 /// The values of the secrets that rules about shells name; none are looked up where nobody connects.
@@ -224,10 +248,10 @@ fn open(folder: &Path, name: &str, missing: impl FnOnce(&Document)) -> File {
     File { document, text, root, missing: false }
 }
 
-fn collect(files: [File; 4]) -> Vec<Problem> {
+fn collect(documents: impl Iterator<Item = Document>) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
-    for file in files {
-        let mut of_file = file.document.into_problems();
+    for document in documents {
+        let mut of_file = document.into_problems();
         of_file.sort_by_key(|problem| problem.line);
         problems.extend(of_file);
     }

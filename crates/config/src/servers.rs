@@ -1,4 +1,4 @@
-//! `servers.yml`: the hosts.
+//! The hosts: `servers.yml`, and what else has the same form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,51 +6,60 @@ use sshepherd_model::{Host, LoginShell, Tag};
 
 use crate::document::{Document, Node, Section, Text};
 
-/// What the file says.
+/// What the files say.
 #[derive(Default)]
-pub(crate) struct Servers {
-    /// The hosts without errors, in file order.
+pub(crate) struct Servers<'a> {
+    /// The hosts without errors, in the order of the files.
     pub(crate) hosts: Vec<Host>,
     /// Every credentials entry that any host names, for the check that needs both files.
-    pub(crate) mentioned: Vec<Text>,
+    pub(crate) mentioned: Vec<(&'a Document, Text)>,
 }
 
-/// Reads `hosts:`; entries with errors are left out, their errors are in the document.
-pub(crate) fn read(document: &Document, root: &Node) -> Servers {
-    let Some(top) = Section::of(document, root, "") else { return Servers::default() };
-    let mut hosts = Vec::new();
-    let mut mentioned = Vec::new();
-    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+/// Reads `hosts:` of `servers.yml`, the first, and of what else gives hosts; entries with errors are left out, their errors are in
+/// their documents. With `whole`, all that gives hosts could be read, so a jump host that is not there is none.
+pub(crate) fn read<'a>(sources: &[(&'a Document, &'a Node)], whole: bool) -> Servers<'a> {
+    let mut servers = Servers::default();
+    let mut places: BTreeMap<String, (&Document, usize)> = BTreeMap::new();
     let mut ways = Ways::default();
-    for (node, path) in top.list("hosts").unwrap_or_default() {
-        let Some(section) = Section::of(document, node, &path) else { continue };
-        if let Some(host) = host(document, section, &mut mentioned, &mut ways) {
+    for (number, (document, root)) in sources.iter().enumerate() {
+        let Some(top) = Section::of(document, root, "") else { continue };
+        for (node, path) in top.list("hosts").unwrap_or_default() {
+            let Some(section) = Section::of(document, node, &path) else { continue };
+            let Some(host) = host(document, section, &mut servers.mentioned, &mut ways) else {
+                continue;
+            };
             let alias = host.alias.to_string();
-            if let Some(first) = lines.get(&alias) {
-                document.error(
-                    Some(node.line),
-                    &format!("{path}.alias"),
-                    format!("{alias} is already the alias of the host at line {first}"),
-                );
+            if let Some((other, line)) = places.get(&alias) {
+                let place = if std::ptr::eq(*other, *document) {
+                    format!("line {line}")
+                } else {
+                    format!("{}:{line}", other.file.display())
+                };
+                let message = format!("{alias} is already the alias of the host at {place}");
+                document.error(Some(node.line), &format!("{path}.alias"), message);
                 continue;
             }
-            lines.insert(alias, node.line);
-            hosts.push(host);
+            places.insert(alias, (document, node.line));
+            servers.hosts.push(host);
         }
+        if number == 0 {
+            // Read beforehand, for it says what else gives hosts.
+            let _ = top.any("inventory");
+        }
+        top.finish();
     }
-    top.finish();
-    ways.check(document);
-    if hosts.is_empty() {
+    ways.check(whole);
+    if let Some((document, _)) = sources.first().filter(|_| whole && servers.hosts.is_empty()) {
         document.warn(None, "hosts", "no host is configured");
     }
-    Servers { hosts, mentioned }
+    servers
 }
 
-fn host(
-    document: &Document,
+fn host<'a>(
+    document: &'a Document,
     section: Section<'_>,
-    mentioned: &mut Vec<Text>,
-    ways: &mut Ways,
+    mentioned: &mut Vec<(&'a Document, Text)>,
+    ways: &mut Ways<'a>,
 ) -> Option<Host> {
     let required = |key: &'static str| {
         let text = section.text(key);
@@ -69,7 +78,7 @@ fn host(
     let login_shell = login_shell(document, &section);
     let jump = section.text("jump");
     let jump_given_badly = jump.is_none() && section.has_value("jump");
-    ways.add(alias.as_ref(), jump.as_ref());
+    ways.add(document, alias.as_ref(), jump.as_ref());
     section.finish();
     // Each field is looked at before the first bad one ends the host, so that all problems are told.
     let alias = alias.and_then(|text| parsed(document, text));
@@ -82,7 +91,7 @@ fn host(
         sound
     });
     let named = credentials.clone().and_then(|text| parsed(document, text));
-    mentioned.extend(credentials);
+    mentioned.extend(credentials.map(|text| (document, text)));
     let jump = match jump {
         Some(text) => Some(parsed(document, text)?),
         None => None,
@@ -108,25 +117,27 @@ const MAX_JUMPS: usize = 3;
 
 /// Who is reached through whom.
 #[derive(Default)]
-struct Ways {
-    /// Every alias of the file, also of hosts with errors.
+struct Ways<'a> {
+    /// Every alias of the files, also of hosts with errors.
     named: BTreeSet<String>,
     /// The jump host of each host that has one.
-    jumps: BTreeMap<String, Text>,
+    jumps: BTreeMap<String, (&'a Document, Text)>,
 }
 
-impl Ways {
-    fn add(&mut self, alias: Option<&Text>, jump: Option<&Text>) {
+impl<'a> Ways<'a> {
+    fn add(&mut self, document: &'a Document, alias: Option<&Text>, jump: Option<&Text>) {
         let Some(alias) = alias.map(|alias| alias.text.trim().to_owned()) else { return };
-        self.jumps.extend(jump.map(|jump| (alias.clone(), jump.clone())));
+        self.jumps.extend(jump.map(|jump| (alias.clone(), (document, jump.clone()))));
         self.named.insert(alias);
     }
 
-    fn check(&self, document: &Document) {
-        for (alias, jump) in &self.jumps {
+    fn check(&self, whole: bool) {
+        for (alias, (document, jump)) in &self.jumps {
             let error = |message: String| document.error(Some(jump.line), &jump.field, message);
             if !self.named.contains(jump.text.trim()) {
-                error(format!("no host is called {}", jump.text));
+                if whole {
+                    error(format!("no host is called {}", jump.text));
+                }
                 continue;
             }
             let mut way = vec![alias.as_str()];
@@ -142,7 +153,7 @@ impl Ways {
                     error(format!("more than {MAX_JUMPS} jump hosts: {}", way.join(" by ")));
                     break;
                 }
-                next = self.jumps.get(hop);
+                next = self.jumps.get(hop).map(|(_, jump)| jump);
             }
         }
     }

@@ -1,6 +1,7 @@
-//! Reading the configuration again without being asked over MCP: on SIGHUP, and when one of its four files changes.
+//! Reading the configuration again without being asked over MCP: on SIGHUP, and when one of its files changes.
 //!
-//! Only the YAML files are looked at. Keys, secrets and `known_hosts` are not: a new secret is taken with the next reading.
+//! Only the YAML files are looked at. Keys, secrets, `known_hosts` and what programs print are not: that is taken with the next
+//! reading.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::context;
 use crate::mcp::Loader;
 
-/// The files of a configuration folder.
-const FILES: [&str; 4] = ["servers.yml", "credentials.yml", "policy.yml", "sshepherd.yml"];
-
-/// How often the files are looked at. No event tells of files on every system and file system that the folder may be on; four
+/// How often the files are looked at. No event tells of files on every system and file system that the folder may be on; a few
 /// looks in two seconds cost nothing that can be measured.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -81,15 +79,18 @@ async fn heard(hangups: &mut Option<Signal>) {
 
 /// What tells one state of a file from another: device and inode (a file put in its place), its times to the nanosecond, its size.
 type Stamp = Option<[u64; 7]>;
-type Stamps = [Stamp; 4];
+/// Which files there are belongs to it: one more or fewer in `servers.d` is a change.
+type Stamps = Vec<(PathBuf, Stamp)>;
 
 fn stamps(folder: &Path) -> Stamps {
-    FILES.map(|name| {
-        let data = std::fs::metadata(folder.join(name)).ok()?;
+    let stamp = |file: &Path| {
+        let data = std::fs::metadata(file).ok()?;
         let times = [data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()];
         let [changed, changed_ns, touched, touched_ns] = times.map(i64::cast_unsigned);
         Some([data.dev(), data.ino(), data.size(), changed, changed_ns, touched, touched_ns])
-    })
+    };
+    let files = sshepherd_config::watched(folder).into_iter();
+    files.map(|file| (file.clone(), stamp(&file))).collect()
 }
 
 /// Takes the new configuration, or keeps the old one and says why.

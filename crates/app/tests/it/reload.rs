@@ -166,3 +166,42 @@ fn a_hangup_while_the_server_starts_does_not_end_it_and_is_heard() {
     assert_eq!(reloads(&site)[0]["policy_hash"], policy_hash(&site));
     serving.hello();
 }
+
+#[test]
+fn hosts_that_come_and_go_in_servers_d_are_seen() {
+    let site = Site::new();
+    site.write("sshepherd.yml", WATCH);
+    let mut serving = Serving::start(&site);
+    let describe = serde_json::json!({"name": "ssh_list_hosts", "arguments": {}});
+    std::fs::create_dir(site.path("servers.d")).unwrap();
+    site.write("new.yml", "hosts:\n  - {alias: late, host: 127.0.0.1, credentials: test}\n");
+    std::fs::rename(site.path("new.yml"), site.path("servers.d/new.yml")).unwrap();
+    serving.hear(AGAIN);
+    assert!(serving.ask(2, "tools/call", &describe).contains("late"));
+    std::fs::remove_file(site.path("servers.d/new.yml")).unwrap();
+    serving.hear(AGAIN);
+    assert!(!serving.ask(3, "tools/call", &describe).contains("late"));
+}
+
+#[test]
+fn a_program_that_fails_at_a_reading_leaves_its_earlier_hosts_in_force() {
+    let site = Site::new();
+    site.write("list", "hosts: [{alias: made, host: 127.0.0.1, credentials: test}]\n");
+    let list = site.path("list");
+    let servers = format!("hosts: []\ninventory: [{{command: [cat, {}]}}]\n", list.display());
+    site.write("servers.yml", &servers);
+    let mut serving = Serving::start(&site);
+    let hosts = serde_json::json!({"name": "ssh_list_hosts", "arguments": {}});
+    let reload = serde_json::json!({"name": "ssh_reload_config", "arguments": {}});
+    assert!(serving.ask(2, "tools/call", &hosts).contains("made"));
+    std::fs::remove_file(&list).unwrap();
+    let told = serving.ask(3, "tools/call", &reload);
+    assert!(told.contains("the program cat failed: exit status: 1"), "{told}");
+    assert!(serving.ask(4, "tools/call", &hosts).contains("made"));
+    serving.signal("-HUP");
+    serving.hear("the old one stays in force");
+    site.write("list", "hosts: [{alias: anew, host: 127.0.0.1, credentials: test}]\n");
+    let told = serving.ask(5, "tools/call", &reload);
+    assert!(!told.contains("failed"), "{told}");
+    assert!(serving.ask(6, "tools/call", &hosts).contains("anew"));
+}

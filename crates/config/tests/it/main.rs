@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod broken;
+mod dynamic;
 mod examples;
 mod folder;
 mod gaps;
