@@ -4,6 +4,7 @@
 //! cannot drift from the code that reads them.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,9 @@ enum Kind {
     /// Something that no field takes, in words.
     Other(&'static str),
 }
+
+/// What a [`Kind::Other`] with a tag is, in words.
+const TAGGED: &str = "a tagged value";
 
 impl Kind {
     fn name(&self) -> &'static str {
@@ -68,6 +72,45 @@ impl Node {
             | Kind::List(_)
             | Kind::Other(_) => false,
         }
+    }
+
+    /// The entries of a mapping, with those that `<<` takes in from others behind its own; `None` for anything else.
+    pub(crate) fn entries(&self) -> Option<Vec<(&str, &Node)>> {
+        let Kind::Map(own) = &self.kind else { return None };
+        let mut entries: Vec<(&str, &Node)> = Vec::new();
+        let mut known = BTreeSet::new();
+        let mut taken_in = Vec::new();
+        for (name, node) in own {
+            match (name.as_str(), &node.kind) {
+                ("<<", Kind::List(others)) => taken_in.extend(others.iter().map(Self::entries)),
+                ("<<", _) => taken_in.push(node.entries()),
+                (name, _) => {
+                    known.insert(name);
+                    entries.push((name, node));
+                }
+            }
+        }
+        for (name, node) in taken_in.into_iter().flatten().flatten() {
+            if known.insert(name) {
+                entries.push((name, node));
+            }
+        }
+        Some(entries)
+    }
+
+    /// Whether it is nothing.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.kind, Kind::Null)
+    }
+
+    /// Whether it is `true` or `false`, if it is one.
+    pub(crate) fn as_boolean(&self) -> Option<bool> {
+        if let Kind::Boolean(value) = self.kind { Some(value) } else { None }
+    }
+
+    /// Whether a tag of somebody's own stands before it, as in `!vault`.
+    pub(crate) fn is_tagged(&self) -> bool {
+        matches!(self.kind, Kind::Other(TAGGED))
     }
 
     /// Whether it is `true`.
@@ -213,7 +256,7 @@ fn node(yaml: &MarkedYaml<'_>) -> Node {
                 })
                 .collect(),
         ),
-        YamlData::Tagged(..) => Kind::Other("a tagged value"),
+        YamlData::Tagged(..) => Kind::Other(TAGGED),
         YamlData::Alias(_) => Kind::Other("an alias"),
         YamlData::BadValue => Kind::Other("a bad value"),
     };

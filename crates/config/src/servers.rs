@@ -194,7 +194,7 @@ pub(crate) fn parsed<T: std::str::FromStr<Err = sshepherd_model::InvalidField>>(
 }
 
 /// A DNS name or an IP address, and nothing that another program could take as an option or a shell character.
-fn sound_address(text: &str) -> bool {
+pub(crate) fn sound_address(text: &str) -> bool {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<std::net::IpAddr>().is_ok() {
         return true;

@@ -308,7 +308,7 @@ fn found(whole: &Path) -> Vec<PathBuf> {
 }
 
 /// A file's text; comments are often of another encoding than names.
-fn text(file: &Path) -> std::io::Result<String> {
+pub(crate) fn text(file: &Path) -> std::io::Result<String> {
     let data = fs::metadata(file)?;
     if !data.is_file() || data.len() > MAX_BYTES {
         return Err(std::io::Error::other("it is no file, or larger than 4 MB"));
@@ -320,7 +320,7 @@ fn tokens(host: &str, alias: &str) -> String {
     host.replace("%%", "\0").replace("%h", alias).replace('\0', "%")
 }
 
-fn at_home(path: &str, home: &Path) -> String {
+pub(crate) fn at_home(path: &str, home: &Path) -> String {
     let path = path.replace("%d", &home.display().to_string());
     match path.strip_prefix("~/") {
         Some(rest) => home.join(rest).display().to_string(),

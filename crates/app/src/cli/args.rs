@@ -353,6 +353,14 @@ pub(crate) enum Import {
         #[arg(long)]
         write: bool,
     },
+    /// An Ansible inventory in INI or YAML, with group_vars and host_vars: prints servers.yml and credentials.yml to look over
+    Ansible {
+        /// The file, or a folder of such files
+        path: PathBuf,
+        /// Write them into the configuration folder, which must not have them yet
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 /// Policy tools.

@@ -1,5 +1,6 @@
-//! `import ssh-config`: an inventory from an OpenSSH client configuration, to be looked over by a person.
+//! `import`: an inventory from an OpenSSH client configuration or from Ansible's, to be looked over by a person.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -7,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use sshepherd_config::ansible::Ansible;
 use sshepherd_config::ssh_config::{SshConfig, SshHost};
 use sshepherd_model::Alias;
 
@@ -17,14 +19,31 @@ use super::out;
 
 /// Prints `servers.yml` and `credentials.yml` for the hosts of a file, or writes them where there are none yet.
 pub(crate) fn ssh_config(global: &Global, file: Option<&Path>, write: bool) -> Exit {
-    imported(global, file, write).unwrap_or_else(|exit| exit)
+    of_ssh(file).and_then(|found| shown(global, &found, write)).unwrap_or_else(|exit| exit)
 }
 
-fn imported(global: &Global, file: Option<&Path>, write: bool) -> Result<Exit, Exit> {
-    let Some(home) = std::env::home_dir() else {
-        out::complain("there is no home folder; name the file");
-        return Err(Exit::Usage);
-    };
+/// The same for an inventory of Ansible.
+pub(crate) fn ansible(global: &Global, path: &Path, write: bool) -> Exit {
+    of_ansible(path).and_then(|found| shown(global, &found, write)).unwrap_or_else(|exit| exit)
+}
+
+/// What was found.
+struct Found {
+    /// Each host and its tags.
+    hosts: Vec<(SshHost, Vec<String>)>,
+    /// What was not taken over, and why.
+    notes: Vec<String>,
+}
+
+fn home() -> Result<PathBuf, Exit> {
+    std::env::home_dir().ok_or_else(|| {
+        out::complain("there is no home folder; set HOME");
+        Exit::Usage
+    })
+}
+
+fn of_ssh(file: Option<&Path>) -> Result<Found, Exit> {
+    let home = home()?;
     let file = file.map_or_else(|| home.join(".ssh/config"), Path::to_path_buf);
     let config = SshConfig::read(&file, &home).map_err(|error| {
         out::complain(&context::chain(&error));
@@ -33,7 +52,6 @@ fn imported(global: &Global, file: Option<&Path>, write: bool) -> Result<Exit, E
     let (named, others): (Vec<String>, Vec<String>) =
         config.aliases().into_iter().partition(|alias| alias.parse::<Alias>().is_ok());
     let hosts: Vec<SshHost> = named.iter().map(|alias| config.host(alias, &home)).collect();
-    let (servers, credentials) = (servers(&hosts), credentials(&hosts));
     let mut notes = config.notes.clone();
     for alias in config.unreached() {
         notes.push(format!("{alias} is left out: no block that names it speaks of it (negated, or included below another host)"));
@@ -42,11 +60,28 @@ fn imported(global: &Global, file: Option<&Path>, write: bool) -> Result<Exit, E
         let left = host.left_out.iter();
         notes.extend(left.map(|left| format!("{}: not taken over: {left}", host.alias)));
     }
-    for note in &notes {
-        out::say(note);
-    }
     for alias in &others {
-        out::say(&format!("{alias} is left out: an alias has letters, digits and . _ - only"));
+        notes.push(format!("{alias} is left out: an alias has letters, digits and . _ - only"));
+    }
+    Ok(Found { hosts: hosts.into_iter().map(|host| (host, Vec::new())).collect(), notes })
+}
+
+fn of_ansible(path: &Path) -> Result<Found, Exit> {
+    let mut inventory = Ansible::read(path).map_err(|error| {
+        out::complain(&context::chain(&error));
+        Exit::Usage
+    })?;
+    let hosts = inventory.taken(&home()?);
+    let hosts = hosts.into_iter().map(|host| (host.reached, host.tags)).collect();
+    Ok(Found { hosts, notes: inventory.notes })
+}
+
+fn shown(global: &Global, found: &Found, write: bool) -> Result<Exit, Exit> {
+    let Found { hosts, notes } = found;
+    let (servers, credentials) = (servers(hosts), credentials(hosts));
+    for note in notes {
+        // Words of the file stand in it, and must not steer a terminal.
+        out::say(&comment(note));
     }
     if write {
         let folder = context::folders(global)?.config;
@@ -133,9 +168,10 @@ fn login(host: &SshHost) -> String {
     if name.is_empty() { "%me".to_owned() } else { name }
 }
 
-fn servers(hosts: &[SshHost]) -> String {
+fn servers(hosts: &[(SshHost, Vec<String>)]) -> String {
+    let aliases: BTreeSet<&str> = hosts.iter().map(|(host, _)| host.alias.as_str()).collect();
     let mut text = String::from("hosts:\n");
-    for host in hosts {
+    for (host, tags) in hosts {
         let _ = write!(
             text,
             "  - alias: {}\n    host: {}\n    credentials: {}\n",
@@ -146,11 +182,15 @@ fn servers(hosts: &[SshHost]) -> String {
         if let Some(port) = host.port {
             let _ = writeln!(text, "    port: {port}");
         }
+        if !tags.is_empty() {
+            let tags: Vec<String> = tags.iter().map(|tag| scalar(tag)).collect();
+            let _ = writeln!(text, "    tags: [{}]", tags.join(", "));
+        }
         if let Some(jump) = &host.jump {
             // One that jumps through itself is refused by ssh too.
-            match hosts.iter().find(|other| other.alias == *jump && other.alias != host.alias) {
-                Some(other) => {
-                    let _ = writeln!(text, "    jump: {}", scalar(&other.alias));
+            match aliases.get(jump.as_str()).filter(|alias| **alias != host.alias) {
+                Some(alias) => {
+                    let _ = writeln!(text, "    jump: {}", scalar(alias));
                 }
                 None => {
                     let _ = writeln!(
@@ -168,24 +208,23 @@ fn servers(hosts: &[SshHost]) -> String {
     text
 }
 
-fn credentials(hosts: &[SshHost]) -> String {
+fn credentials(hosts: &[(SshHost, Vec<String>)]) -> String {
     let mut text = String::from("entries:\n");
-    let mut seen: Vec<String> = Vec::new();
-    for host in hosts {
+    let mut keys: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (host, _) in hosts {
+        let of_login = keys.entry(login(host)).or_default();
+        of_login.extend(host.identities.iter().map(String::as_str));
+    }
+    for (host, _) in hosts {
         let name = login(host);
-        if seen.contains(&name) {
-            continue;
-        }
+        // Written where its first host is.
+        let Some(keys) = keys.remove(&name) else { continue };
         let _ = writeln!(
             text,
             "  - name: {}\n    username: {}\n    agent: true",
             scalar(&name),
             scalar(&user(host))
         );
-        let same = hosts.iter().filter(|other| login(other) == name);
-        let mut keys: Vec<&String> = same.flat_map(|other| &other.identities).collect();
-        keys.sort();
-        keys.dedup();
         for key in keys {
             let key = comment(key);
             let file = Path::new(&key).file_name().unwrap_or_default().to_string_lossy();
@@ -194,7 +233,6 @@ fn credentials(hosts: &[SshHost]) -> String {
                 "    # key_path: {file}    # after: cp {key} into the keys folder, chmod 600"
             );
         }
-        seen.push(name);
     }
     text
 }

@@ -79,6 +79,7 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Import(Import::SshConfig { file, write }) => {
             import::ssh_config(&global, file.as_deref(), write)
         }
+        Command::Import(Import::Ansible { path, write }) => import::ansible(&global, &path, write),
         Command::Audit(what) => audit::audit(&global, &what).await,
         Command::Tasks(what) => tasks::tasks(&global, what).await,
         Command::Shells(what) => shells::shells(&global, what).await,

@@ -1,6 +1,7 @@
 //! Whole folders: the seed's as it is, a broken one with every problem in its place, files that others may write.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod ansible;
 mod broken;
 mod dynamic;
 mod examples;
