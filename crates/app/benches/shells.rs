@@ -199,7 +199,12 @@ fn flood(mcp: &mut Mcp) {
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let sshd = Sshd::builder().daemon().config_line("MaxStartups 100").start();
-    configure(folder.path(), &sshd, "  - {id: shells, shells: allow}\nlimits: {max_shells: 200}\n");
+    configure(
+        folder.path(),
+        &sshd,
+        "",
+        "  - {id: shells, shells: allow}\nlimits: {max_shells: 200}\n",
+    );
     let mut mcp = Mcp::start(folder.path());
     let mut plain = Plain::open(&sshd, folder.path());
     idle(&mut mcp);

@@ -9,16 +9,13 @@
     reason = "a benchmark"
 )]
 
+mod raw;
 mod served;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use russh::ChannelMsg;
-use russh::client::{self, Handle};
-use russh::keys::{PrivateKeyWithHashAlg, load_secret_key};
 use serde_json::json;
 use sshepherd_testkit::Sshd;
 
@@ -27,43 +24,9 @@ use served::{Mcp, configure};
 /// Calls of each kind; they take turns.
 const ROUNDS: usize = 400;
 
-struct AnyKey;
-
-impl client::Handler for AnyKey {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        _key: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, russh::Error> {
-        Ok(true)
-    }
-}
-
 fn run_true(mcp: &mut Mcp) {
     let answer = mcp.tool("ssh_run", json!({"alias": "box", "command": "true"}));
     assert_eq!(answer["exit_code"], json!(0), "{answer}");
-}
-
-async fn raw(sshd: &Sshd) -> Handle<AnyKey> {
-    let config = client::Config { nodelay: true, ..client::Config::default() };
-    let mut handle = client::connect(Arc::new(config), sshd.address(), AnyKey).await.unwrap();
-    let key = load_secret_key(sshd.user_key_path(), None).unwrap();
-    let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
-    assert!(handle.authenticate_publickey(sshd.user(), key).await.unwrap().success());
-    handle
-}
-
-async fn raw_true(handle: &Handle<AnyKey>) {
-    let mut channel = handle.channel_open_session().await.unwrap();
-    channel.exec(true, "true").await.unwrap();
-    let mut status = None;
-    while let Some(message) = channel.wait().await {
-        if let ChannelMsg::ExitStatus { exit_status } = message {
-            status = Some(exit_status);
-        }
-    }
-    assert_eq!(status, Some(0));
 }
 
 fn ssh(sshd: &Sshd, folder: &Path) -> Command {
@@ -91,16 +54,18 @@ fn row(name: &str, mut times: Vec<Duration>, base: Option<(f64, f64)>) -> (f64, 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let sshd = Sshd::start();
-    configure(folder.path(), &sshd, "  - {action: allow, commands: [\"true\"]}\n");
+    configure(folder.path(), &sshd, "", "  - {action: allow, commands: [\"true\"]}\n");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let handle = runtime.block_on(raw(&sshd));
+    let key = raw::key(sshd.user_key_path());
+    let connecting = raw::connect(raw::nodelay(), sshd.address(), sshd.user(), key);
+    let handle = runtime.block_on(connecting);
     let mut mcp = Mcp::start(folder.path());
     run_true(&mut mcp);
     assert!(ssh(&sshd, folder.path()).status().unwrap().success());
     let (mut raws, mut mcps, mut masters) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        runtime.block_on(raw_true(&handle));
+        runtime.block_on(raw::run(&handle, "true"));
         raws.push(began.elapsed());
         let began = Instant::now();
         run_true(&mut mcp);

@@ -18,15 +18,23 @@ pub(crate) struct Mcp {
 }
 
 impl Mcp {
+    /// Ours, on a folder of configuration.
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sshepherd"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sshepherd"));
+        command
             .arg("serve")
             .arg("--config")
             .arg(folder)
             .arg("--keys")
             .arg(folder.join("keys"))
             .arg("--state")
-            .arg(folder.join("state"))
+            .arg(folder.join("state"));
+        Self::spawn(command)
+    }
+
+    /// Any server that speaks MCP on its standard streams.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -43,19 +51,30 @@ impl Mcp {
         mcp
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
+    /// Sends a request without waiting for its answer.
+    pub(crate) fn send(&mut self, method: &str, params: &Value) {
         self.last += 1;
         let id = self.last;
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         writeln!(self.input, "{request}").unwrap();
+    }
+
+    /// The next answer, whichever request it belongs to; notifications are passed over.
+    pub(crate) fn receive(&mut self) -> Value {
         loop {
             let mut line = String::new();
-            self.output.read_line(&mut line).unwrap();
-            let answer: Value = serde_json::from_str(&line).unwrap();
-            if answer["id"] == json!(id) {
-                return answer["result"].clone();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the server is gone");
+            let mut answer: Value = serde_json::from_str(&line).unwrap();
+            if answer["id"].is_u64() {
+                return answer["result"].take();
             }
         }
+    }
+
+    /// One request and its answer, while no other is open.
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.send(method, params);
+        self.receive()
     }
 
     /// Calls a tool; its answer.
@@ -77,22 +96,42 @@ fn write(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A folder of configuration for one host, `box`, with these rules.
-pub(crate) fn configure(folder: &Path, sshd: &Sshd, rules: &str) {
+/// What a folder of configuration is made of.
+pub(crate) struct Site<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) known_hosts: &'a str,
+    pub(crate) hosts: &'a str,
+    /// Entries of credentials.yml; their `key_path` is `id`.
+    pub(crate) logins: &'a str,
+    pub(crate) rules: &'a str,
+}
+
+/// Writes a folder of configuration.
+pub(crate) fn lay_out(folder: &Path, site: &Site) {
     for name in ["keys", "state"] {
         fs::create_dir(folder.join(name)).unwrap();
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o700)).unwrap();
     }
-    let key = fs::read_to_string(sshd.user_key_path()).unwrap();
-    write(&folder.join("keys/id"), &key);
-    sshd.write_known_hosts(&folder.join("known_hosts"));
-    let port = sshd.port();
-    let inventory =
-        format!("hosts:\n  - {{alias: box, host: 127.0.0.1, port: {port}, credentials: t}}\n");
-    write(&folder.join("servers.yml"), &inventory);
-    let login = format!("entries:\n  - {{name: t, username: {}, key_path: id}}\n", sshd.user());
-    write(&folder.join("credentials.yml"), &login);
+    write(&folder.join("keys/id"), site.key);
     let known = folder.join("known_hosts");
-    let policy = format!("known_hosts_path: {}\nrules:\n{rules}", known.display());
+    write(&known, site.known_hosts);
+    write(&folder.join("servers.yml"), &format!("hosts:\n{}", site.hosts));
+    write(&folder.join("credentials.yml"), &format!("entries:\n{}", site.logins));
+    let policy = format!("known_hosts_path: {}\nrules:\n{}", known.display(), site.rules);
     write(&folder.join("policy.yml"), &policy);
+}
+
+/// A folder of configuration for one host, `box`, and more entries of servers.yml (their credentials are `t`), with these rules.
+pub(crate) fn configure(folder: &Path, sshd: &Sshd, more: &str, rules: &str) {
+    let (name, port, user) = (sshd.known_hosts_name(), sshd.port(), sshd.user());
+    let site = Site {
+        key: &fs::read_to_string(sshd.user_key_path()).unwrap(),
+        known_hosts: &sshd.host_key_lines(&name),
+        hosts: &format!(
+            "  - {{alias: box, host: 127.0.0.1, port: {port}, credentials: t}}\n{more}"
+        ),
+        logins: &format!("  - {{name: t, username: {user}, key_path: id}}\n"),
+        rules,
+    };
+    lay_out(folder, &site);
 }
