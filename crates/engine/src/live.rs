@@ -1,9 +1,10 @@
 //! The commands under way in this process: how to stop each and how to learn that it has ended.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sshepherd_model::TaskId;
+use sshepherd_store::Task;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -12,57 +13,72 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Live {
     /// Fires to stop the command.
     pub(crate) cancel: CancellationToken,
-    /// Closes when the outcome is in the store.
-    pub(crate) done: watch::Receiver<()>,
+    /// Closes when the outcome is in the store; holds the task as it ended, where this process ended it.
+    pub(crate) done: watch::Receiver<Option<Arc<Task>>>,
+}
+
+/// A running command and where its end is told.
+#[derive(Debug)]
+struct Entry {
+    live: Live,
+    finished: watch::Sender<Option<Arc<Task>>>,
 }
 
 /// All of them. The lock is held for a map operation only, never across an await.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTable {
-    tasks: Mutex<HashMap<TaskId, Live>>,
+    tasks: Mutex<HashMap<TaskId, Entry>>,
 }
 
 impl LiveTable {
-    /// Enters a task; dropping the returned guard takes it out and tells those who wait.
-    pub(crate) fn enter(&self, id: &TaskId) -> (Live, watch::Sender<()>) {
-        let (finished, done) = watch::channel(());
+    /// Enters a task that is at work from now on.
+    pub(crate) fn enter(&self, id: &TaskId) -> Live {
+        let (finished, done) = watch::channel(None);
         let live = Live { cancel: CancellationToken::new(), done };
-        self.lock().insert(id.clone(), live.clone());
-        (live, finished)
+        self.lock().insert(id.clone(), Entry { live: live.clone(), finished });
+        live
     }
 
-    /// Takes a finished task out.
+    /// Keeps how a task ended for those who wait, so that they need not ask the store.
+    pub(crate) fn ended(&self, task: Task) {
+        if let Some(entry) = self.lock().get(&task.id) {
+            entry.finished.send_replace(Some(Arc::new(task)));
+        }
+    }
+
+    /// Takes a finished task out, which tells those who wait.
     pub(crate) fn leave(&self, id: &TaskId) {
         self.lock().remove(id);
     }
 
     /// The handles of a task that is still at work here.
     pub(crate) fn get(&self, id: &TaskId) -> Option<Live> {
-        self.lock().get(id).cloned()
+        self.lock().get(id).map(|entry| entry.live.clone())
     }
 
     /// All tasks that are at work here.
     pub(crate) fn all(&self) -> Vec<(TaskId, Live)> {
-        self.lock().iter().map(|(id, live)| (id.clone(), live.clone())).collect()
+        self.lock().iter().map(|(id, entry)| (id.clone(), entry.live.clone())).collect()
     }
 
     /// Asks every task to stop.
     pub(crate) fn cancel_all(&self) {
-        for live in self.lock().values() {
-            live.cancel.cancel();
+        for entry in self.lock().values() {
+            entry.live.cancel.cancel();
         }
     }
 
     /// A poisoned map is still a whole map: no operation on it can panic half-way.
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Live>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Entry>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Live {
-    /// Returns when the outcome is in the store.
-    pub(crate) async fn ended(mut self) {
-        // The sender never sends; `changed` fails exactly when it is dropped, which is the end.
+    /// Returns when the work is over, with the task as it ended if it ended here.
+    pub(crate) async fn ended(mut self) -> Option<Arc<Task>> {
+        // `changed` fails exactly when the sender is dropped, which is the end.
         while self.done.changed().await.is_ok() {}
+        self.done.borrow().clone()
     }
 }

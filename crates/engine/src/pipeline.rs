@@ -17,7 +17,8 @@ use crate::gate::Seat;
 use crate::plan::{Manner, Plan, Preview};
 use crate::record::Recorded;
 use crate::refusal::Refusal;
-use crate::{resolve, runner};
+use crate::resolve;
+use crate::runner::{self, Approach};
 
 /// Who asks: written to the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,8 +126,10 @@ impl Engine {
         let mut plan = Plan::new(released.permit, config, origin, manner, self.nonce()?);
         plan.granted = released.kept;
         self.audit_permit(&plan, request)?;
+        let waited = plan.manner == Manner::Waited;
+        let approach = waited.then(|| Approach::begin(self, &plan.brief));
         match self.record(&plan, request).await? {
-            Recorded::New => Ok(self.run(plan, seat)),
+            Recorded::New => Ok(self.run(plan, approach, seat)),
             Recorded::Known(task) => Ok(Ticket::of(*task, plan.brief.limits)),
         }
     }
@@ -178,7 +181,7 @@ impl Engine {
         Ok(self.pool().open(target).await?.peer())
     }
 
-    pub(crate) fn run(&self, plan: Plan, seat: Seat) -> Ticket {
+    fn run(&self, plan: Plan, approach: Option<Approach>, seat: Seat) -> Ticket {
         let brief = &plan.brief;
         let ticket = Ticket {
             task_id: brief.task_id.clone(),
@@ -190,7 +193,7 @@ impl Engine {
         self.emit(brief, TaskEventKind::Created);
         let engine = self.clone();
         self.at_work(&ticket.task_id, |cancel| async move {
-            runner::drive(&engine, plan, cancel).await;
+            runner::drive(&engine, plan, approach, cancel).await;
             drop(seat);
         });
         ticket
@@ -201,13 +204,12 @@ impl Engine {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (live, finished) = self.live().enter(id);
+        let live = self.live().enter(id);
         let (engine, id) = (self.clone(), id.clone());
         let work = work(live.cancel);
         self.tracker().spawn(async move {
             work.await;
             engine.live().leave(&id);
-            drop(finished);
         });
     }
 }

@@ -114,7 +114,7 @@ impl Engine {
                 cancel.cancel();
             }
             match course(&engine.config(), &task) {
-                Course::Run(plan) => runner::drive(&engine, *plan, cancel).await,
+                Course::Run(plan) => runner::drive(&engine, *plan, None, cancel).await,
                 Course::Over { brief, outcome } => {
                     runner::finish(&engine, &brief, outcome, peer, Instant::now()).await;
                 }

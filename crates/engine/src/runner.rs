@@ -14,6 +14,7 @@ use sshepherd_ssh::job::Tombstone;
 use sshepherd_ssh::{Exec, Ready, Target};
 use sshepherd_store::{Durability, Error, Finish, Patch, Totals};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::engine::{Engine, elapsed_ms, now_ms};
@@ -34,13 +35,39 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT_AGAIN: Duration = Duration::from_millis(250);
 
 /// Runs `plan` to its end and records the outcome. Never fails: what goes wrong is the outcome.
-pub(crate) async fn drive(engine: &Engine, plan: Plan, cancel: CancellationToken) {
+pub(crate) async fn drive(
+    engine: &Engine,
+    plan: Plan,
+    approach: Option<Approach>,
+    cancel: CancellationToken,
+) {
     let began = Instant::now();
-    match ready(engine, &plan, &cancel).await {
+    match ready(engine, &plan, approach, &cancel).await {
         Connected::No(outcome) => finish(engine, &plan.brief, outcome, None, began).await,
         Connected::HandedOn => {}
         Connected::Yes(ready) => send(engine, plan, ready, cancel, began).await,
     }
+}
+
+/// A channel that is being opened while its task is recorded: nothing is sent on it before. Dropped, it is given up.
+pub(crate) struct Approach(AbortOnDropHandle<Result<Ready, ConnectFailure>>);
+
+impl Approach {
+    pub(crate) fn begin(engine: &Engine, brief: &Brief) -> Self {
+        let (engine, config, host) =
+            (engine.clone(), Arc::clone(&brief.config), Arc::clone(&brief.host));
+        let opening = async move { open(&engine, &config, &host).await };
+        Self(AbortOnDropHandle::new(tokio::spawn(opening)))
+    }
+}
+
+async fn open(
+    engine: &Engine,
+    config: &Arc<Config>,
+    host: &Arc<Host>,
+) -> Result<Ready, ConnectFailure> {
+    let target = target(engine, config, host).await?;
+    engine.pool().open(target).await
 }
 
 /// What came of connecting.
@@ -52,11 +79,16 @@ enum Connected {
 }
 
 /// Connects and opens a channel; a cancel on the way means that nothing was sent.
-async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Connected {
+async fn ready(
+    engine: &Engine,
+    plan: &Plan,
+    approach: Option<Approach>,
+    cancel: &CancellationToken,
+) -> Connected {
     let brief = &plan.brief;
     let outlives = matches!(plan.manner, Manner::Background { .. });
     let patience = if outlives { CONNECT_PATIENCE } else { Duration::ZERO };
-    let connecting = connect(engine, brief, patience);
+    let connecting = connect(engine, brief, approach, patience);
     tokio::pin!(connecting);
     let began = Instant::now();
     let mut ticks = ticker(brief);
@@ -81,16 +113,21 @@ async fn ready(engine: &Engine, plan: &Plan, cancel: &CancellationToken) -> Conn
 async fn connect(
     engine: &Engine,
     brief: &Brief,
+    mut approach: Option<Approach>,
     patience: Duration,
 ) -> Result<Ready, ConnectFailure> {
     let began = Instant::now();
     let mut wait = CONNECT_AGAIN;
     loop {
-        let opened = async {
-            let target = target(engine, &brief.config, &brief.host).await?;
-            engine.pool().open(target).await
+        let begun = match approach.take() {
+            Some(approach) => approach.0.await.ok(),
+            None => None,
         };
-        match opened.await {
+        let opened = match begun {
+            Some(opened) => opened,
+            None => open(engine, &brief.config, &brief.host).await,
+        };
+        match opened {
             Err(failure) if may_pass(failure.phase) && began.elapsed() + wait < patience => {
                 tracing::debug!(task = %brief.task_id, %failure, "connecting again");
                 tokio::time::sleep(wait).await;
@@ -230,7 +267,7 @@ async fn fall_back(engine: &Engine, brief: &Brief, start: Start, bounds: &mut Bo
     if let Err(error) = noted {
         return Outcome::NotStarted(unrecorded(&error));
     }
-    match connect(engine, brief, CONNECT_PATIENCE).await {
+    match connect(engine, brief, None, CONNECT_PATIENCE).await {
         Ok(ready) => attached(engine, brief, start, ready, bounds).await,
         Err(failure) => Outcome::NotStarted(failure),
     }
@@ -316,7 +353,11 @@ pub(crate) async fn finish(
     let end = Finish { outcome: outcome.clone(), at: now_ms() };
     let totals = loop {
         match engine.store().finish(&brief.task_id, end.clone()).await {
-            Ok(task) => break task.output,
+            Ok(task) => {
+                let totals = task.output;
+                engine.live().ended(task);
+                break totals;
+            }
             Err(error) if passes(&error) && !engine.closing().is_cancelled() => {
                 tracing::warn!(task = %brief.task_id, %error, "the outcome waits for the store");
                 tokio::time::sleep(FINISH_AGAIN).await;

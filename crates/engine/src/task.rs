@@ -1,5 +1,6 @@
 //! Asking about tasks: state, output, the end, and a stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_model::{Outcome, TaskId};
@@ -108,7 +109,7 @@ impl Engine {
         max_bytes: usize,
         filter: StreamFilter,
     ) -> Result<Lookup<Page>, Error> {
-        let mut hints = self.store().subscribe();
+        let mut hints = self.store().subscribe_to(id);
         loop {
             let page = match self.page(id, cursor, max_bytes, filter).await? {
                 Lookup::Found(page) => page,
@@ -129,10 +130,14 @@ impl Engine {
     pub async fn wait(&self, id: &TaskId) -> Result<Lookup<Finished>, Refusal> {
         let live = self.live().get(id);
         let ours = live.is_some();
-        if let Some(live) = live {
-            live.ended().await;
+        if let Some(live) = live
+            && let Some(task) = live.ended().await
+            && let Some(outcome) = task.outcome.clone()
+        {
+            let task = Arc::unwrap_or_clone(task);
+            return Ok(Lookup::Found(Finished { task, outcome }));
         }
-        let mut hints = self.store().subscribe();
+        let mut hints = self.store().subscribe_to(id);
         loop {
             let task = match self.task(id).await? {
                 Lookup::Found(task) => task,

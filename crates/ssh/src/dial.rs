@@ -23,7 +23,7 @@ pub(crate) async fn dial(target: &Target) -> Result<(Carrier, IpAddr), ConnectFa
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::warn!(host = %target.alias, %error, "TCP_NODELAY could not be set");
                 }
-                return Ok((Carrier::Tcp(tcp), peer));
+                return Ok((Carrier::tcp(tcp), peer));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::pool::Tunnel;
 use sshepherd_model::Phase;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -16,6 +16,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// How many reads re-arm quick acknowledgement. The kernel leaves that mode by itself; key exchange, log-in and the
 /// first exec take about this many reads (sshd 9.2: 85 → 39 ms for a cold connect and exec).
 const QUICK_READS: u32 = 24;
+
+/// Bytes read ahead: every packet of a short command, and little beside the largest ones (32 KiB), which are read past it.
+const READ_AHEAD: usize = 4096;
 
 /// Bytes after which a reader gives way to other connections, though there are more. The runtime would let it go on for some
 /// 60 full packets, 2 MB, and commands on other hosts would wait for that as often as there are floods.
@@ -79,7 +82,7 @@ fn is_cut(cut: &mut Cut, cx: &mut Context<'_>) -> io::Result<()> {
 /// What carries a connection.
 pub(crate) enum Carrier {
     /// A TCP connection of our own.
-    Tcp(TcpStream),
+    Tcp(BufReader<TcpStream>),
     /// A channel through a jump host.
     Tunnel(Box<Tunnel>),
 }
@@ -140,6 +143,14 @@ pub(crate) struct Wire {
     turn: usize,
 }
 
+impl Carrier {
+    /// Over a TCP connection. The library asks for the length of each packet by itself (4 bytes), which would be a system call
+    /// for each of the small ones that a command comes to.
+    pub(crate) fn tcp(tcp: TcpStream) -> Self {
+        Self::Tcp(BufReader::with_capacity(READ_AHEAD, tcp))
+    }
+}
+
 impl Wire {
     pub(crate) fn new(
         carrier: Carrier,
@@ -164,7 +175,7 @@ impl Wire {
         #[cfg(target_os = "linux")]
         if let Carrier::Tcp(tcp) = &self.carrier {
             // A lost optimisation is no error.
-            let _ = socket2::SockRef::from(tcp).set_tcp_quickack(true);
+            let _ = socket2::SockRef::from(tcp.get_ref()).set_tcp_quickack(true);
         }
     }
 }
@@ -289,7 +300,7 @@ mod tests {
         }
         assert!(sent > 2 * (TURN + READ), "the kernel holds {sent} bytes only");
         let (progress, _) = watch::channel(Progress::new());
-        let mut wire = Wire::new(Carrier::Tcp(tcp), &CancellationToken::new(), progress);
+        let mut wire = Wire::new(Carrier::tcp(tcp), &CancellationToken::new(), progress);
         wire.meter().logged_in();
         let (mut taken, mut most) = (0, 0);
         let all = std::future::poll_fn(|cx| {
@@ -318,7 +329,7 @@ mod tests {
         let cut = CancellationToken::new();
         let (progress, _) = watch::channel(Progress::new());
         let (mut reader, mut writer) =
-            tokio::io::split(Wire::new(Carrier::Tcp(tcp), &cut, progress));
+            tokio::io::split(Wire::new(Carrier::tcp(tcp), &cut, progress));
         let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err().kind() });
         let (filled, mut full) = watch::channel(0_u32);
         let writing = tokio::spawn(async move {

@@ -104,7 +104,7 @@ async fn tail(folder: &Path) {
 
 /// Reads a task to its end; one listener a reader, as a client that waits.
 async fn follow(store: Arc<DiskStore>, id: TaskId, epoch: Instant) -> Vec<Duration> {
-    let mut listener = store.subscribe();
+    let mut listener = store.subscribe_to(&id);
     let (mut times, mut from) = (Vec::new(), 0);
     loop {
         let Lookup::Found(page) =

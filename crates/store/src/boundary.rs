@@ -132,4 +132,7 @@ pub trait Store: Send + Sync {
 
     /// Hints from now on, for all tasks. Subscribe first, then read, then listen: so nothing is missed.
     fn subscribe(&self) -> Subscription;
+
+    /// The same for one task.
+    fn subscribe_to(&self, id: &TaskId) -> Subscription;
 }

@@ -1,5 +1,8 @@
 //! Live news about tasks: hints only. Bytes and states always come from the store.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
 use serde::{Deserialize, Serialize};
 use sshepherd_model::TaskId;
 use tokio::sync::broadcast;
@@ -34,6 +37,21 @@ pub enum News {
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Heard>,
+    /// Which task it is about, and whom to tell when it is dropped.
+    of: Option<(TaskId, Weak<Inner>)>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some((id, inner)) = self.of.take()
+            && let Some(inner) = inner.upgrade()
+        {
+            let mut tasks = inner.tasks();
+            if tasks.get(&id).is_some_and(|sender| sender.receiver_count() <= 1) {
+                tasks.remove(&id);
+            }
+        }
+    }
 }
 
 /// What a listener hears.
@@ -50,17 +68,74 @@ pub enum Heard {
 }
 
 impl Subscription {
-    /// Listens on a channel that a backend sends its hints to.
-    pub(crate) fn new(receiver: broadcast::Receiver<Heard>) -> Self {
-        Self { receiver }
-    }
-
     /// The next thing to hear. Cancel safe: nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Heard {
         match self.receiver.recv().await {
             Ok(heard) => heard,
             Err(broadcast::error::RecvError::Lagged(missed)) => Heard::Lagged(missed),
             Err(broadcast::error::RecvError::Closed) => Heard::Closed,
+        }
+    }
+}
+
+/// Hints that may wait for a listener of one task; one that lags reads the store again, as it would anyway.
+const TASK_BACKLOG: usize = 16;
+
+/// Where a backend sends its hints. Who listens to one task hears of that task alone: two hundred readers would otherwise
+/// wake at each chunk of each task.
+#[derive(Debug, Clone)]
+pub(crate) struct Hints {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    all: broadcast::Sender<Heard>,
+    tasks: Mutex<HashMap<TaskId, broadcast::Sender<Heard>>>,
+}
+
+impl Inner {
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, broadcast::Sender<Heard>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hints {
+    /// `backlog` is how many hints may wait for a listener to all tasks.
+    pub(crate) fn new(backlog: usize) -> Self {
+        let (all, _) = broadcast::channel(backlog.max(1));
+        Self { inner: Arc::new(Inner { all, tasks: Mutex::default() }) }
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        Subscription { receiver: self.inner.all.subscribe(), of: None }
+    }
+
+    pub(crate) fn subscribe_to(&self, id: &TaskId) -> Subscription {
+        let mut tasks = self.inner.tasks();
+        let sender = tasks.entry(id.clone()).or_insert_with(|| broadcast::channel(TASK_BACKLOG).0);
+        let receiver = sender.subscribe();
+        Subscription { receiver, of: Some((id.clone(), Arc::downgrade(&self.inner))) }
+    }
+
+    /// Tells all whom it concerns. Nobody listening is no error.
+    pub(crate) fn publish(&self, heard: Heard) {
+        let tasks = self.inner.tasks();
+        match &heard {
+            Heard::Hint(hint) => {
+                if let Some(sender) = tasks.get(&hint.id) {
+                    let _ = sender.send(heard.clone());
+                }
+            }
+            Heard::Lagged(_) | Heard::Orphans | Heard::Closed => {
+                for sender in tasks.values() {
+                    let _ = sender.send(heard.clone());
+                }
+            }
+        }
+        drop(tasks);
+        if self.inner.all.receiver_count() > 0 {
+            let _ = self.inner.all.send(heard);
         }
     }
 }

@@ -38,15 +38,16 @@ async fn with_room(
     room: usize,
 ) -> Result<RunAnswer, Refusal> {
     let id = &finished.task.id;
-    let output = match engine.head_tail(id, room, StreamFilter::Both).await? {
-        Lookup::Found(output) => output,
-        // It expired between its end and this line; say how much is gone.
-        Lookup::Expired | Lookup::Unknown => HeadTail {
-            head: Vec::new(),
-            missing: finished.task.output.bytes(),
-            tail: Vec::new(),
-            total: finished.task.output.bytes(),
-        },
+    let total = finished.task.output.bytes();
+    let nothing_of = |missing| HeadTail { head: Vec::new(), missing, tail: Vec::new(), total };
+    let output = if total == 0 {
+        nothing_of(0)
+    } else {
+        match engine.head_tail(id, room, StreamFilter::Both).await? {
+            Lookup::Found(output) => output,
+            // It expired between its end and this line; say how much is gone.
+            Lookup::Expired | Lookup::Unknown => nothing_of(total),
+        }
     };
     let shown = engine.view_ends(id, &output, StreamFilter::Both).await.map_err(Refusal::Store)?;
     Ok(answer::finished(&answer::Report {

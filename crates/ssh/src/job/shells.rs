@@ -427,8 +427,8 @@ fn output_that_could_not_be_kept_is_told() {
         far.finish(far.spawn(&format!("ulimit -f 8; {text}")));
         let place = far.place(&spec);
         far.quiet(&place);
-        let words = far.collect(&place, (1, 1)).words;
-        assert!(words.starts_with("done 3 cut "), "{}: {words}", far.shell);
+        let said = far.collect(&place, (1, 1));
+        assert!(said.words.starts_with("done 3 cut "), "{}: {said:?}", far.shell);
     }
 }
 

@@ -42,7 +42,7 @@ impl Sums {
             Stream::Stdout => sums.stdout += bytes.len() as u64,
             Stream::Stderr => sums.stderr += bytes.len() as u64,
         }
-        sums.newlines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        sums.newlines += memchr::memchr_iter(b'\n', bytes).count() as u64;
         if let Some(last) = bytes.last() {
             sums.open_line = *last != b'\n';
         }

@@ -229,6 +229,10 @@ impl Store for DiskStore {
     }
 
     fn subscribe(&self) -> Subscription {
-        self.shared.subscribe()
+        self.shared.hints.subscribe()
+    }
+
+    fn subscribe_to(&self, id: &TaskId) -> Subscription {
+        self.shared.hints.subscribe_to(id)
     }
 }

@@ -9,7 +9,7 @@ use sshepherd_model::TaskId;
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::error::Error;
-use crate::hint::{Heard, Hint, News, Subscription};
+use crate::hint::{Heard, Hint, Hints, News};
 use crate::record::Task;
 
 use super::DiskBounds;
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     /// Bytes of output on the disk, as of the last sweep, plus what came since.
     stored: AtomicU64,
     /// For those who listen in this process.
-    hints: broadcast::Sender<Heard>,
+    pub(super) hints: Hints,
     /// The part of them that the other servers are told.
     outward: broadcast::Sender<Hint>,
 }
@@ -63,7 +63,7 @@ impl Shared {
         (writer, reader): (Desk, Desk),
         bounds: DiskBounds,
     ) -> Self {
-        let (hints, _) = broadcast::channel(bounds.hint_backlog.max(1));
+        let hints = Hints::new(bounds.hint_backlog);
         let (outward, _) = broadcast::channel(bounds.hint_backlog.max(1));
         Self {
             folder,
@@ -88,17 +88,13 @@ impl Shared {
         self.instance.id()
     }
 
-    pub(super) fn subscribe(&self) -> Subscription {
-        Subscription::new(self.hints.subscribe())
-    }
-
     pub(super) fn own_hints(&self) -> broadcast::Receiver<Hint> {
         self.outward.subscribe()
     }
 
-    /// Tells those who listen here. Nobody listening is no error.
+    /// Tells those who listen here.
     pub(super) fn publish(&self, heard: Heard) {
-        let _ = self.hints.send(heard);
+        self.hints.publish(heard);
     }
 
     /// Tells everyone.

@@ -12,11 +12,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sshepherd_model::{ApprovalId, Stream, TaskId};
-use tokio::sync::broadcast;
 
 use crate::approval::{Approval, NewApproval, Settled, Settlement};
 use crate::boundary::{Answer, Store};
-use crate::hint::{Heard, Subscription};
+use crate::hint::{Hints, Subscription};
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
 use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
@@ -67,14 +66,14 @@ pub struct MemoryStore {
     /// Held for one operation on memory, never across an await.
     shelf: Mutex<Shelf>,
     questions: Mutex<Approvals>,
-    hints: broadcast::Sender<Heard>,
+    hints: Hints,
 }
 
 impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        let (hints, _) = broadcast::channel(bounds.hint_backlog.max(1));
+        let hints = Hints::new(bounds.hint_backlog);
         let shelf = Mutex::new(Shelf::new(bounds, hints.clone()));
         Self { shelf, questions: Mutex::default(), hints }
     }
@@ -199,6 +198,10 @@ impl Store for MemoryStore {
     }
 
     fn subscribe(&self) -> Subscription {
-        Subscription::new(self.hints.subscribe())
+        self.hints.subscribe()
+    }
+
+    fn subscribe_to(&self, id: &TaskId) -> Subscription {
+        self.hints.subscribe_to(id)
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use sshepherd_model::{Stream, TaskId};
-use tokio::sync::broadcast;
 
 use crate::error::Error;
-use crate::hint::{Heard, Hint, News};
+use crate::hint::{Heard, Hint, Hints, News};
 use crate::output::{Page, StreamFilter, Totals};
 use crate::reading;
 use crate::record::{
@@ -66,11 +65,11 @@ pub(super) struct Shelf {
     live_bytes: usize,
     finished_bytes: usize,
     expired: Expired,
-    hints: broadcast::Sender<Heard>,
+    hints: Hints,
 }
 
 impl Shelf {
-    pub(super) fn new(bounds: Bounds, hints: broadcast::Sender<Heard>) -> Self {
+    pub(super) fn new(bounds: Bounds, hints: Hints) -> Self {
         let expired =
             Expired { most: bounds.expired_ids, order: VecDeque::new(), ids: HashSet::new() };
         Self {
@@ -261,9 +260,6 @@ impl Shelf {
     }
 
     fn hint(&self, id: &TaskId, news: News) {
-        if self.hints.receiver_count() > 0 {
-            // Listeners that left in between are no error.
-            let _ = self.hints.send(Heard::Hint(Hint { id: id.clone(), news }));
-        }
+        self.hints.publish(Heard::Hint(Hint { id: id.clone(), news }));
     }
 }

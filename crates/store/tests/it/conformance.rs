@@ -340,6 +340,9 @@ async fn expiry(store: &impl Store) {
 
 async fn hints(store: &impl Store) {
     let mut listener = store.subscribe();
+    let other = new_task(2).id;
+    let mut others = store.subscribe_to(&other);
+    let mut own = store.subscribe_to(&new_task(1).id);
     let id = running(store, 1, 100).await;
     out(store, &id, "abc").await;
     let _ = store.patch(&id, Patch::RequestCancel { at: 1 }).await.unwrap();
@@ -353,5 +356,12 @@ async fn hints(store: &impl Store) {
         News::State(State::Cancelled),
     ] {
         assert_eq!(listener.next().await, Heard::Hint(Hint { id: id.clone(), news }));
+        assert_eq!(own.next().await, Heard::Hint(Hint { id: id.clone(), news }));
     }
+    // Who listens to one task hears of no other.
+    running(store, 2, 100).await;
+    assert_eq!(
+        others.next().await,
+        Heard::Hint(Hint { id: other, news: News::State(State::Pending) })
+    );
 }
