@@ -9,6 +9,7 @@ use sshepherd_policy::Policy;
 use crate::gate::GateSettings;
 use crate::screened::OwnScreen;
 use crate::shell::ShellSettings;
+use crate::turns::Bounds;
 
 /// Which known_hosts files decide about host keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,4 +43,18 @@ pub struct Config {
     pub typed_secrets: BTreeMap<String, Secret>,
     /// Most hosts that one fan-out talks to at once.
     pub fan_out_parallel: usize,
+    /// Most hosts that all fan-outs together talk to at once.
+    pub fan_out_total: usize,
+    /// Most hosts behind one jump host that fan-outs talk to at once.
+    pub fan_out_behind_jump: usize,
+}
+
+impl Config {
+    pub(crate) fn turns(&self) -> Bounds {
+        Bounds {
+            all: self.fan_out_total,
+            each: self.fan_out_parallel,
+            behind_one: self.fan_out_behind_jump,
+        }
+    }
 }

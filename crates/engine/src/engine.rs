@@ -19,6 +19,7 @@ use crate::live::LiveTable;
 use crate::plan::Brief;
 use crate::refusal::Refusal;
 use crate::shell::Shells;
+use crate::turns::Turns;
 
 /// What an engine is started with.
 pub struct Services {
@@ -53,6 +54,7 @@ struct Inner {
     host_keys: HostKeys,
     live: LiveTable,
     gate: Gate,
+    turns: Turns,
     shells: Shells,
     events: broadcast::Sender<TaskEvent>,
     touches: broadcast::Sender<Alias>,
@@ -80,6 +82,7 @@ impl Engine {
             host_keys: HostKeys::default(),
             live: LiveTable::default(),
             gate: Gate::default(),
+            turns: Turns::default(),
             shells: Shells::default(),
             events,
             touches,
@@ -217,6 +220,11 @@ impl Engine {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.inner.gate
+    }
+
+    /// The places of hosts in fan-outs.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.inner.turns
     }
 
     /// Whether a host is tried at present.

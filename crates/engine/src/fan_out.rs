@@ -1,11 +1,14 @@
 //! One command on many hosts, for a caller who waits: bounded, answered in inventory order.
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sshepherd_model::{Alias, Host, Outcome, Request, Rollout, Targets};
+use sshepherd_model::{Alias, Host, Outcome, Request, Rollout, Targets, TaskId};
 use sshepherd_policy::{Lasts, Verdict};
+use sshepherd_store::{Lookup, State};
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
@@ -15,6 +18,10 @@ use crate::plan::Manner;
 use crate::refusal::Refusal;
 use crate::roll::{self, OnHost};
 use crate::task::Finished;
+use crate::turns::{Queue, Turn};
+
+/// A host that has not been reached by then makes room: log-ins take tenths of a second, also far away.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// What came of a fan-out.
 #[derive(Debug)]
@@ -54,11 +61,40 @@ impl Engine {
         let hosts = targets.select(&config.inventory)?;
         let (granted, _) = self.asked_for_all(&config, &hosts, request, origin).await?;
         let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
-        let parallel = config.fan_out_parallel;
-        let gate = rollout.gate.as_ref();
-        let call = Call { engine: self, config, request, gate, origin, granted };
-        let hosts = roll::roll(aliases, rollout, parallel, cancel, &call, done).await;
+        let (gate, queue) = (rollout.gate.as_ref(), self.turns().queue(config.turns()));
+        let done = Mutex::new((0, aliases.len(), done));
+        let call = Call { engine: self, config, request, gate, origin, granted, queue, done };
+        let hosts = roll::roll(aliases, (rollout, Duration::ZERO), cancel, &call).await;
         Ok(FanOut { targets: targets.clone(), hosts })
+    }
+
+    /// The jump hosts on the way to a host.
+    pub(crate) fn jumps(config: &crate::Config, alias: &Alias) -> Vec<Alias> {
+        let way = config.inventory.host(alias).map(|host| config.inventory.way_to(host));
+        way.unwrap_or_default().iter().map(|hop| hop.alias.clone()).collect()
+    }
+
+    /// Waits for the end of a host's task. One that has not been reached by then makes room for another: hosts that are
+    /// down would else hold all places for as long as it takes to give them up.
+    pub(crate) async fn wait_in_turn(
+        &self,
+        id: &TaskId,
+        turn: &Turn,
+        stop: &CancellationToken,
+        origin: &Origin,
+    ) -> Result<Finished, Refusal> {
+        let slow = async {
+            tokio::time::sleep(SLOW).await;
+            let task = self.task(id).await.ok().and_then(Lookup::found);
+            if task.is_none_or(|task| task.status == State::Pending) {
+                turn.step_aside();
+            }
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            finished = self.wait_or_cancel(id, stop, origin) => finished,
+            never = slow => match never {},
+        }
     }
 
     /// One yes for all hosts where a person must be asked.
@@ -97,18 +133,39 @@ impl Engine {
 }
 
 /// What is the same for every host.
-struct Call<'a> {
+struct Call<'a, F> {
     engine: &'a Engine,
     config: Arc<crate::Config>,
     request: &'a Request,
     gate: Option<&'a Request>,
     origin: &'a Origin,
     granted: Granted,
+    queue: Queue,
+    /// How many are done, of how many, and who wants to know.
+    done: Mutex<(usize, usize, F)>,
 }
 
-impl OnHost for Call<'_> {
-    fn run<'a>(&'a self, alias: Alias, stop: &'a CancellationToken) -> BoxFuture<'a, HostReport> {
-        self.on_one(alias, stop).boxed()
+impl<F: FnMut(usize, usize) + Send> OnHost for Call<'_, F> {
+    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
+        let jumps = Engine::jumps(&self.config, alias);
+        self.queue.turn(place, jumps).map(Some).boxed()
+    }
+
+    fn run<'a>(
+        &'a self,
+        alias: Alias,
+        turn: Turn,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, HostReport> {
+        self.on_one(alias, turn, stop).boxed()
+    }
+
+    fn done<'a>(&'a self, _: &'a HostReport) -> BoxFuture<'a, ()> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, total, tell) = &mut *done;
+        *count += 1;
+        tell(*count, *total);
+        futures::future::ready(()).boxed()
     }
 
     fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
@@ -117,18 +174,15 @@ impl OnHost for Call<'_> {
     }
 }
 
-impl Call<'_> {
-    async fn on_one(&self, alias: Alias, stop: &CancellationToken) -> HostReport {
-        if stop.is_cancelled() {
-            return HostReport { alias, result: Err(Refusal::NotReached) };
-        }
+impl<F> Call<'_, F> {
+    async fn on_one(&self, alias: Alias, turn: Turn, stop: &CancellationToken) -> HostReport {
         let (config, origin) = (Arc::clone(&self.config), self.origin.clone());
         let submitted = self
             .engine
             .submit_under(config, &alias, self.request, Manner::Waited, origin, &self.granted)
             .await;
         let result = match submitted {
-            Ok(ticket) => self.engine.wait_or_cancel(&ticket.task_id, stop, self.origin).await,
+            Ok(ticket) => self.engine.wait_in_turn(&ticket.task_id, &turn, stop, self.origin).await,
             Err(refusal) => Err(refusal),
         };
         HostReport { alias, result }

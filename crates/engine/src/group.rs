@@ -3,6 +3,7 @@
 //! Each child carries a key made of the parent's id and its host, so that whoever goes on with the parent finds the children
 //! that were started and starts the others: nothing runs twice.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::{Alias, Limits, Outcome, Request, Rollout, Stopped, Targets, TaskId};
 use sshepherd_policy::{Lasts, Verdict};
-use sshepherd_store::{Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits};
+use sshepherd_store::{
+    Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits, Wishes,
+};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::approval::Granted;
@@ -23,28 +27,47 @@ use crate::pipeline::{Origin, Ticket};
 use crate::plan::Manner;
 use crate::refusal::Refusal;
 use crate::roll::{self, OnHost};
+use crate::roster::{self, HostEnd, Writer};
 use crate::runner;
 use crate::task::Finished;
+use crate::turns::{Queue, Turn};
+use crate::wish;
 
-/// What became of the hosts, as it is kept with the parent.
+/// What is kept with the parent when it has ended, and its errand is gone.
 #[derive(Debug, Serialize, Deserialize)]
-struct Children {
-    /// The selector, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    on: Option<String>,
-    children: Vec<Child>,
+pub(crate) struct Kept {
+    fan_out: Hosts,
 }
 
-/// One host's task, or why it has none.
+/// Which hosts it was for: those of the tag that stands in the place of an alias, or of a selector.
 #[derive(Debug, Serialize, Deserialize)]
-struct Child {
-    alias: Alias,
-    task_id: Option<TaskId>,
-    refused: Option<String>,
+struct Hosts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on: Option<String>,
+}
+
+impl Kept {
+    /// The hosts of a fan-out that has ended.
+    pub(crate) fn of(task: &Task) -> Option<Targets> {
+        let kept: Self = serde_json::from_str(task.place.as_deref()?).ok()?;
+        match kept.fan_out.on {
+            Some(text) => Some(Targets::On(text.parse().ok()?)),
+            None => Some(Targets::Tag(task.alias.as_str().parse().ok()?)),
+        }
+    }
+
+    fn text(targets: &Targets) -> String {
+        let on = match targets {
+            Targets::Tag(_) => None,
+            Targets::On(selector) => Some(selector.to_string()),
+        };
+        // A struct of texts always has a form in JSON.
+        serde_json::to_string(&Self { fan_out: Hosts { on } }).unwrap_or_default()
+    }
 }
 
 /// How long to wait before a step that the store had no room for is tried again.
-const STORE_AGAIN: Duration = Duration::from_millis(500);
+pub(crate) const STORE_AGAIN: Duration = Duration::from_millis(500);
 
 /// One command for many hosts.
 pub(crate) struct Group {
@@ -76,6 +99,8 @@ impl Engine {
         let hosts: Vec<Limits> = chosen.iter().map(|host| config.policy.limits(host)).collect();
         let mut limits = hosts.first().cloned().unwrap_or_default();
         limits.max_time = hosts.iter().map(|host| host.max_time).max().unwrap_or_default();
+        // Room for two lines a host: what is written down there is never left out.
+        limits.max_output_bytes = roster::LINE * 4 * (hosts.len() as u64 + 16);
         let alias = targets.label().ok_or(Refusal::NotReached)?;
         let id = TaskId::compose(&alias, &request.hash(), self.nonce()?);
         let task = NewTask {
@@ -104,20 +129,21 @@ impl Engine {
         self.at_work(&id, |cancel| async move { group.run(&engine, &cancel).await });
     }
 
-    /// What became of the hosts of a group that has ended; `None` when the task is no group's.
+    /// What became of the hosts of a fan-out so far, in inventory order; `None` when the task is of one host.
     pub async fn group(&self, task: &Task) -> Option<FanOut> {
-        let kept: Children = serde_json::from_str(task.place.as_deref()?).ok()?;
+        let errand = task.errand.as_deref().and_then(Errand::targets);
+        let targets = errand.or_else(|| Kept::of(task))?;
         let request = Request::new(&task.command).ok()?;
+        let roster = self.roster(task).await.ok()??;
         let config = self.config();
-        let targets = match kept.on {
-            Some(text) => Targets::On(text.parse().ok()?),
-            None => Targets::Tag(task.alias.as_str().parse().ok()?),
-        };
-        let mut hosts = Vec::with_capacity(kept.children.len());
-        for child in kept.children {
-            let result = self.child(&config, &request, &child).await;
-            hosts.push(HostReport { alias: child.alias, result });
+        let order = config.inventory.hosts().iter().enumerate();
+        let order: HashMap<&Alias, usize> = order.map(|(at, host)| (&host.alias, at)).collect();
+        let mut hosts = Vec::with_capacity(roster.ended.len());
+        for end in &roster.ended {
+            let result = self.child(&config, &request, end).await;
+            hosts.push(HostReport { alias: end.alias.clone(), result });
         }
+        hosts.sort_by_key(|host| order.get(&host.alias).copied().unwrap_or(usize::MAX));
         Some(FanOut { targets, hosts })
     }
 
@@ -125,24 +151,28 @@ impl Engine {
         &self,
         config: &Arc<Config>,
         request: &Request,
-        child: &Child,
+        end: &HostEnd,
     ) -> Result<Finished, Refusal> {
-        let earlier = |reason: &str| Refusal::Earlier { reason: reason.to_owned() };
-        let Some(id) = &child.task_id else {
+        let Some(id) = &end.task else {
             // The denial itself was not kept; the policy gives it again.
-            if let Some(host) = config.inventory.host(&child.alias)
+            if let Some(host) = config.inventory.host(&end.alias)
                 && let Verdict::Deny(denial) = config.policy.judge(host, request)
             {
                 return Err(Refusal::Denied(Box::new(denial)));
             }
-            return Err(earlier(child.refused.as_deref().unwrap_or("it was not started")));
+            return Err(end.refusal());
         };
+        self.ended_before(id).await
+    }
+
+    async fn ended_before(&self, id: &TaskId) -> Result<Finished, Refusal> {
+        let earlier = |reason: &str| Err(Refusal::Earlier { reason: reason.to_owned() });
         match self.task(id).await? {
             Lookup::Found(task) => match task.outcome.clone() {
                 Some(outcome) => Ok(Finished { task, outcome }),
-                None => Err(earlier("it has not ended")),
+                None => earlier("it has not ended"),
             },
-            Lookup::Expired | Lookup::Unknown => Err(earlier("its result has expired")),
+            Lookup::Expired | Lookup::Unknown => earlier("its result has expired"),
         }
     }
 }
@@ -150,9 +180,9 @@ impl Engine {
 impl Group {
     async fn run(self, engine: &Engine, cancel: &CancellationToken) {
         let started = Patch::Started { at: now_ms(), durability: Durability::Job };
+        let Some(task) = engine.task(&self.id).await.ok().and_then(Lookup::found) else { return };
         // A group that another server started is running already.
-        let task = engine.task(&self.id).await.ok().and_then(Lookup::found);
-        if task.is_some_and(|task| task.status == State::Pending)
+        if task.status == State::Pending
             && let Err(error) = engine.store().patch(&self.id, started).await
         {
             tracing::error!(task = %self.id, %error, "the start could not be stored");
@@ -163,51 +193,40 @@ impl Group {
             biased;
             // The children are handed on by themselves.
             () = closing.cancelled() => return,
-            reports = self.on_all(engine, cancel) => reports,
+            reports = self.on_all(engine, &task, cancel) => reports,
         };
         if closing.is_cancelled() {
             return;
         }
-        let on = match &self.targets {
-            Targets::Tag(_) => None,
-            Targets::On(selector) => Some(selector.to_string()),
-        };
-        let children = Children { on, children: reports.iter().map(Child::of).collect() };
-        // A struct of texts always has a form in JSON.
-        let place = serde_json::to_string(&children).unwrap_or_default();
         let outcome = outcome(&reports, cancel.is_cancelled());
-        self.end(engine, place, outcome).await;
+        self.end(engine, Kept::text(&self.targets), outcome).await;
     }
 
-    async fn on_all(&self, engine: &Engine, cancel: &CancellationToken) -> Vec<HostReport> {
+    async fn on_all(
+        &self,
+        engine: &Engine,
+        task: &Task,
+        cancel: &CancellationToken,
+    ) -> Vec<HostReport> {
         let config = engine.config();
         // A name that was taken out of the inventory meanwhile selects nothing, and the end says how many hosts there were.
         let hosts = self.targets.select(&config.inventory).unwrap_or_default();
         let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
-        let parallel = config.fan_out_parallel;
-        let call = Call { engine, config, group: self };
-        roll::roll(aliases, &self.rollout, parallel, cancel, &call, |_, _| {}).await
-    }
-
-    async fn on_one(
-        &self,
-        engine: &Engine,
-        config: &Arc<Config>,
-        alias: Alias,
-        cancel: &CancellationToken,
-    ) -> HostReport {
-        if cancel.is_cancelled() {
-            return HostReport { alias, result: Err(Refusal::NotReached) };
+        let before = engine.roster(task).await.ok().flatten().unwrap_or_default();
+        let log = Writer::open(engine, &self.id, aliases.len(), before.read).await;
+        let ended = before.ended.into_iter().map(|end| (end.alias.clone(), end)).collect();
+        let (wanted, wishes) = watch::channel(task.wishes.clone());
+        let queue = engine.turns().queue(config.turns());
+        let begun = before.begun;
+        let call = Call { engine, config, group: self, log, ended, begun, wishes, queue };
+        // The wall clock is all that goes on while no server runs.
+        let gone = task.started_at.map_or(0, |at| now_ms().saturating_sub(at));
+        let rollout = (&self.rollout, Duration::from_millis(gone));
+        tokio::select! {
+            biased;
+            reports = roll::roll(aliases, rollout, cancel, &call) => reports,
+            () = engine.hear_wishes(&self.id, &wanted) => Vec::new(),
         }
-        let manner = Manner::Background { key: Some(format!("{}:{alias}", self.id)) };
-        let (config, origin) = (Arc::clone(config), self.origin.clone());
-        let submitted =
-            engine.submit_under(config, &alias, &self.request, manner, origin, &self.granted).await;
-        let result = match submitted {
-            Ok(ticket) => engine.wait_or_cancel(&ticket.task_id, cancel, &self.origin).await,
-            Err(refusal) => Err(refusal),
-        };
-        HostReport { alias, result }
     }
 
     /// Stores what became of the hosts, then the end, however long the store takes to have room.
@@ -238,11 +257,65 @@ struct Call<'a> {
     engine: &'a Engine,
     config: Arc<Config>,
     group: &'a Group,
+    log: Writer<'a>,
+    /// What was there when this server went on with it.
+    ended: HashMap<Alias, HostEnd>,
+    begun: BTreeSet<Alias>,
+    wishes: watch::Receiver<Wishes>,
+    queue: Queue,
 }
 
 impl OnHost for Call<'_> {
-    fn run<'a>(&'a self, alias: Alias, stop: &'a CancellationToken) -> BoxFuture<'a, HostReport> {
-        self.group.on_one(self.engine, &self.config, alias, stop).boxed()
+    fn known<'a>(&'a self, alias: &'a Alias) -> BoxFuture<'a, Option<HostReport>> {
+        async move {
+            let end = self.ended.get(alias)?;
+            let result = match &end.task {
+                Some(id) => self.engine.ended_before(id).await,
+                None => Err(end.refusal()),
+            };
+            Some(HostReport { alias: alias.clone(), result })
+        }
+        .boxed()
+    }
+
+    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
+        let jumps = Engine::jumps(&self.config, alias);
+        let mut wishes = self.wishes.clone();
+        async move {
+            loop {
+                let (paused, left_out) = {
+                    let wishes = wishes.borrow_and_update();
+                    (wishes.paused, wishes.skipped.contains(alias))
+                };
+                if left_out && !self.begun.contains(alias) {
+                    return None;
+                }
+                tokio::select! {
+                    biased;
+                    Ok(()) = wishes.changed() => {}
+                    // What another server has begun is under way, paused or not.
+                    turn = self.queue.turn(place, jumps.clone()), if !paused || self.begun.contains(alias) => {
+                        return Some(turn);
+                    }
+                    // Nobody is left who could want anything.
+                    else => std::future::pending().await,
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn run<'a>(
+        &'a self,
+        alias: Alias,
+        turn: Turn,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, HostReport> {
+        async move {
+            let result = self.on_one(&alias, &turn, stop).await;
+            HostReport { alias, result }
+        }
+        .boxed()
     }
 
     fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
@@ -252,15 +325,55 @@ impl OnHost for Call<'_> {
         let on = (alias, Manner::Background { key: Some(key) });
         self.engine.gate_passes((&self.config, gate), on, &self.group.origin, stop).boxed()
     }
+
+    fn done<'a>(&'a self, report: &'a HostReport) -> BoxFuture<'a, ()> {
+        async move {
+            // A server that closes has not ended what it hands on.
+            if !self.ended.contains_key(&report.alias) && !self.engine.closing().is_cancelled() {
+                self.log.ended(report).await;
+            }
+        }
+        .boxed()
+    }
 }
 
-impl Child {
-    fn of(report: &HostReport) -> Self {
-        let (task_id, refused) = match &report.result {
-            Ok(finished) => (Some(finished.task.id.clone()), None),
-            Err(refusal) => (None, Some(refusal.to_string())),
+impl Call<'_> {
+    async fn on_one(
+        &self,
+        alias: &Alias,
+        turn: &Turn,
+        stop: &CancellationToken,
+    ) -> Result<Finished, Refusal> {
+        let (engine, group) = (self.engine, self.group);
+        let before = match self.begun.contains(alias) {
+            true => engine.child_of(&group.id, alias).await?,
+            false => None,
         };
-        Self { alias: report.alias.clone(), task_id, refused }
+        let id = match before {
+            Some(id) => id,
+            // A server that was gone before it had a task here.
+            None if self.wishes.borrow().skipped.contains(alias) => {
+                return Err(Refusal::NotBegun { why: roll::LEFT_OUT.to_owned() });
+            }
+            None => {
+                self.log.begun(alias).await;
+                let manner = Manner::Background { key: Some(wish::key(&group.id, alias)) };
+                let (config, origin) = (Arc::clone(&self.config), group.origin.clone());
+                let (request, granted) = (&group.request, &group.granted);
+                engine.submit_under(config, alias, request, manner, origin, granted).await?.task_id
+            }
+        };
+        // Whoever wants this host left out stops its task, unless it was not there yet.
+        let own = stop.child_token();
+        let waiting = engine.wait_in_turn(&id, turn, &own, &group.origin);
+        tokio::pin!(waiting);
+        let mut wishes = self.wishes.clone();
+        tokio::select! {
+            biased;
+            finished = &mut waiting => return finished,
+            Ok(_) = wishes.wait_for(|wishes| wishes.skipped.contains(alias)) => own.cancel(),
+        }
+        waiting.await
     }
 }
 

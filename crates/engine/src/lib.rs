@@ -5,7 +5,7 @@
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`roll`] (batch after batch), [`group`] (the
-//! same as one task),
+//! same as one task), [`roster`] (what it has written down), [`wish`] (pausing it, leaving hosts out), [`turns`] (who is next),
 //! [`task`] (asking about tasks), [`shell`](mod@shell) (interactive shells), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
@@ -29,12 +29,15 @@ mod recover;
 mod refusal;
 mod resolve;
 mod roll;
+mod roster;
 mod runner;
 mod screened;
 mod shell;
 mod task;
 mod trust;
+mod turns;
 mod watch;
+mod wish;
 
 pub use approval::{About, Asked, Channel, Why};
 pub use config::{Config, KnownHostsFiles};
@@ -45,6 +48,7 @@ pub use gate::{Circuit, GateSettings, Throttled};
 pub use pipeline::{Origin, Ticket};
 pub use plan::Preview;
 pub use refusal::Refusal;
+pub use roster::{Counts, HostEnd, Piece, Roster};
 pub use screened::OwnScreen;
 pub use shell::{
     EndedBy, Input, OpenShell, PromptBy, ReadShell, ScreenView, ShellEnded, ShellInfo, ShellLife,
@@ -56,6 +60,7 @@ pub use sshepherd_ssh::Size;
 pub use sshepherd_ssh::Verdict;
 pub use task::{CancelAnswer, Finished};
 pub use trust::{Shown, ShownKey};
+pub use wish::{HostCancel, PauseAnswer};
 
 /// What a host asks while logging in, and who answers: for [`Engine::prompt_with`].
 pub use sshepherd_ssh::prompt;

@@ -53,7 +53,8 @@ impl Engine {
                             live.cancel.cancel();
                         }
                     }
-                    News::Grew { .. } | News::State(_) => {}
+                    // A fan-out listens for itself.
+                    News::Wished | News::Grew { .. } | News::State(_) => {}
                 },
                 Heard::Orphans if adopt == Adopt::Unasked => self.take_over(Orphans::All).await,
                 Heard::Orphans => {}

@@ -1,56 +1,79 @@
 //! Going over many hosts: batch after batch, some at a time in each, until all have answered or there is a reason to stop.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use sshepherd_model::{Alias, Outcome, Rollout};
 use tokio_util::sync::CancellationToken;
 
 use crate::fan_out::HostReport;
 use crate::refusal::Refusal;
+use crate::turns::Turn;
 
 /// What is done with one host.
 pub(crate) trait OnHost: Sync {
+    /// What became of the host before, when another server had begun.
+    fn known<'a>(&'a self, _alias: &'a Alias) -> BoxFuture<'a, Option<HostReport>> {
+        futures::future::ready(None).boxed()
+    }
+
+    /// Waits until the host at this place may be begun; `None` when it is to be left out.
+    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>>;
+
     /// Runs the command there; `stop` fires when it is to be stopped.
-    fn run<'a>(&'a self, alias: Alias, stop: &'a CancellationToken) -> BoxFuture<'a, HostReport>;
+    fn run<'a>(
+        &'a self,
+        alias: Alias,
+        turn: Turn,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, HostReport>;
 
     /// Whether the gate's command went well there.
     fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool>;
+
+    /// A host has its report.
+    fn done<'a>(&'a self, report: &'a HostReport) -> BoxFuture<'a, ()>;
 }
+
+/// Why a host is not begun that a caller had left out.
+pub(crate) const LEFT_OUT: &str = "cancelled";
 
 /// Why no host is begun any more; the first reason stays.
 #[derive(Default)]
-struct Halt(Mutex<Option<String>>);
+struct Halt {
+    why: Mutex<Option<String>>,
+    now: CancellationToken,
+}
 
 impl Halt {
     fn because(&self, why: impl FnOnce() -> String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(why);
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(why);
+        self.now.cancel();
     }
 
     fn why(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Goes over `hosts`, at most `parallel` at a time; `done` is called with the count so far and the total. One report a host, in
-/// the order of `hosts`.
+/// Goes over `hosts`, which have been gone over for so long already. One report a host, in the order of `hosts`.
 pub(crate) async fn roll<W: OnHost>(
     hosts: Vec<Alias>,
-    rollout: &Rollout,
-    parallel: usize,
+    (rollout, before): (&Rollout, Duration),
     cancel: &CancellationToken,
     work: &W,
-    done: impl FnMut(usize, usize) + Send,
 ) -> Vec<HostReport> {
     let (stop, halt) = (cancel.child_token(), Halt::default());
-    let going = over(hosts, rollout, parallel, (&stop, &halt), work, done);
+    let going = over(hosts, rollout, (&stop, &halt), work);
     let Some(deadline) = rollout.deadline else { return going.await };
     tokio::pin!(going);
     tokio::select! {
         biased;
         reports = &mut going => return reports,
-        () = tokio::time::sleep(deadline) => {}
+        () = tokio::time::sleep(deadline.saturating_sub(before)) => {}
     }
     halt.because(|| format!("the deadline of {} s had passed", deadline.as_secs()));
     // Those under way are stopped, and say how.
@@ -61,71 +84,95 @@ pub(crate) async fn roll<W: OnHost>(
 async fn over<W: OnHost>(
     hosts: Vec<Alias>,
     rollout: &Rollout,
-    parallel: usize,
     (stop, halt): (&CancellationToken, &Halt),
     work: &W,
-    mut done: impl FnMut(usize, usize) + Send,
 ) -> Vec<HostReport> {
     let total = hosts.len();
     let most = rollout.stop_after.map(|share| share.of(total));
     let (mut reports, mut failed) = (Vec::with_capacity(total), 0);
-    let mut rest = hosts.into_iter();
+    let mut rest = hosts.into_iter().enumerate();
     for size in rollout.batches(total) {
-        let batch: Vec<Alias> = rest.by_ref().take(size).collect();
-        let runs: Vec<_> = batch
-            .iter()
-            .cloned()
-            .enumerate()
-            .map(|(place, alias)| {
-                async move { (place, unless_halted(alias, (stop, halt), work).await) }.boxed()
+        let mut answers: FuturesUnordered<_> = rest
+            .by_ref()
+            .take(size)
+            .map(|(place, alias)| async move {
+                let report = on_one((place, alias), (stop, halt), work).await;
+                work.done(&report).await;
+                (place, report)
             })
             .collect();
-        // Each begins when it is its turn.
-        let mut answers = futures::stream::iter(runs).buffer_unordered(parallel.max(1));
-        let first = reports.len();
         let mut answered: Vec<(usize, HostReport)> = Vec::with_capacity(size);
         while let Some((place, report)) = answers.next().await {
-            failed += usize::from(!went_well(&report));
+            failed += usize::from(failed_there(&report));
             if most.is_some_and(|most| failed >= most) {
                 halt.because(|| {
                     format!("{failed} hosts had failed, and stop_after allows no more")
                 });
             }
             answered.push((place, report));
-            done(first + answered.len(), total);
         }
+        drop(answers);
         answered.sort_by_key(|(place, _)| *place);
-        reports.extend(answered.into_iter().map(|(_, report)| report));
-        if rollout.gate.is_some() && reports.len() < total && halt.why().is_none() {
-            gate(&batch, parallel, (stop, halt), work).await;
+        let more = reports.len() + answered.len() < total;
+        if rollout.gate.is_some() && more && halt.why().is_none() {
+            gate(&answered, (stop, halt), work).await;
         }
+        reports.extend(answered.into_iter().map(|(_, report)| report));
     }
     reports
 }
 
-async fn unless_halted<W: OnHost>(
-    alias: Alias,
+async fn on_one<W: OnHost>(
+    (place, alias): (usize, Alias),
     (stop, halt): (&CancellationToken, &Halt),
     work: &W,
 ) -> HostReport {
-    match halt.why() {
-        Some(why) => HostReport { alias, result: Err(Refusal::NotBegun { why }) },
-        None => work.run(alias, stop).await,
+    let not_begun = |alias, why: &str| HostReport {
+        alias,
+        result: Err(Refusal::NotBegun { why: why.to_owned() }),
+    };
+    if let Some(report) = work.known(&alias).await {
+        return report;
+    }
+    let turn = tokio::select! {
+        biased;
+        () = halt.now.cancelled() => None,
+        () = stop.cancelled() => return HostReport { alias, result: Err(Refusal::NotReached) },
+        turn = work.enter(place, &alias) => match turn {
+            Some(turn) => Some(turn),
+            None => return not_begun(alias, LEFT_OUT),
+        },
+    };
+    match (turn, halt.why()) {
+        (Some(turn), None) => work.run(alias, turn, stop).await,
+        (_, why) => not_begun(alias, &why.unwrap_or_default()),
     }
 }
 
 /// Runs the gate's command on the hosts of a batch; one that fails it ends the rollout.
 async fn gate<W: OnHost>(
-    batch: &[Alias],
-    parallel: usize,
+    batch: &[(usize, HostReport)],
     (stop, halt): (&CancellationToken, &Halt),
     work: &W,
 ) {
-    let looks: Vec<_> = batch
+    let mut looks: FuturesUnordered<_> = batch
         .iter()
-        .map(|alias| async move { (alias, work.passes(alias, stop).await) }.boxed())
+        .filter(|(_, report)| !left_out(report))
+        .map(|(place, report)| async move {
+            let alias = &report.alias;
+            let turn = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                turn = work.enter(*place, alias) => turn,
+            };
+            // One that is left out now says nothing about the others.
+            let passes = match &turn {
+                Some(_) => work.passes(alias, stop).await,
+                None => true,
+            };
+            (alias, passes)
+        })
         .collect();
-    let mut looks = futures::stream::iter(looks).buffer_unordered(parallel.max(1));
     while let Some((alias, passes)) = looks.next().await {
         if !passes {
             halt.because(|| format!("the gate failed on {alias}"));
@@ -133,19 +180,30 @@ async fn gate<W: OnHost>(
     }
 }
 
-fn went_well(report: &HostReport) -> bool {
-    matches!(&report.result, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
+fn left_out(report: &HostReport) -> bool {
+    matches!(&report.result, Err(Refusal::NotBegun { why }) if why == LEFT_OUT)
+}
+
+/// Whether it counts as a failure: what a caller stopped there alone does not.
+fn failed_there(report: &HostReport) -> bool {
+    match &report.result {
+        Ok(finished) => {
+            !matches!(finished.outcome, Outcome::Exited { status: 0 } | Outcome::Cancelled { .. })
+        }
+        Err(_) => !left_out(report),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use sshepherd_model::Request;
 
     use super::*;
+    use crate::turns::{Bounds, Queue, Turns};
 
     /// Notes who was begun; `bad` are refused, `slow` wait until they are stopped, `locked` fail the gate. Named as a fake: it
     /// connects to nothing.
@@ -157,12 +215,26 @@ mod tests {
         most: AtomicUsize,
         slow: Vec<&'static str>,
         locked: Vec<&'static str>,
+        left_out: Vec<&'static str>,
+        queue: OnceLock<Queue>,
     }
 
     impl OnHost for FakeHosts {
+        fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
+            if self.left_out.contains(&alias.as_str()) {
+                return futures::future::ready(None).boxed();
+            }
+            async move { Some(self.queue.get().unwrap().turn(place, Vec::new()).await) }.boxed()
+        }
+
+        fn done<'a>(&'a self, _: &'a HostReport) -> BoxFuture<'a, ()> {
+            futures::future::ready(()).boxed()
+        }
+
         fn run<'a>(
             &'a self,
             alias: Alias,
+            turn: Turn,
             stop: &'a CancellationToken,
         ) -> BoxFuture<'a, HostReport> {
             async move {
@@ -175,6 +247,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
                 self.now.fetch_sub(1, Ordering::SeqCst);
+                drop(turn);
                 // Every report of these hosts is one of a failure: the count is what is looked at.
                 HostReport { alias, result: Err(Refusal::NotReached) }
             }
@@ -193,7 +266,10 @@ mod tests {
 
     async fn go(fake: &FakeHosts, count: usize, parallel: usize, rollout: &Rollout) -> Vec<String> {
         let stop = CancellationToken::new();
-        let reports = roll(hosts(count), rollout, parallel, &stop, fake, |_, _| {}).await;
+        let bounds = Bounds { all: 100, each: parallel, behind_one: 1 };
+        fake.queue.set(Turns::default().queue(bounds)).unwrap();
+        let rollout = (rollout, Duration::ZERO);
+        let reports = roll(hosts(count), rollout, &stop, fake).await;
         let order: Vec<&str> = reports.iter().map(|report| report.alias.as_str()).collect();
         let wanted = hosts(count);
         assert_eq!(
@@ -238,6 +314,21 @@ mod tests {
         assert_eq!(told[5], "not begun: the gate failed on h3");
         let gates: Vec<String> = fake.gates.lock().unwrap().iter().cloned().collect();
         assert_eq!(gates, ["h0", "h1", "h2", "h3"], "none after the last batch that began");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_left_out_is_no_failure_and_has_no_gate() {
+        let fake = FakeHosts { left_out: vec!["h0"], ..FakeHosts::default() };
+        let rollout = Rollout {
+            batch: Some("2".parse().unwrap()),
+            stop_after: Some("2".parse().unwrap()),
+            gate: Some(Request::new("true").unwrap()),
+            ..Rollout::default()
+        };
+        let told = go(&fake, 6, 8, &rollout).await;
+        assert_eq!(told[0], "not begun: cancelled");
+        assert_eq!(fake.begun.lock().unwrap().len(), 3, "h1 failed, then h2 and h3");
+        assert!(!fake.gates.lock().unwrap().contains("h0"));
     }
 
     #[tokio::test]

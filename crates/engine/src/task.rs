@@ -166,7 +166,7 @@ impl Engine {
                     Heard::Hint(hint) if hint.id == *id => match hint.news {
                         News::Grew { .. } if ear == Ear::Output => return true,
                         News::State(_) => return true,
-                        News::Grew { .. } | News::CancelRequested => {}
+                        News::Grew { .. } | News::CancelRequested | News::Wished => {}
                     },
                     Heard::Hint(_) => {}
                     Heard::Orphans | Heard::Lagged(_) => return true,

@@ -130,7 +130,9 @@ async fn follow(store: Arc<DiskStore>, id: TaskId, epoch: Instant) -> Vec<Durati
             match listener.next().await {
                 Heard::Hint(hint) if hint.id == id => match hint.news {
                     News::Grew { total } if total <= from => {}
-                    News::Grew { .. } | News::State(_) | News::CancelRequested => break,
+                    News::Grew { .. } | News::State(_) | News::CancelRequested | News::Wished => {
+                        break;
+                    }
                 },
                 Heard::Hint(_) => {}
                 Heard::Lagged(_) | Heard::Orphans | Heard::Closed => break,

@@ -3,8 +3,8 @@
 //! The trait is used as `dyn Store`, so that the backend is the owner's choice at start; hence the boxed futures. One
 //! small allocation a call is far below what an SSH packet costs.
 //!
-//! One owner writes a task (`append`, `finish`, and every patch but `RequestCancel`); anyone reads it and may ask for its
-//! cancellation. The process that created a task owns it; when that process is gone, another one can `claim` it, and a
+//! One owner writes a task (`append`, `finish`, and every patch but `RequestCancel` and `Wish`); anyone reads it and may ask
+//! for those. The process that created a task owns it; when that process is gone, another one can `claim` it, and a
 //! late write of the old owner is refused with [`Error::Fenced`].
 
 use std::future::Future;

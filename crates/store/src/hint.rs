@@ -31,6 +31,8 @@ pub enum News {
     State(State),
     /// Someone asked for it to be cancelled: its owner should stop it.
     CancelRequested,
+    /// Someone wants something else of it: its owner should look what.
+    Wished,
 }
 
 /// A listener. One that lags is told so and misses hints, never data; it does not slow anyone down.

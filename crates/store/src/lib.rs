@@ -32,7 +32,7 @@ pub use memory::{Bounds, MemoryStore};
 pub use output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 pub use record::{
     Care, Durability, Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch,
-    Swept, Task, TaskLimits,
+    Swept, Task, TaskLimits, Wish, Wishes,
 };
 pub use shells::{
     Claim, HeldShell, Life, ListedShell, Recorder, ShellEnd, ShellFolder, ShellRecord,

@@ -2,6 +2,7 @@
 //!
 //! Every time is in milliseconds since the epoch and comes from the caller.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -133,6 +134,40 @@ pub struct Task {
     pub key: Option<String>,
     /// How much must be safe before an answer.
     pub care: Care,
+    /// What callers want of it while it runs.
+    #[serde(default)]
+    pub wishes: Wishes,
+}
+
+/// What callers, anywhere, want of a task over many hosts that has not ended; its owner hears of it and does it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wishes {
+    /// No more hosts are to be begun for now.
+    pub paused: bool,
+    /// Hosts that are not to be begun, or are to be stopped.
+    pub skipped: BTreeSet<Alias>,
+}
+
+/// One such wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Begin no more hosts.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Leave this host out.
+    Skip(Alias),
+}
+
+impl Wishes {
+    /// Takes a wish; `true` when it was news.
+    pub(crate) fn take(&mut self, wish: &Wish) -> bool {
+        match wish {
+            Wish::Pause => !std::mem::replace(&mut self.paused, true),
+            Wish::Resume => std::mem::replace(&mut self.paused, false),
+            Wish::Skip(alias) => self.skipped.insert(alias.clone()),
+        }
+    }
 }
 
 impl Task {
@@ -158,6 +193,7 @@ impl Task {
             errand: Some(new.errand),
             key: new.key,
             care: new.care,
+            wishes: Wishes::default(),
         }
     }
 
@@ -208,6 +244,10 @@ impl Task {
                 self.cancel_requested_at = Some(at);
                 Ok(Some(News::CancelRequested))
             }
+            Patch::Wish(wish) => {
+                let news = !self.status.is_final() && self.wishes.take(&wish);
+                Ok(news.then_some(News::Wished))
+            }
         }
     }
 
@@ -216,6 +256,12 @@ impl Task {
             return Err(Error::Ended { id: self.id.clone(), state: self.status });
         }
         Ok(())
+    }
+
+    /// Its status in a word, where a fan-out that begins no more hosts for now is `paused`.
+    #[must_use]
+    pub fn status_word(&self) -> &'static str {
+        if self.wishes.paused && !self.status.is_final() { "paused" } else { self.status.as_str() }
     }
 
     /// Milliseconds from acceptance to the end, or to `now` while it is at work; 0 if the clock went back.
@@ -290,6 +336,8 @@ pub enum Patch {
         /// When.
         at: u64,
     },
+    /// Someone, anywhere, wants something of a task over many hosts. One that has ended stays as it is.
+    Wish(Wish),
 }
 
 /// The end of a task.

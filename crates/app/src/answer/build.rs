@@ -5,14 +5,15 @@ use std::time::SystemTime;
 use sshepherd_engine::policy::Enforcement;
 use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
-use sshepherd_engine::{Asked, Config, Finished, Refusal};
+use sshepherd_engine::{Asked, CancelAnswer, Config, Finished, Refusal, Roster};
 use sshepherd_model::{
-    Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Targets,
+    Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Targets, TaskId, names,
 };
 
 use super::judged::{echo, echo_part};
 use super::{
-    CancelledAnswer, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, fold, shorten,
+    CancelledAnswer, HostCounts, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, fold,
+    shorten,
 };
 
 /// A finished command and what may be shown of its output.
@@ -163,7 +164,7 @@ pub(crate) fn status(task: &Task, config: &Config, now_ms: u64) -> StatusAnswer 
     StatusAnswer {
         task_id: Some(task.id.to_string()),
         alias: Some(task.alias.to_string()),
-        status: Some(task.status.to_string()),
+        status: Some(task.status_word().to_owned()),
         durability: task.durability.map(|durability| durability.as_str().to_owned()),
         safe_to_resend: task.outcome.as_ref().map(Outcome::safe_to_resend),
         keep_alive: Some(task.limits.result_ttl.as_secs()),
@@ -172,11 +173,61 @@ pub(crate) fn status(task: &Task, config: &Config, now_ms: u64) -> StatusAnswer 
         elapsed_ms: Some(elapsed),
         bytes_read: Some(task.output.bytes()),
         output_lines_available: Some(task.output.lines),
+        hosts: None,
+        failed_hosts: None,
     }
 }
 
+/// The same of a fan-out, by what it has written down.
+pub(crate) fn with_hosts(task: StatusAnswer, roster: &Roster) -> StatusAnswer {
+    let counts = roster.counts();
+    let failed: Vec<&str> = roster.failed().map(Alias::as_str).collect();
+    let ended = roster.ended.len() as u64 * 100;
+    StatusAnswer {
+        progress_percent: task.progress_percent.map(|percent| match percent {
+            100 => 100,
+            _ => ended.checked_div(counts.hosts as u64).unwrap_or(0).min(99),
+        }),
+        bytes_read: Some(roster.ended.iter().map(|end| end.bytes).sum()),
+        output_lines_available: None,
+        hosts: Some(HostCounts {
+            all: counts.hosts,
+            pending: counts.pending,
+            running: counts.running,
+            completed: counts.completed,
+            failed: counts.failed,
+            not_begun: counts.not_begun,
+        }),
+        failed_hosts: (!failed.is_empty()).then(|| shorten(&names::fold(failed), MAX_FAILED)),
+        ..task
+    }
+}
+
+/// What came of asking to stop a task; `None` when there is none.
+pub(crate) fn cancelled(id: &TaskId, answer: &CancelAnswer) -> Option<CancelledAnswer> {
+    let (message, status) = match answer {
+        CancelAnswer::Stopped(finished) => return Some(stopped(finished)),
+        CancelAnswer::AlreadyEnded(finished) => {
+            let status = finished.task.status;
+            (format!("the task had ended before: {status}"), status)
+        }
+        CancelAnswer::Stopping(status) => (
+            "the task was asked to stop and has not ended yet; ask for its status".to_owned(),
+            *status,
+        ),
+        CancelAnswer::Expired | CancelAnswer::Unknown => return None,
+    };
+    Some(CancelledAnswer {
+        task_id: Some(id.to_string()),
+        cancelled: Some(false),
+        message: Some(message),
+        status: Some(status.to_string()),
+        ..CancelledAnswer::default()
+    })
+}
+
 /// The answer about a task that was stopped on request.
-pub(crate) fn stopped(finished: &Finished) -> CancelledAnswer {
+fn stopped(finished: &Finished) -> CancelledAnswer {
     let stopped = match &finished.outcome {
         Outcome::Cancelled { stopped } | Outcome::TimedOut { stopped } => Some(*stopped),
         Outcome::Exited { .. }
@@ -327,6 +378,8 @@ pub(crate) fn tagged(targets: &Targets, entries: Vec<RunAnswer>, budget: usize) 
 const MAX_SELECTOR: usize = 200;
 /// How many of the slowest hosts are named.
 const MAX_SLOW: usize = 3;
+/// Most characters of the names of hosts that failed.
+const MAX_FAILED: usize = 600;
 
 fn summary(entries: &[RunAnswer]) -> TagSummary {
     let mut summary = TagSummary { hosts: entries.len() as u64, ..TagSummary::default() };

@@ -1,5 +1,6 @@
 //! Lists of tasks.
 
+use sshepherd_engine::Engine;
 use sshepherd_engine::store::{ListCursor, ListPage, Task};
 use sshepherd_model::Outcome;
 
@@ -47,11 +48,12 @@ fn task_row(task: &Task, now_ms: u64) -> TaskRow {
     TaskRow {
         task_id: Some(task.id.to_string()),
         alias: Some(task.alias.to_string()),
-        status: Some(task.status.to_string()),
+        status: Some(task.status_word().to_owned()),
         command: Some(shorten(&task.command, 60)),
         age_ms: Some(now_ms.saturating_sub(task.created_at)),
         elapsed_ms: Some(task.elapsed_ms(now_ms)),
-        bytes: Some(task.output.bytes()),
+        // A fan-out's own log is no output.
+        bytes: (!Engine::is_group(task)).then(|| task.output.bytes()),
         durability: task.durability.map(|durability| durability.as_str().to_owned()),
         exit_code,
     }

@@ -19,8 +19,8 @@ mod shell;
 mod task;
 
 pub(crate) use build::{
-    Report, asked_for_all, could_not_start, finished, now_ms, refused_by_person, status, stopped,
-    tagged,
+    Report, asked_for_all, cancelled, could_not_start, finished, now_ms, refused_by_person, status,
+    tagged, with_hosts,
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
@@ -35,7 +35,8 @@ pub(crate) use shell::{
     ShellAnswer, shell_closed, shell_list, shell_output, shell_screen, shell_state,
 };
 pub(crate) use task::{
-    CancelledAnswer, OutputAnswer, StartedAnswer, StatusAnswer, TaskListAnswer, TaskRow,
+    CancelledAnswer, HostCounts, OutputAnswer, PausedAnswer, StartedAnswer, StatusAnswer,
+    TaskListAnswer, TaskRow,
 };
 
 /// A result type whose fields are all optional and left out when absent.

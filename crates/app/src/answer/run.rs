@@ -74,6 +74,10 @@ answer! {
 answer! {
     /// What came of a fan-out.
     TagAnswer {
+        /// Of one in the background: id for the task tools.
+        task_id: String,
+        /// Of one in the background: where it is in its life.
+        status: String,
         /// The tag.
         tag: String,
         /// The selector.

@@ -61,7 +61,29 @@ answer! {
         bytes_read: u64,
         /// Lines of output so far.
         output_lines_available: u64,
+        /// Of a fan-out: how many hosts are where. Their names speak.
+        #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+        hosts: HostCounts,
+        /// Of a fan-out: the hosts that were begun and did not end well so far, as in `web[01-20,25]`.
+        failed_hosts: String,
     }
+}
+
+/// How many hosts of a fan-out are where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct HostCounts {
+    /// All of them.
+    pub(crate) all: usize,
+    /// Not begun yet.
+    pub(crate) pending: usize,
+    /// At work.
+    pub(crate) running: usize,
+    /// Exit status 0.
+    pub(crate) completed: usize,
+    /// Begun, and any other end.
+    pub(crate) failed: usize,
+    /// Never begun, and will not be.
+    pub(crate) not_begun: usize,
 }
 
 answer! {
@@ -111,6 +133,16 @@ answer! {
         status: String,
         /// Whether its end on the host was seen: `confirmed` or `unconfirmed`.
         stopped: String,
+    }
+}
+
+answer! {
+    /// What came of asking a fan-out to pause or to go on.
+    PausedAnswer {
+        /// The task.
+        task_id: String,
+        /// Where it is in its life now: `paused`, or else.
+        status: String,
     }
 }
 

@@ -177,6 +177,19 @@ pub(crate) enum Tasks {
     Cancel {
         /// The task
         id: String,
+        /// Of a fan-out, only this host: stopped, or never begun
+        #[arg(long, value_name = "ALIAS")]
+        host: Option<String>,
+    },
+    /// Begin no more hosts of a fan-out; those at work go on, and so does its deadline
+    Pause {
+        /// The task
+        id: String,
+    },
+    /// Go on with a fan-out that was paused
+    Resume {
+        /// The task
+        id: String,
     },
 }
 

@@ -19,6 +19,9 @@ use super::args::{Global, Surroundings};
 use super::exit::Exit;
 use super::out;
 
+/// Most hosts behind one jump host that fan-outs talk to at once: what one connection to it carries.
+const BEHIND_JUMP: usize = 32;
+
 /// Who asks, when a person does.
 pub(crate) fn origin() -> Origin {
     Origin { face: "cli", client: None }
@@ -83,6 +86,9 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
         shells: shell_settings(&loaded.settings.shells),
         typed_secrets: loaded.typed_secrets,
         fan_out_parallel: loaded.settings.fan_out_parallel,
+        // So that no fan-out ever takes all places.
+        fan_out_total: 2 * loaded.settings.fan_out_parallel,
+        fan_out_behind_jump: BEHIND_JUMP,
     };
     (config, loaded.settings)
 }
@@ -159,6 +165,8 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         shells: ShellSettings::default(),
         typed_secrets: std::collections::BTreeMap::new(),
         fan_out_parallel: 1,
+        fan_out_total: 2,
+        fan_out_behind_jump: 1,
     };
     (config, Settings::default())
 }

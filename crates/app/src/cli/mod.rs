@@ -7,6 +7,7 @@ mod check;
 mod context;
 mod demo;
 mod exit;
+mod fleet;
 mod follow;
 mod hosts;
 mod import;

@@ -1,6 +1,8 @@
 //! `tasks`: every task in the state folder, whether or not a server runs.
 
-use sshepherd_engine::store::{Heard, ListCursor, ListQuery, Lookup, State, StreamFilter, Task};
+use sshepherd_engine::store::{
+    Heard, ListCursor, ListQuery, Lookup, State, StreamFilter, Task, Wish,
+};
 use sshepherd_engine::{Adopt, CancelAnswer, Engine, Finished, Refusal};
 use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
 
@@ -8,7 +10,7 @@ use super::args::{Global, Listed, Tasks, Wanted};
 use super::context::{self, origin};
 use super::exit::Exit;
 use super::output::{self, Copied, Form, Until};
-use super::{out, run, terminal};
+use super::{fleet, out, run, terminal};
 use crate::answer;
 
 /// Does what the arguments say.
@@ -18,7 +20,9 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
         Tasks::Cancel { .. } => context::load(global).map(context::engine_config),
         // Output is shown without the secrets that the configuration knows.
         Tasks::Output(_) | Tasks::Result { .. } => Ok(context::for_reading(global)),
-        Tasks::List(_) | Tasks::Status { .. } => Ok(context::no_hosts()),
+        Tasks::List(_) | Tasks::Status { .. } | Tasks::Pause { .. } | Tasks::Resume { .. } => {
+            Ok(context::no_hosts())
+        }
     };
     let engine = match engine {
         Ok((config, settings)) => {
@@ -36,24 +40,29 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
         Tasks::Status { id } => status(global, &engine, &id).await,
         Tasks::Output(wanted) => shown(global, &engine, wanted).await,
         Tasks::Result { id, raw } => result(global, &engine, &id, form(raw)).await,
-        Tasks::Cancel { id } => cancel(global, &engine, &id).await,
+        Tasks::Cancel { id, host: None } => cancel(global, &engine, &id).await,
+        Tasks::Cancel { id, host: Some(host) } => {
+            fleet::cancel_host(global, &engine, &id, &host).await
+        }
+        Tasks::Pause { id } => fleet::pause(global, &engine, &id, Wish::Pause).await,
+        Tasks::Resume { id } => fleet::pause(global, &engine, &id, Wish::Resume).await,
     };
     engine.shutdown().await;
     done.unwrap_or_else(|exit| exit)
 }
 
-fn failed(refusal: &Refusal) -> Exit {
+pub(super) fn failed(refusal: &Refusal) -> Exit {
     out::complain(&context::chain(refusal));
     Exit::Failed
 }
 
-fn absent(id: &str, lookup: &str) -> Exit {
+pub(super) fn absent(id: &str, lookup: &str) -> Exit {
     out::complain(&format!("{id}: {lookup}; `sshepherd tasks list` shows what is kept"));
     Exit::Usage
 }
 
 /// The task that `id` names: whole, or by a beginning that no other task has.
-async fn named(engine: &Engine, id: &str) -> Result<Task, Exit> {
+pub(super) async fn named(engine: &Engine, id: &str) -> Result<Task, Exit> {
     if let Ok(whole) = id.parse::<TaskId>() {
         match engine.task(&whole).await.map_err(|refusal| failed(&refusal))? {
             Lookup::Found(task) => return Ok(task),
@@ -117,7 +126,7 @@ async fn list(global: &Global, engine: &Engine, listed: Listed) -> Result<Exit, 
         out::line(&format!(
             "{:id$}  {:11}  {:>8}  {:>8}  {:>10}  {}",
             task.id.as_str(),
-            task.status.as_str(),
+            task.status_word(),
             span(now.saturating_sub(task.created_at)),
             span(task.elapsed_ms(now)),
             task.output.bytes(),
@@ -149,7 +158,12 @@ pub(super) fn span(ms: u64) -> String {
 
 async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
     let task = named(engine, id).await?;
+    let roster = engine.roster(&task).await.map_err(|refusal| failed(&refusal))?;
     let answer = answer::status(&task, &engine.config(), answer::now_ms());
+    let answer = match &roster {
+        Some(roster) => answer::with_hosts(answer, roster),
+        None => answer,
+    };
     if global.json {
         out::json(&answer);
         return Ok(Exit::Done);
@@ -158,9 +172,16 @@ async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
     out::line(&format!("id        {}", task.id));
     out::line(&format!("host      {}", task.alias));
     out::line(&format!("command   {}", plain(&task.command)));
-    out::line(&format!("status    {}", task.status));
+    out::line(&format!("status    {}", task.status_word()));
     out::line(&format!("elapsed   {}", span(task.elapsed_ms(now))));
-    out::line(&format!("output    {} bytes, {} lines", task.output.bytes(), task.output.lines));
+    match &answer.hosts {
+        Some(hosts) => fleet::counts(hosts, answer.failed_hosts.as_deref()),
+        None => out::line(&format!(
+            "output    {} bytes, {} lines",
+            task.output.bytes(),
+            task.output.lines
+        )),
+    }
     if let Some(durability) = task.durability {
         out::line(&format!("runs as   {}", durability.as_str()));
     }
@@ -174,6 +195,9 @@ async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
 
 async fn shown(global: &Global, engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
     let task = named(engine, &wanted.id).await?;
+    if Engine::is_group(&task) {
+        return fleet::shown(global, engine, task, &wanted).await;
+    }
     let filter = match wanted.stream.as_str() {
         "stdout" => StreamFilter::Stdout,
         "stderr" => StreamFilter::Stderr,
@@ -307,12 +331,15 @@ async fn copy(
     }
 }
 
-fn form(raw: bool) -> Form {
+pub(super) fn form(raw: bool) -> Form {
     if raw { Form::Raw } else { Form::Clean }
 }
 
 async fn result(global: &Global, engine: &Engine, id: &str, form: Form) -> Result<Exit, Exit> {
     let task = named(engine, id).await?;
+    if Engine::is_group(&task) {
+        return fleet::result(global, engine, &task).await;
+    }
     let Some(outcome) = task.outcome.clone() else {
         out::complain(&format!(
             "{} is {} and has no result yet; `sshepherd tasks output --follow` waits for it",
@@ -333,29 +360,28 @@ async fn result(global: &Global, engine: &Engine, id: &str, form: Form) -> Resul
 async fn cancel(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
     let task = named(engine, id).await?;
     let answer = engine.cancel(&task.id, &origin()).await.map_err(|refusal| failed(&refusal))?;
-    let (text, exit) = match &answer {
-        CancelAnswer::Stopped(finished) => {
-            if global.json {
-                out::json(&answer::stopped(finished));
-                return Ok(Exit::Done);
+    cancelled(global, &task.id, &answer)
+}
+
+/// Says what came of a cancel.
+pub(super) fn cancelled(global: &Global, id: &TaskId, answer: &CancelAnswer) -> Result<Exit, Exit> {
+    let (text, exit) = match answer {
+        CancelAnswer::Stopped(finished) => match &finished.outcome {
+            Outcome::Cancelled { stopped: Stopped::Unconfirmed } => (
+                "cancelled, unconfirmed: the end of its command was not seen, it may still run"
+                    .to_owned(),
+                Exit::Failed,
+            ),
+            Outcome::Cancelled { stopped: Stopped::Confirmed }
+            | Outcome::Exited { .. }
+            | Outcome::Signalled { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::NotStarted(_)
+            | Outcome::Denied { .. }
+            | Outcome::Interrupted(_) => {
+                ("cancelled, confirmed: its command was seen gone".to_owned(), Exit::Done)
             }
-            match &finished.outcome {
-                Outcome::Cancelled { stopped: Stopped::Unconfirmed } => (
-                    "cancelled, unconfirmed: the end of its command was not seen, it may still run"
-                        .to_owned(),
-                    Exit::Failed,
-                ),
-                Outcome::Cancelled { stopped: Stopped::Confirmed }
-                | Outcome::Exited { .. }
-                | Outcome::Signalled { .. }
-                | Outcome::TimedOut { .. }
-                | Outcome::NotStarted(_)
-                | Outcome::Denied { .. }
-                | Outcome::Interrupted(_) => {
-                    ("cancelled, confirmed: its command was seen gone".to_owned(), Exit::Done)
-                }
-            }
-        }
+        },
         CancelAnswer::AlreadyEnded(finished) => {
             (format!("it had ended before: {}", finished.task.status), Exit::Done)
         }
@@ -364,20 +390,13 @@ async fn cancel(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
             Exit::Failed,
         ),
         CancelAnswer::Expired | CancelAnswer::Unknown => {
-            return Err(absent(id, "its result has expired"));
+            return Err(absent(id.as_str(), "its result has expired"));
         }
     };
     if global.json {
-        let now = engine.task(&task.id).await.ok().and_then(Lookup::found).unwrap_or(task);
-        out::json(&answer::CancelledAnswer {
-            task_id: Some(now.id.to_string()),
-            cancelled: Some(false),
-            message: Some(text),
-            status: Some(now.status.to_string()),
-            ..answer::CancelledAnswer::default()
-        });
+        out::json(&answer::cancelled(id, answer));
         return Ok(exit);
     }
-    out::say(&format!("{}: {text}", task.id));
+    out::say(&format!("{}: {text}", id));
     Ok(exit)
 }

@@ -45,6 +45,23 @@ pub(super) struct OnTask {
     task_id: String,
 }
 
+/// One task, or one host of a fan-out.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct ToCancel {
+    task_id: String,
+    /// One host of a fan-out
+    alias: Option<String>,
+}
+
+/// A fan-out.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct ToPause {
+    task_id: String,
+    resume: Option<bool>,
+}
+
 /// A command for one host.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "describes the schema; the values are read one by one")]
@@ -80,6 +97,8 @@ pub(super) struct OnTag {
     deadline_seconds: Option<u64>,
     /// Command that must end well on each host of a batch before the next one
     gate: Option<String>,
+    /// Answer at once with a task_id
+    background: Option<bool>,
 }
 
 /// A command for one host that is asked about later.

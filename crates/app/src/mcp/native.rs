@@ -15,7 +15,7 @@ use rmcp::{RoleServer, model};
 use serde_json::Value;
 use sshepherd_engine::audit::Timestamp;
 use sshepherd_engine::store::{Lookup, Task};
-use sshepherd_engine::{Finished, Refusal};
+use sshepherd_engine::{Engine, Finished, Refusal};
 use sshepherd_model::{Outcome, Request, TaskId};
 
 use super::ask;
@@ -49,17 +49,21 @@ fn told(task: &Task, now: u64) -> model::Task {
     let stamp = |at| Timestamp::from_millis(at).to_string();
     let mut told =
         model::Task::new(task.id.to_string(), status, stamp(task.created_at), stamp(updated))
-            .with_status_message(format!(
-                "{} on {} for {} s, {} bytes of output",
-                task.status,
-                task.alias,
-                task.elapsed_ms(now) / 1000,
-                task.output.bytes()
-            ))
+            .with_status_message(about(task, now))
             .with_poll_interval_ms(1000);
     // While it runs there is no end to count from, so no time to live.
     told.ttl_ms = task.expires_at().map(|at| at.saturating_sub(task.created_at));
     told
+}
+
+/// The task in words.
+fn about(task: &Task, now: u64) -> String {
+    let told =
+        format!("{} on {} for {} s", task.status_word(), task.alias, task.elapsed_ms(now) / 1000);
+    if Engine::is_group(task) {
+        return told;
+    }
+    format!("{told}, {} bytes of output", task.output.bytes())
 }
 
 /// Why there is no such task.

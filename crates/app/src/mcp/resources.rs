@@ -103,20 +103,26 @@ pub(super) async fn task(
         Lookup::Expired => return Err(missing("the result of this task has expired")),
         Lookup::Unknown => return Err(missing("no task has this id")),
     };
+    let status = answer::status(&task, &engine.config(), answer::now_ms());
+    let contents = |content: Value| {
+        let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
+        Ok(ReadResourceResult::new(vec![contents]))
+    };
+    if let Some(roster) = engine.roster(&task).await.map_err(failed)? {
+        return contents(json!({"task": answer::with_hosts(status, &roster)}));
+    }
     let tail = engine.tail_lines(id, LAST_LINES, LAST_BYTES).await.map_err(failed)?;
     let view = match tail.found() {
         Some(tail) => engine.view_tail(id, &tail, answer::more(&task)).await,
         None => Ok(View::default()),
     };
     let view = view.map_err(|error| failed(Refusal::Store(error)))?;
-    let status = answer::status(&task, &engine.config(), answer::now_ms());
     let cleaned = view.note();
     let mut content = json!({"task": status, "output_lines": answer::shown_lines(view)});
     if let (Some(cleaned), Value::Object(fields)) = (cleaned, &mut content) {
         fields.insert("cleaned".to_owned(), json!(cleaned));
     }
-    let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
-    Ok(ReadResourceResult::new(vec![contents]))
+    contents(content)
 }
 
 fn of_host(config: &Config, uri: &str) -> Result<Value, ErrorData> {

@@ -108,6 +108,7 @@ async fn watch(engine: Engine, id: TaskId, uri: String, ear: Ear) {
             Heard::Hint(hint) if hint.id == id => match hint.news {
                 News::Grew { .. } | News::State(_) => true,
                 News::CancelRequested => false,
+                News::Wished => true,
             },
             Heard::Hint(_) | Heard::Orphans => false,
             Heard::Lagged(_) => true,

@@ -19,7 +19,7 @@ from pydantic import Field
 
 TOOLS = [
     "ssh_cancel", "ssh_cancel_async_task", "ssh_describe_host", "ssh_get_task_output", "ssh_get_task_result",
-    "ssh_get_task_status", "ssh_list_hosts", "ssh_list_tasks", "ssh_ping", "ssh_plan", "ssh_reload_config", "ssh_run", "ssh_run_async",
+    "ssh_get_task_status", "ssh_list_hosts", "ssh_list_tasks", "ssh_pause_task", "ssh_ping", "ssh_plan", "ssh_reload_config", "ssh_run", "ssh_run_async",
     "ssh_run_on_tag",
 ]
 PROMPTS = [

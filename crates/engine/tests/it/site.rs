@@ -173,6 +173,8 @@ impl Site {
             shells: sshepherd_engine::ShellSettings::default(),
             typed_secrets: std::collections::BTreeMap::new(),
             fan_out_parallel: 16,
+            fan_out_total: 32,
+            fan_out_behind_jump: 32,
         };
         let audit =
             Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()));

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sshepherd_model::TaskId;
 
-use crate::record::{ListQuery, MAX_LIST, Task};
+use crate::record::{ListQuery, MAX_LIST, Task, Wish, Wishes};
 
 /// The state that stands for a result that has expired.
 const EXPIRED: &str = "expired";
@@ -24,7 +24,7 @@ pub(super) enum Known {
     Never,
 }
 
-const COLUMNS: &str = "state, owner, epoch, cancel_requested_at, body";
+const COLUMNS: &str = "state, owner, epoch, cancel_requested_at, body, wishes";
 
 fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
@@ -42,6 +42,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Option<Stored>> {
     })?;
     let cancel: Option<i64> = row.get(3)?;
     task.cancel_requested_at = cancel.and_then(|at| u64::try_from(at).ok());
+    task.wishes = wishes(row.get(5)?);
     Ok(Some(Stored { task, owner: row.get(1)?, epoch: row.get(2)? }))
 }
 
@@ -116,6 +117,25 @@ pub(super) fn request_cancel(
          WHERE id = ?1 AND cancel_requested_at IS NULL AND owner IS NOT NULL",
     )?;
     Ok(update.execute(params![id.as_str(), integer(at)])? == 1)
+}
+
+/// Notes what someone wants of a task; `true` when that was news and it has not ended.
+pub(super) fn wish(connection: &Connection, id: &TaskId, wish: &Wish) -> rusqlite::Result<bool> {
+    let mut query =
+        connection.prepare_cached("SELECT wishes FROM task WHERE id = ?1 AND owner IS NOT NULL")?;
+    let known = query.query_row([id.as_str()], |row| row.get(0)).optional()?;
+    let Some(mut all) = known.map(wishes) else { return Ok(false) };
+    if !all.take(wish) {
+        return Ok(false);
+    }
+    let text = serde_json::to_string(&all)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let mut update = connection.prepare_cached("UPDATE task SET wishes = ?2 WHERE id = ?1")?;
+    Ok(update.execute(params![id.as_str(), text])? == 1)
+}
+
+fn wishes(text: Option<String>) -> Wishes {
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// The owners of tasks that have not ended.
@@ -203,7 +223,7 @@ pub(super) fn expire(connection: &Connection, now: u64) -> rusqlite::Result<(usi
         ))?
         .query_row([integer(now)], |row| row.get(0))?;
     let mut update = connection.prepare_cached(&format!(
-        "UPDATE task SET state = '{EXPIRED}', body = '', name = NULL, kept = 0
+        "UPDATE task SET state = '{EXPIRED}', body = '', name = NULL, kept = 0, wishes = NULL
          WHERE expires_at <= ?1 RETURNING id"
     ))?;
     let ids = update.query_map([integer(now)], |row| row.get(0))?;

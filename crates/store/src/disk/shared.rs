@@ -108,37 +108,43 @@ impl Shared {
 
     /// News from another server.
     pub(super) async fn heard(this: &Arc<Self>, hint: Hint) {
-        if hint.news == News::CancelRequested {
-            this.learn_cancel(&hint.id).await;
+        if matches!(hint.news, News::CancelRequested | News::Wished) {
+            this.learn(&hint.id).await;
         }
         this.publish(Heard::Hint(hint));
     }
 
-    /// Takes over from the table that someone wants a task of ours stopped; `true` when that was news.
-    async fn learn_cancel(&self, id: &TaskId) -> bool {
-        let Some(own) = self.own(id) else { return false };
+    /// Takes over from the table what someone wants of a task of ours; the news in it, if there are any.
+    async fn learn(&self, id: &TaskId) -> Vec<News> {
+        let Some(own) = self.own(id) else { return Vec::new() };
         let asked = id.clone();
         let known = self.reader.call(Safe::Process, move |table| rows::get(table, &asked)).await;
-        let at = match known {
-            Ok(rows::Known::Here(stored)) => stored.task.cancel_requested_at,
-            Ok(rows::Known::Expired | rows::Known::Never) | Err(_) => None,
-        };
+        let Ok(rows::Known::Here(stored)) = known else { return Vec::new() };
+        let (at, wishes) = (stored.task.cancel_requested_at, stored.task.wishes);
         let mut own = locked(&own);
-        let news = at.is_some() && own.task.cancel_requested_at.is_none();
-        if news {
+        let mut news = Vec::new();
+        if at.is_some() && own.task.cancel_requested_at.is_none() {
             own.task.cancel_requested_at = at;
+            news.push(News::CancelRequested);
+        }
+        if wishes != own.task.wishes {
+            own.task.wishes = wishes;
+            news.push(News::Wished);
         }
         news
     }
 
-    /// Looks whether anyone wants a task of ours stopped whose hint was lost.
-    pub(super) async fn look_for_cancels(&self) {
+    /// Looks whether anyone wants something of a task of ours whose hint was lost.
+    pub(super) async fn look_for_wants(&self) {
         let me = self.instance().to_owned();
         let owned = self.reader.call(Safe::Process, move |table| rows::owned(table, &me)).await;
         for stored in owned.unwrap_or_default() {
-            if stored.task.cancel_requested_at.is_some() && self.learn_cancel(&stored.task.id).await
-            {
-                self.hint(&stored.task.id, News::CancelRequested);
+            let own = self.own(&stored.task.id);
+            let wishes = |own: Arc<Mutex<Own>>| locked(&own).task.wishes != stored.task.wishes;
+            let wanted = stored.task.cancel_requested_at.is_some() || own.is_some_and(wishes);
+            let news = if wanted { self.learn(&stored.task.id).await } else { Vec::new() };
+            for news in news {
+                self.hint(&stored.task.id, news);
             }
         }
     }

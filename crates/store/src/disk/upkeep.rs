@@ -13,7 +13,7 @@ use super::shared::{Own, Shared};
 impl Shared {
     /// See `Store::sweep`.
     pub(super) async fn expire(&self, now: u64) -> Result<Swept, Error> {
-        self.look_for_cancels().await;
+        self.look_for_wants().await;
         self.writer.call(Safe::Process, move |table| approvals::sweep(table, now)).await?;
         let due = self.writer.call(Safe::Process, move |table| rows::expire(table, now));
         let (expired, due) = due.await?;

@@ -6,7 +6,7 @@ use sshepherd_model::{Stream, TaskId};
 use crate::error::Error;
 use crate::hint::News;
 use crate::output::Totals;
-use crate::record::{Care, Finish, Lookup, NewTask, Patch, Task};
+use crate::record::{Care, Finish, Lookup, NewTask, Patch, Task, Wish};
 use crate::state::State;
 
 use super::database::Safe;
@@ -165,6 +165,9 @@ impl Shared {
         if let Patch::RequestCancel { at } = patch {
             return self.ask_to_cancel(id, at).await;
         }
+        if let Patch::Wish(wish) = patch {
+            return self.note_wish(id, wish).await;
+        }
         let Some(own) = self.own(id) else {
             return match self.known(id).await? {
                 Known::Here(mut stored) => {
@@ -183,9 +186,10 @@ impl Shared {
         };
         let safe = match &patch {
             Patch::Started { .. } | Patch::Attached => safety(task.care),
-            Patch::Connected { .. } | Patch::Placed { .. } | Patch::RequestCancel { .. } => {
-                Safe::Process
-            }
+            Patch::Connected { .. }
+            | Patch::Placed { .. }
+            | Patch::RequestCancel { .. }
+            | Patch::Wish(_) => Safe::Process,
         };
         let connected = matches!(patch, Patch::Connected { .. });
         let news = task.patch(patch)?;
@@ -204,6 +208,7 @@ impl Shared {
         {
             let mut own = locked(&own);
             task.cancel_requested_at = own.task.cancel_requested_at;
+            task.wishes = own.task.wishes.clone();
             task.output = own.task.output;
             own.task = task.clone();
         }
@@ -223,6 +228,26 @@ impl Shared {
                 locked(&own).task.cancel_requested_at = Some(at);
             }
             self.hint(id, News::CancelRequested);
+        }
+        self.find(id).await
+    }
+
+    /// The same for what else may be wanted.
+    async fn note_wish(&self, id: &TaskId, wish: Wish) -> Result<Lookup<Task>, Error> {
+        let (asked, wanted) = (id.clone(), wish.clone());
+        let note = move |table: &rusqlite::Connection| rows::wish(table, &asked, &wanted);
+        let own = self.own(id);
+        let turn = own.as_deref().map(turn);
+        let _turn = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        // Its caller is told that it is so: it holds whatever happens then.
+        if self.writer.call(Safe::Machine, note).await? {
+            if let Some(own) = own {
+                locked(&own).task.wishes.take(&wish);
+            }
+            self.hint(id, News::Wished);
         }
         self.find(id).await
     }

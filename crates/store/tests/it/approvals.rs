@@ -118,7 +118,11 @@ async fn an_older_folder_is_brought_up_to_date() {
     let path =
         found.into_iter().find(|path| path.extension().is_some_and(|end| end == "db")).unwrap();
     let database = rusqlite::Connection::open(path).unwrap();
-    database.execute_batch("DROP TABLE approval; PRAGMA user_version = 1").unwrap();
+    database
+        .execute_batch(
+            "DROP TABLE approval; ALTER TABLE task DROP COLUMN wishes; PRAGMA user_version = 1",
+        )
+        .unwrap();
     drop(database);
     let store = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
     store.ask(question(1, "x", Holds::Once)).await.unwrap();

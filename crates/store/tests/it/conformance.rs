@@ -3,7 +3,7 @@
 use sshepherd_model::{ConnectFailure, Outcome, Phase, Stopped, Stream};
 use sshepherd_store::{
     Durability, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans, Patch, State, Store,
-    StreamFilter, Swept,
+    StreamFilter, Swept, Wish,
 };
 
 use crate::common::{chunk, err, exit, flat, found, new_task, out, page, running, started};
@@ -14,6 +14,7 @@ pub(crate) async fn conformance<S: Store>(make: impl AsyncFn() -> S) {
     endings(&make().await).await;
     illegal_steps(&make().await).await;
     cancel_requests(&make().await).await;
+    wishes(&make().await).await;
     live_output(&make().await).await;
     over_the_limit(&make().await).await;
     filters(&make().await).await;
@@ -150,6 +151,27 @@ async fn cancel_requests(store: &impl Store) {
     let done = running(store, 2, 100).await;
     let ended = exit(store, &done, 0).await;
     assert_eq!(found(store.patch(&done, ask(9)).await.unwrap()), ended, "an end stays an end");
+}
+
+async fn wishes(store: &impl Store) {
+    let id = running(store, 1, 100).await;
+    let mut listener = store.subscribe();
+    let wish = |wish| store.patch(&id, Patch::Wish(wish));
+    let web: sshepherd_model::Alias = "web1".parse().unwrap();
+    let _ = wish(Wish::Resume).await.unwrap();
+    let task = found(wish(Wish::Pause).await.unwrap());
+    assert!(task.wishes.paused && task.wishes.skipped.is_empty());
+    let _ = wish(Wish::Pause).await.unwrap();
+    let task = found(wish(Wish::Skip(web.clone())).await.unwrap());
+    assert!(task.wishes.paused && task.wishes.skipped.contains(&web));
+    let task = found(wish(Wish::Resume).await.unwrap());
+    assert!(!task.wishes.paused && task.wishes.skipped.contains(&web));
+    for _ in 0..3 {
+        let news = Hint { id: id.clone(), news: News::Wished };
+        assert_eq!(listener.next().await, Heard::Hint(news), "what changes nothing is no news");
+    }
+    let ended = exit(store, &id, 0).await;
+    assert_eq!(found(store.patch(&id, Patch::Wish(Wish::Pause)).await.unwrap()), ended);
 }
 
 /// Seed defect 1: output was empty while a task ran.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sshepherd_model::{Outcome, Stream, TaskId};
 use sshepherd_store::{
     DiskBounds, DiskStore, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans, Patch,
-    State, Store, StreamFilter, Subscription,
+    State, Store, StreamFilter, Subscription, Wish,
 };
 
 use crate::common::{exit, flat, found, new_task, out, page, running, started};
@@ -72,6 +72,23 @@ async fn only_the_owner_writes_and_anyone_asks_to_cancel() {
     hear(&mut listener, &news(1, News::CancelRequested)).await;
     assert_eq!(found(one.get(&task).await.unwrap()).cancel_requested_at, Some(7));
     assert_eq!(exit(&one, &task, 0).await.cancel_requested_at, Some(7));
+}
+
+#[tokio::test]
+async fn anyone_wishes_and_the_owner_hears_of_it_and_so_does_who_takes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path()).await, open(folder.path()).await);
+    let task = running(&one, 1, 100).await;
+    let mut listener = one.subscribe();
+    let wish = Patch::Wish(Wish::Skip("web1".parse().unwrap()));
+    let asked = found(two.patch(&task, wish).await.unwrap());
+    hear(&mut listener, &news(1, News::Wished)).await;
+    assert_eq!(found(one.get(&task).await.unwrap()).wishes, asked.wishes);
+    assert_eq!(asked.wishes.skipped.len(), 1);
+    let _ = one.patch(&task, Patch::Wish(Wish::Pause)).await.unwrap();
+    drop(one);
+    let taken = two.claim(Orphans::All).await.unwrap();
+    assert!(taken[0].wishes.paused && taken[0].wishes.skipped == asked.wishes.skipped);
 }
 
 #[tokio::test]
@@ -178,10 +195,10 @@ async fn a_folder_of_a_newer_version_is_refused() {
     let database = rusqlite::Connection::open(folder.path().join("tasks.db")).unwrap();
     database.pragma_update(None, "user_version", 7).unwrap();
     let refused = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap_err();
-    assert!(matches!(refused, Error::Newer { found: 7, known: 2, .. }), "{refused}");
+    assert!(matches!(refused, Error::Newer { found: 7, known: 3, .. }), "{refused}");
     let text = refused.to_string();
     assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
-    assert!(text.contains("layout 7") && text.contains("up to 2"), "{text}");
+    assert!(text.contains("layout 7") && text.contains("up to 3"), "{text}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The tools, one file a group; their routers are added up here.
 
 mod config;
+mod fan_out;
 mod hosts;
 mod output;
 mod plan;
@@ -20,6 +21,7 @@ impl Server {
             + Self::plan_router()
             + Self::run_router()
             + Self::tasks_router()
+            + Self::fan_out_router()
             + Self::output_router()
             + Self::shells_router()
             + Self::config_router()

@@ -8,9 +8,9 @@ use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
-use sshepherd_engine::Refusal;
 use sshepherd_engine::sanitise::{More, View};
 use sshepherd_engine::store::{Error, Lookup, Page, StreamFilter, TailLines, Task};
+use sshepherd_engine::{Engine, Refusal};
 use sshepherd_model::TaskId;
 
 use super::tasks::{expired, unknown};
@@ -25,10 +25,10 @@ use crate::mcp::server::Server;
 const LOOK: usize = 64 << 10;
 
 /// Bytes looked through in one call: a few milliseconds for the linear-time matcher, and the answer says where to go on.
-const LOOK_MOST: usize = 16 << 20;
+pub(super) const LOOK_MOST: usize = 16 << 20;
 
 /// An answer, or why there is none.
-type Read = Result<Result<OutputAnswer, Failure>, Refusal>;
+pub(super) type Read = Result<Result<OutputAnswer, Failure>, Refusal>;
 
 #[tool_router(router = output_router, vis = "pub(in crate::mcp)")]
 impl Server {
@@ -69,6 +69,9 @@ impl Server {
 impl Server {
     /// Answers when there is something to say, or when the wait is over.
     async fn in_time(&self, id: &TaskId, reading: &Reading) -> Read {
+        if self.engine.task(id).await?.found().is_some_and(|task| Engine::is_group(&task)) {
+            return self.group_in_time(id, reading).await;
+        }
         let until = Instant::now() + reading.wait;
         let mut reading = reading.clone();
         if let (Part::Tail { .. }, false) = (&reading.part, reading.wait.is_zero())
@@ -97,7 +100,7 @@ impl Server {
     }
 
     /// Returns when there is output behind offset `total`, at the end of the task, or when the wait is over.
-    async fn wait_beyond(
+    pub(super) async fn wait_beyond(
         &self,
         id: &TaskId,
         total: u64,
@@ -113,6 +116,11 @@ impl Server {
 
     /// Reads with ever less room until the answer fits, because JSON escapes make text longer.
     async fn at_once(&self, id: &TaskId, reading: &Reading) -> Read {
+        if let Lookup::Found(task) = self.engine.task(id).await?
+            && let Some(roster) = self.engine.roster(&task).await?
+        {
+            return self.group_at_once(&task, &roster, reading).await;
+        }
         let budget = self.settings.answer_bytes;
         let mut room = reading.max_bytes.min(budget.saturating_sub(FIXED).max(MIN_ROOM));
         loop {
@@ -128,7 +136,7 @@ impl Server {
         }
     }
 
-    async fn with_room(&self, id: &TaskId, reading: &Reading, room: usize) -> Read {
+    pub(super) async fn with_room(&self, id: &TaskId, reading: &Reading, room: usize) -> Read {
         let task = match self.engine.task(id).await? {
             Lookup::Found(task) => task,
             Lookup::Expired => return Ok(Err(expired(id))),
@@ -169,12 +177,7 @@ impl Server {
             Ok(Lookup::Found(answer)) => Ok(answer),
             Ok(Lookup::Expired) => Err(expired(id)),
             Ok(Lookup::Unknown) => Err(unknown(id)),
-            Err(error @ Error::BeyondEnd { .. }) => {
-                let hint = "use 0, or the next_cursor that an earlier answer gave";
-                let mut failure = Failure::new(error.to_string(), hint).about(id);
-                failure.field = Some("cursor".to_owned());
-                Err(failure)
-            }
+            Err(error @ Error::BeyondEnd { .. }) => Err(beyond(&error).about(id)),
             Err(error) => return Err(Refusal::Store(error)),
         })
     }
@@ -260,6 +263,14 @@ impl Server {
             ..about(task)
         }))
     }
+}
+
+/// A cursor that no answer gave.
+pub(super) fn beyond(error: &Error) -> Failure {
+    let hint = "use 0, or the next_cursor that an earlier answer gave";
+    let mut failure = Failure::new(error.to_string(), hint);
+    failure.field = Some("cursor".to_owned());
+    failure
 }
 
 /// Lines that match.

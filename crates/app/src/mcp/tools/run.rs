@@ -65,17 +65,20 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> CallToolResponse {
         let args = Args::new(args);
-        let parsed =
-            args.targets().and_then(|targets| Ok((targets, (args.request()?, args.rollout()?))));
-        let (targets, (request, rollout)) = match parsed {
+        let parsed = args.targets().and_then(|targets| {
+            let background = args.flag("background")?.unwrap_or(false);
+            Ok((targets, (args.request()?, args.rollout()?), background))
+        });
+        let (targets, (request, rollout), background) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return invalid(error).into(),
         };
-        if native::wanted(&context) {
+        if background || native::wanted(&context) {
             let origin = Self::origin(&context);
             let attempt =
                 || self.engine.submit_group(&targets, (&request, &rollout), origin.clone()).boxed();
             return match self.with_yes(&context, attempt).await {
+                Ok(ticket) if background => done(&started(&ticket, &request)).into(),
                 Ok(ticket) => self.answered(&ticket.task_id, &context, Carrying::none()).await,
                 Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
             };
@@ -350,6 +353,15 @@ impl Server {
         fan_out: &FanOut,
     ) -> CallToolResult {
         let budget = self.settings.answer_bytes;
+        let entries = self.entries(request, fan_out).await;
+        let nothing_ran = !entries.is_empty() && entries.iter().all(RunAnswer::is_error);
+        let answer = answer::tagged(&fan_out.targets, entries, budget);
+        result(&answer, if nothing_ran { IsError::Yes } else { IsError::No })
+    }
+
+    /// One entry a host.
+    pub(super) async fn entries(&self, request: &Request, fan_out: &FanOut) -> Vec<RunAnswer> {
+        let budget = self.settings.answer_bytes;
         let mut entries = Vec::with_capacity(fan_out.hosts.len());
         for host in &fan_out.hosts {
             entries.push(match &host.result {
@@ -360,8 +372,6 @@ impl Server {
                 Err(refusal) => answer::could_not_start(&host.alias, request, refusal),
             });
         }
-        let nothing_ran = !entries.is_empty() && entries.iter().all(RunAnswer::is_error);
-        let answer = answer::tagged(&fan_out.targets, entries, budget);
-        result(&answer, if nothing_ran { IsError::Yes } else { IsError::No })
+        entries
     }
 }

@@ -6,11 +6,11 @@ use rmcp::model::{CallToolResult, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::store::{Lookup, Task};
-use sshepherd_engine::{CancelAnswer, Finished, Refusal};
-use sshepherd_model::TaskId;
+use sshepherd_engine::{CancelAnswer, Engine, Finished, Refusal};
+use sshepherd_model::{Alias, TaskId};
 
 use crate::answer::{self, CancelledAnswer, Failure, RunAnswer, StatusAnswer, TaskListAnswer};
-use crate::mcp::args::{Args, OfList, OnTask};
+use crate::mcp::args::{Args, OfList, OnTask, ToCancel};
 use crate::mcp::output;
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
@@ -34,7 +34,12 @@ impl Server {
         };
         match self.engine.task(&id).await {
             Ok(Lookup::Found(task)) => {
-                done(&answer::status(&task, &self.engine.config(), answer::now_ms()))
+                let status = answer::status(&task, &self.engine.config(), answer::now_ms());
+                match self.engine.roster(&task).await {
+                    Ok(Some(roster)) => done(&answer::with_hosts(status, &roster)),
+                    Ok(None) => done(&status),
+                    Err(refusal) => failed(&Failure::from(&refusal).about(&id)),
+                }
             }
             Ok(Lookup::Expired) => failed(&expired(&id)),
             Ok(Lookup::Unknown) => failed(&unknown(&id)),
@@ -43,7 +48,7 @@ impl Server {
     }
 
     #[tool(
-        description = "The result of a task that has ended.",
+        description = "The result of a task that has ended; of a fan-out, so far.",
         input_schema = schema::input::<OnTask>(),
         output_schema = schema::output::<RunAnswer>(),
         annotations(read_only_hint = true, open_world_hint = false)
@@ -56,6 +61,12 @@ impl Server {
             Ok(id) => id,
             Err(error) => return invalid(error),
         };
+        match self.engine.task(&id).await {
+            Ok(Lookup::Found(task)) if Engine::is_group(&task) => {
+                return self.hosts_so_far(&task).await;
+            }
+            Ok(_) | Err(_) => {}
+        }
         match self.result_of(&id).await {
             Ok(Ok(answer)) => done(&answer),
             Ok(Err(failure)) => failed(&failure),
@@ -84,7 +95,7 @@ impl Server {
 
     #[tool(
         description = "Stop a task and its remote command.",
-        input_schema = schema::input::<OnTask>(),
+        input_schema = schema::input::<ToCancel>(),
         output_schema = schema::output::<CancelledAnswer>(),
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = true)
     )]
@@ -153,32 +164,28 @@ impl Server {
     }
 
     async fn stop(&self, args: JsonObject, context: &RequestContext<RoleServer>) -> CallToolResult {
-        let id: TaskId = match Args::new(args).need("task_id") {
-            Ok(id) => id,
+        let args = Args::new(args);
+        let host = || args.text("alias")?.map(|alias| alias.parse::<Alias>()).transpose();
+        let parsed = args.need::<TaskId>("task_id").and_then(|id| Ok((id, host()?)));
+        let (id, host) = match parsed {
+            Ok(parsed) => parsed,
             Err(error) => return invalid(error),
         };
+        if let Some(alias) = host {
+            return self.stop_host(&id, &alias, context).await;
+        }
         match self.engine.cancel(&id, &Self::origin(context)).await {
-            Ok(CancelAnswer::Unknown) => failed(&unknown(&id)),
-            Ok(CancelAnswer::Expired) => failed(&expired(&id)),
-            Ok(CancelAnswer::Stopped(finished)) => done(&answer::stopped(&finished)),
-            Ok(CancelAnswer::AlreadyEnded(finished)) => done(&CancelledAnswer {
-                task_id: Some(id.to_string()),
-                cancelled: Some(false),
-                message: Some(format!("the task had ended before: {}", finished.task.status)),
-                status: Some(finished.task.status.to_string()),
-                ..CancelledAnswer::default()
-            }),
-            Ok(CancelAnswer::Stopping(status)) => done(&CancelledAnswer {
-                task_id: Some(id.to_string()),
-                cancelled: Some(false),
-                message: Some(
-                    "the task was asked to stop and has not ended yet; ask for its status"
-                        .to_owned(),
-                ),
-                status: Some(status.to_string()),
-                ..CancelledAnswer::default()
-            }),
+            Ok(answer) => cancelled(&id, &answer),
             Err(refusal) => failed(&Failure::from(&refusal).about(&id)),
         }
+    }
+}
+
+/// What came of a cancel.
+pub(super) fn cancelled(id: &TaskId, answer: &CancelAnswer) -> CallToolResult {
+    match (answer::cancelled(id, answer), answer) {
+        (Some(answer), _) => done(&answer),
+        (None, CancelAnswer::Expired) => failed(&expired(id)),
+        (None, _) => failed(&unknown(id)),
     }
 }

@@ -3,6 +3,7 @@
 mod approvals;
 pub(crate) mod client;
 mod everything;
+mod fan_out;
 mod fleet;
 mod hostile;
 mod lifetime;

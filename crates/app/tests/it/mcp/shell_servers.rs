@@ -21,7 +21,7 @@ async fn start(site: &Site) -> Client {
 }
 
 /// Ends the one server of a site at once.
-fn kill_server(site: &Site) {
+pub(crate) fn kill_server(site: &Site) {
     let servers = processes::pids_with_argument(site.path("state").to_str().unwrap());
     assert_eq!(servers.len(), 1, "{servers:?}");
     processes::kill(servers[0]);
