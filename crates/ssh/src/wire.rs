@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 const QUICK_READS: u32 = 24;
 
 /// Bytes read ahead: every packet of a short command, and little beside the largest ones (32 KiB), which are read past it.
-const READ_AHEAD: usize = 4096;
+const READ_AHEAD: usize = 1024;
 
 /// Bytes after which a reader gives way to other connections, though there are more. The runtime would let it go on for some
 /// 60 full packets, 2 MB, and commands on other hosts would wait for that as often as there are floods.

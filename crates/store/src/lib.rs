@@ -9,6 +9,7 @@
 //! face. Whoever runs a task owns it; the record itself names no owner.
 
 pub mod approval;
+mod block;
 pub mod boundary;
 pub mod crash;
 pub mod disk;
@@ -18,6 +19,7 @@ pub mod memory;
 pub mod output;
 mod reading;
 pub mod record;
+mod retained;
 mod row;
 pub mod shells;
 pub mod state;

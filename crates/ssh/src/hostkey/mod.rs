@@ -2,7 +2,7 @@
 //! authority stored for it ends the connection.
 //!
 //! Our own matcher over OpenSSH's file format, because the library's accepts revoked keys and knows neither wildcards
-//! nor negation. Rooms: `file` (its lines), `verdict` (what they say about a key), `certificate` (what an authority must
+//! nor negation. Rooms: `file` (its lines), `index` (which are about a host), `verdict` (what they say about a key), `certificate` (what an authority must
 //! have signed), `enrol` (a person adds a key).
 
 use std::fs::{File, Metadata};
@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 use sshepherd_model::{ConnectFailure, Phase};
 
 use file::{Entry, entry};
+use index::Index;
 
 mod certificate;
 mod enrol;
 mod file;
+mod index;
 mod verdict;
 
 pub use verdict::{Verdict, fingerprint};
@@ -27,6 +29,7 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts {
     entries: Vec<Entry>,
+    index: Index,
 }
 
 fn unusable(detail: String, hint: &str) -> ConnectFailure {
@@ -112,7 +115,10 @@ impl KnownHosts {
                 continue;
             }
             match entry(line, file, index + 1) {
-                Some(entry) => self.entries.push(entry),
+                Some(entry) => {
+                    self.index.add(self.entries.len(), &entry);
+                    self.entries.push(entry);
+                }
                 None => {
                     tracing::warn!(file = %file.display(), line = index + 1, "not a known_hosts entry; passed over")
                 }

@@ -36,7 +36,8 @@ pub enum Verdict {
 impl KnownHosts {
     fn matching(&self, name: &str, port: u16) -> Vec<&Entry> {
         let wanted = lookup_name(name, port);
-        self.entries.iter().filter(|entry| entry.names.match_host(&wanted)).collect()
+        let places = self.index.matching(&self.entries, &wanted);
+        places.iter().filter_map(|place| self.entries.get(*place)).collect()
     }
 
     /// The algorithms of the keys stored for a host, for the order of negotiation.

@@ -2,7 +2,7 @@
 //!
 //! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `approvals` (questions to people), `entry`, `files`,
 //! `segment`, `log` and `reader` (output), `peers` (hints between servers), `shared` (what one server holds) with `find`,
-//! `write` and `upkeep` (what it does), and here the handle that serves [`Store`].
+//! `write` and `upkeep` (what it does), `recent` (short outputs of a moment ago), and here the handle that serves [`Store`].
 //!
 //! What survives: everything acknowledged survives the death of the process. The end of a task recorded with
 //! [`Care::EachStep`], and every step before it, survives the death of the machine too.
@@ -16,6 +16,7 @@ mod folder;
 mod log;
 mod peers;
 mod reader;
+mod recent;
 mod rows;
 mod segment;
 mod shared;
@@ -177,10 +178,15 @@ impl Store for DiskStore {
         budget: usize,
         filter: StreamFilter,
     ) -> Answer<'a, Lookup<HeadTail>> {
-        Box::pin(
-            self.shared
-                .reading(id, move |reader| reading::head_tail(reader, budget, filter).map(Ok)),
-        )
+        Box::pin(async move {
+            if let Some(output) = self.shared.recent.get(id) {
+                let Ok(ends) = reading::head_tail(&*output, budget, filter);
+                return Ok(Lookup::Found(ends));
+            }
+            let read =
+                move |reader: &reader::Reader| reading::head_tail(reader, budget, filter).map(Ok);
+            self.shared.reading(id, read).await
+        })
     }
 
     fn finish<'a>(&'a self, id: &'a TaskId, end: Finish) -> Answer<'a, Task> {

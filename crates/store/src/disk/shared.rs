@@ -18,6 +18,7 @@ use super::files::OpenFiles;
 use super::find::READS;
 use super::folder::{Folder, Instance};
 use super::log::Log;
+use super::recent::{Recent, Short};
 use super::rows;
 
 /// A task that this server writes.
@@ -25,14 +26,15 @@ use super::rows;
 pub(super) struct Own {
     pub(super) task: Task,
     pub(super) log: Log,
+    pub(super) short: Short,
     pub(super) epoch: i64,
     /// Held over each step: the table and memory see the steps of a task in the same order.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Own {
-    pub(super) fn new(task: Task, log: Log, epoch: i64) -> Self {
-        Self { task, log, epoch, turn: Arc::default() }
+    pub(super) fn new(task: Task, log: Log, short: Short, epoch: i64) -> Self {
+        Self { task, log, short, epoch, turn: Arc::default() }
     }
 }
 
@@ -52,6 +54,7 @@ pub(super) struct Shared {
     stored: AtomicU64,
     /// For those who listen in this process.
     pub(super) hints: Hints,
+    pub(super) recent: Recent,
     /// The part of them that the other servers are told.
     outward: broadcast::Sender<Hint>,
 }
@@ -76,6 +79,7 @@ impl Shared {
             own: Mutex::default(),
             stored: AtomicU64::new(0),
             hints,
+            recent: Recent::default(),
             outward,
         }
     }

@@ -7,6 +7,7 @@ use super::approvals;
 use super::database::Safe;
 use super::find::blocking;
 use super::log::{self, Log};
+use super::recent::Short;
 use super::rows::{self, Stored};
 use super::shared::{Own, Shared};
 
@@ -14,6 +15,7 @@ impl Shared {
     /// See `Store::sweep`.
     pub(super) async fn expire(&self, now: u64) -> Result<Swept, Error> {
         self.look_for_wants().await;
+        self.recent.clear();
         self.writer.call(Safe::Process, move |table| approvals::sweep(table, now)).await?;
         let due = self.writer.call(Safe::Process, move |table| rows::expire(table, now));
         let (expired, due) = due.await?;
@@ -96,7 +98,7 @@ impl Shared {
         };
         let mut task = stored.task;
         task.output = log.sums().totals(most);
-        self.enter(Own::new(task.clone(), log, stored.epoch + 1));
+        self.enter(Own::new(task.clone(), log, Short::unknown(), stored.epoch + 1));
         Ok(task)
     }
 }

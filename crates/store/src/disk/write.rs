@@ -12,6 +12,7 @@ use crate::state::State;
 use super::database::Safe;
 use super::find::blocking;
 use super::log::Log;
+use super::recent::Short;
 use super::rows::{self, Known};
 use super::shared::{Own, Shared, locked};
 
@@ -32,8 +33,9 @@ impl Shared {
         }
         let task = Task::pending(new);
         let path = shared.folder().log(task.id.as_str());
-        let log = Log::fresh(path, self.most(&task), std::sync::Arc::clone(&shared.open));
-        shared.enter_new(Own::new(task.clone(), log, 1))?;
+        let most = self.most(&task);
+        let log = Log::fresh(path, most, std::sync::Arc::clone(&shared.open));
+        shared.enter_new(Own::new(task.clone(), log, Short::new(most), 1))?;
         let entered = self.enter_row(task.clone()).await;
         let refused = match entered {
             Ok(Entered::Yes) => {
@@ -93,6 +95,7 @@ impl Shared {
                 path: self.folder().log(id.as_str()),
                 source,
             })?;
+            own.short.append(stream, &bytes);
             own.task.output = own.log.sums().totals(most);
             own.task.output
         };
@@ -143,7 +146,12 @@ impl Shared {
         self.write_row(task.clone(), kept, epoch, safety(task.care)).await?;
         crate::crash::point("finish.committed");
         // Whoever holds it still sees that it has ended.
-        locked(&own).task = task.clone();
+        let short = {
+            let mut own = locked(&own);
+            own.task = task.clone();
+            std::mem::replace(&mut own.short, Short::unknown())
+        };
+        self.recent.keep(id, short);
         self.leave(id);
         self.hint(id, News::State(task.status));
         Ok(task)

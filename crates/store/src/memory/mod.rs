@@ -4,8 +4,6 @@
 //! (all tasks, and who must make room), `approvals` (questions to people), and here the handle that serves [`Store`].
 
 mod approvals;
-mod block;
-mod retained;
 mod shelf;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

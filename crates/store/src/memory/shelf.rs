@@ -11,10 +11,10 @@ use crate::reading;
 use crate::record::{
     Finish, ListCursor, ListPage, ListQuery, Lookup, MAX_LIST, NewTask, Patch, Swept, Task,
 };
+use crate::retained::Retained;
 use crate::row::Row;
 use crate::state::State;
 
-use super::retained::Retained;
 use super::{Bounds, FLOOR_BYTES};
 
 /// Memory that a task's record takes beside its command: ids, times and map entries, rounded up.

@@ -355,6 +355,7 @@ async fn expiry(store: &impl Store) {
     assert_eq!(store.get(&done).await.unwrap(), Lookup::Expired);
     assert_eq!(store.read(&done, 5, 1, StreamFilter::Both).await.unwrap(), Lookup::Expired);
     assert_eq!(store.tail_lines(&done, 1, 1).await.unwrap(), Lookup::Expired);
+    assert_eq!(store.head_tail(&done, 1, StreamFilter::Both).await.unwrap(), Lookup::Expired);
     assert_eq!(store.get(&new_task(3).id).await.unwrap(), Lookup::Unknown);
     assert_eq!(found(store.get(&at_work).await.unwrap()).status, State::Running);
     assert!(matches!(store.create(new_task(1)).await, Err(Error::Exists { .. })));

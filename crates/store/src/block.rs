@@ -11,7 +11,7 @@ use crate::row::Span;
 
 /// Most bytes in a block: small enough that cutting at the front frees soon, large enough that the block itself costs
 /// nothing; a run fits the 15 bits of its length.
-pub(super) const BLOCK: usize = 8 << 10;
+pub(crate) const BLOCK: usize = 8 << 10;
 
 /// Bit of a run that says standard error.
 const STDERR: u16 = 0x8000;
@@ -27,27 +27,27 @@ struct Block {
 
 /// Bytes of one stream in a row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// Offset of the first byte.
-    pub(super) at: u64,
-    pub(super) stream: Stream,
+    pub(crate) at: u64,
+    pub(crate) stream: Stream,
     /// Never empty.
-    pub(super) bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
 }
 
 impl Run<'_> {
     /// Where it stands, without the bytes.
-    pub(super) fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         Span { at: self.at, stream: self.stream, length: self.bytes.len() as u64 }
     }
 
     /// Offset after the last byte.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.at + self.bytes.len() as u64
     }
 
     /// The part from offset `from` up to offset `to`, if there is any.
-    pub(super) fn clip(self, from: u64, to: u64) -> Option<Self> {
+    pub(crate) fn clip(self, from: u64, to: u64) -> Option<Self> {
         let start = from.max(self.at);
         let end = to.min(self.end());
         let first = usize::try_from(start - self.at).ok()?;
@@ -115,7 +115,7 @@ impl Block {
 
 /// The bytes from offset `start` to offset `end` of a task's output.
 #[derive(Debug, Default)]
-pub(super) struct Region {
+pub(crate) struct Region {
     start: u64,
     end: u64,
     blocks: VecDeque<Block>,
@@ -123,34 +123,34 @@ pub(super) struct Region {
 }
 
 impl Region {
-    pub(super) fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.end - self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Bytes of memory in use.
-    pub(super) fn footprint(&self) -> usize {
+    pub(crate) fn footprint(&self) -> usize {
         self.footprint
     }
 
     /// Forgets everything and goes on at offset `at`.
-    pub(super) fn restart(&mut self, at: u64) {
+    pub(crate) fn restart(&mut self, at: u64) {
         *self = Self { start: at, end: at, ..Self::default() };
     }
 
     /// Adds bytes at the end.
-    pub(super) fn push(&mut self, stream: Stream, mut bytes: &[u8]) {
+    pub(crate) fn push(&mut self, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.blocks.back().is_none_or(|last| last.room() == 0) {
                 let block = Block { at: self.end, bytes: Vec::new(), runs: Vec::new() };
@@ -168,7 +168,7 @@ impl Region {
     }
 
     /// Forgets bytes at the front until at most `most` are left. A block goes when all of it is forgotten.
-    pub(super) fn keep_last(&mut self, most: u64) {
+    pub(crate) fn keep_last(&mut self, most: u64) {
         self.start = self.start.max(self.end.saturating_sub(most));
         while self.blocks.front().is_some_and(|block| block.end() <= self.start) {
             if let Some(gone) = self.blocks.pop_front() {
@@ -178,7 +178,7 @@ impl Region {
     }
 
     /// Gives back memory that was reserved for bytes to come.
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         if let Some(last) = self.blocks.back_mut() {
             let before = last.footprint();
             last.bytes.shrink_to_fit();
@@ -188,7 +188,7 @@ impl Region {
     }
 
     /// The runs from offset `from` on, in order. A run never spans two blocks.
-    pub(super) fn runs(&self, from: u64) -> impl Iterator<Item = Run<'_>> {
+    pub(crate) fn runs(&self, from: u64) -> impl Iterator<Item = Run<'_>> {
         let from = from.max(self.start);
         let first = self.blocks.partition_point(|block| block.end() <= from);
         self.blocks
@@ -199,7 +199,7 @@ impl Region {
     }
 
     /// The runs down to offset `floor`, last first.
-    pub(super) fn runs_back(&self, floor: u64) -> impl Iterator<Item = Run<'_>> {
+    pub(crate) fn runs_back(&self, floor: u64) -> impl Iterator<Item = Run<'_>> {
         let floor = floor.max(self.start);
         self.blocks
             .iter()

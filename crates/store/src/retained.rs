@@ -10,18 +10,18 @@ use sshepherd_model::Stream;
 use crate::output::Totals;
 use crate::row::{Row, Span};
 
-use super::block::Region;
+use crate::block::Region;
 
 /// How long head and tail may be after an append.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Quota {
-    pub(super) head: u64,
-    pub(super) tail: u64,
+pub(crate) struct Quota {
+    pub(crate) head: u64,
+    pub(crate) tail: u64,
 }
 
 /// One task's output.
 #[derive(Debug)]
-pub(super) struct Retained {
+pub(crate) struct Retained {
     most: u64,
     head: Region,
     tail: Region,
@@ -30,12 +30,12 @@ pub(super) struct Retained {
     newlines: u64,
     /// The last byte that came was not a newline.
     open_line: bool,
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Retained {
     /// Nothing yet, and never more than `most` bytes.
-    pub(super) fn new(most: u64) -> Self {
+    pub(crate) fn new(most: u64) -> Self {
         Self {
             most,
             head: Region::default(),
@@ -49,19 +49,19 @@ impl Retained {
     }
 
     /// Bytes that an append of `length` bytes adds to what is kept, at most.
-    pub(super) fn growth(&self, length: usize) -> usize {
+    pub(crate) fn growth(&self, length: usize) -> usize {
         let room = self.most.saturating_sub(self.head.len() + self.tail.len());
         length.min(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
     /// The quota when there is memory: half and half, the odd byte to the tail.
-    pub(super) fn full_quota(&self) -> Quota {
+    pub(crate) fn full_quota(&self) -> Quota {
         let head = self.most / 2;
         Quota { head, tail: self.most - head }
     }
 
     /// The quota when there is none: no longer than now, or than half of `floor`.
-    pub(super) fn tight_quota(&self, floor: u64) -> Quota {
+    pub(crate) fn tight_quota(&self, floor: u64) -> Quota {
         let full = self.full_quota();
         Quota {
             head: full.head.min(self.head.len().max(floor / 2)),
@@ -70,7 +70,7 @@ impl Retained {
     }
 
     /// Adds bytes at the end and forgets what no longer fits.
-    pub(super) fn append(&mut self, stream: Stream, bytes: &[u8], quota: Quota) {
+    pub(crate) fn append(&mut self, stream: Stream, bytes: &[u8], quota: Quota) {
         self.count(stream, bytes);
         let room = if self.tail.is_empty() && self.gap().is_none() {
             quota.head.saturating_sub(self.head.len())
@@ -104,18 +104,18 @@ impl Retained {
     }
 
     /// The task has ended: nothing more will come.
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.ended = true;
         self.head.seal();
         self.tail.seal();
     }
 
     /// Bytes that came.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.tail.end()
     }
 
-    pub(super) fn footprint(&self) -> usize {
+    pub(crate) fn footprint(&self) -> usize {
         self.head.footprint() + self.tail.footprint()
     }
 }
