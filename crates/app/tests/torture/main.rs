@@ -1,8 +1,8 @@
 //! The promise of tasks under attack: accepted jobs are not lost, not run twice, and their output is whole.
 //!
-//! Beside it the load: endless outputs and silent hosts.
+//! Beside it the load: endless outputs and silent hosts; and fan-outs over a thousand hosts of which some fail.
 //!
-//! The plain test run makes a short slice. `scripts/torture` and `scripts/load` make the long forms; see there for their
+//! The plain test run makes a short slice. `scripts/torture`, `scripts/load` and `scripts/fleet` make the long forms; see there for their
 //! settings.
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@
 mod cancels;
 mod chaos;
 mod crowd;
+mod fleet;
 mod ground;
 mod ledger;
 mod load;

@@ -84,6 +84,60 @@ async fn a_gate_of_a_group_is_kept_under_its_name_and_not_run_again() {
     assert!(again.known, "the gate was run without a name");
 }
 
+/// Only connecting is ever tried again: whatever becomes of its connections, a fan-out runs its command once on each host.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fan_out_whose_connections_die_sends_nothing_twice() {
+    let sshd = Sshd::builder().daemon().start();
+    let site = Site::with(&sshd, Plan { aliases: vec!["a", "b", "c"], ..Plan::default() });
+    let targets = sshepherd_model::Targets::Tag("all".parse().unwrap());
+    let rollout = sshepherd_model::Rollout::default();
+    for background in [false, true] {
+        let (ledger, go) =
+            (site.path(&format!("ran-{background}")), site.path(&format!("go-{background}")));
+        let request = Request::new(&format!(
+            "echo ran >> {}; echo up; while [ ! -e {} ]; do sleep 0.1; done",
+            ledger.display(),
+            go.display()
+        ))
+        .unwrap();
+        let ran = || std::fs::read_to_string(&ledger).unwrap_or_default().lines().count();
+        let mut hints = site.engine.hints();
+        let (engine, to) = (site.engine.clone(), targets.clone());
+        let (what, how) = (request.clone(), rollout.clone());
+        let fan_out = tokio::spawn(async move {
+            if background {
+                let ticket = engine.submit_group(&to, (&what, &how), origin()).await.unwrap();
+                let parent = engine.wait(&ticket.task_id).await.unwrap().found().unwrap();
+                return engine.group(&parent.task).await.unwrap();
+            }
+            let stop = CancellationToken::new();
+            engine.fan_out(&to, (&what, &how), &origin(), &stop, |_, _| {}).await.unwrap()
+        });
+        let all_up = async {
+            while ran() < 3 {
+                hints.next().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all_up).await.expect("not begun");
+        sshd.kill_connections();
+        if background {
+            // Their jobs are found again and end well.
+            std::fs::write(&go, "").unwrap();
+        }
+        let fan_out =
+            tokio::time::timeout(Duration::from_secs(60), fan_out).await.expect("stuck").unwrap();
+        std::fs::write(&go, "").unwrap();
+        for report in &fan_out.hosts {
+            let outcome = &report.result.as_ref().unwrap().outcome;
+            match background {
+                true => assert_eq!(*outcome, Outcome::Exited { status: 0 }),
+                false => assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}"),
+            }
+        }
+        assert_eq!((fan_out.hosts.len(), ran()), (3, 3));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_is_reached_again_without_a_word() {
     let mut sshd = Sshd::builder().daemon().start();
