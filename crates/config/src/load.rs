@@ -134,6 +134,9 @@ fn read(
         Some(root) => settings::read(&own.document, root, &folders.config),
         None => Settings::default(),
     };
+    if let Some(Err(problem)) = settings.warm.as_ref().map(|warm| warm.select(&inventory)) {
+        own.document.error(None, "warm.on", problem.to_string());
+    }
     let (policy, known_hosts, packs) = match read {
         Some(file) => (file.policy, file.known_hosts, file.packs),
         None => (Policy::default(), None, Vec::new()),

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sshepherd_model::Targets;
+
 use crate::document::{Document, Node, Section};
 
 /// Settings of the server.
@@ -9,6 +11,8 @@ use crate::document::{Document, Node, Section};
 pub struct Settings {
     /// How decisions and executions are recorded.
     pub audit: Audit,
+    /// Hosts that a server keeps connected before anyone asks.
+    pub warm: Option<Targets>,
     /// Most hosts that a fan-out talks to at once.
     pub fan_out_parallel: usize,
     /// Bounds for the whole server.
@@ -96,6 +100,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             audit: Audit::default(),
+            warm: None,
             fan_out_parallel: 64,
             limits: ServerLimits::default(),
             shells: ShellBounds::default(),
@@ -119,6 +124,16 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
         if let Some(parallel) = number(section.integer("parallel", 1..=512)) {
             settings.fan_out_parallel = parallel;
         }
+        section.finish();
+    }
+    if let Some(section) = top.section("warm") {
+        settings.warm = section.text("on").and_then(|text| match text.text.parse() {
+            Ok(selector) => Some(Targets::On(selector)),
+            Err(problem) => {
+                document.error(Some(text.line), &text.field, format!("{problem}"));
+                None
+            }
+        });
         section.finish();
     }
     if let Some(section) = top.section("limits") {

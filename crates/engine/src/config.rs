@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sshepherd_model::{Inventory, Secret};
+use sshepherd_model::{Inventory, Secret, Targets};
 use sshepherd_policy::Policy;
 
 use crate::gate::GateSettings;
@@ -41,6 +41,8 @@ pub struct Config {
     pub shells: ShellSettings,
     /// Secrets that may be typed into shells, by name.
     pub typed_secrets: BTreeMap<String, Secret>,
+    /// Hosts that a server keeps connected unasked.
+    pub warm: Option<Targets>,
     /// Most hosts that one fan-out talks to at once.
     pub fan_out_parallel: usize,
     /// Most hosts that all fan-outs together talk to at once.

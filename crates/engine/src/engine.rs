@@ -93,6 +93,9 @@ impl Engine {
         let engine = Self { inner: Arc::new(inner) };
         engine.tracker().spawn(engine.clone().sweep(services.orphans));
         engine.tracker().spawn(engine.clone().attend(services.orphans));
+        if services.orphans == Adopt::Unasked {
+            engine.tracker().spawn(engine.clone().keep_warm());
+        }
         engine
     }
 

@@ -85,6 +85,7 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
         audit_commands: loaded.settings.audit.commands,
         shells: shell_settings(&loaded.settings.shells),
         typed_secrets: loaded.typed_secrets,
+        warm: loaded.settings.warm.clone(),
         fan_out_parallel: loaded.settings.fan_out_parallel,
         // So that no fan-out ever takes all places.
         fan_out_total: 2 * loaded.settings.fan_out_parallel,
@@ -164,6 +165,7 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         audit_commands: false,
         shells: ShellSettings::default(),
         typed_secrets: std::collections::BTreeMap::new(),
+        warm: None,
         fan_out_parallel: 1,
         fan_out_total: 2,
         fan_out_behind_jump: 1,

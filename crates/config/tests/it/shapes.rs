@@ -287,3 +287,17 @@ fn a_slip_in_a_typed_rule_is_an_error_at_its_place() {
     folder.write("policy.yml", "include: [log]\n");
     assert!(folder.problems()[0].contains("no pack is called \"log\"; there are docker-read,"));
 }
+
+#[test]
+fn hosts_to_keep_connected_are_a_selector_of_hosts_there_are() {
+    let folder = Folder::sound();
+    assert!(folder.load().unwrap().settings.warm.is_none());
+    folder.write("sshepherd.yml", "warm: {on: \"all minus nobody\"}\n");
+    told(&folder.problems(), "sshepherd.yml Error warm.on: selector: no host is called nobody");
+    folder.write("sshepherd.yml", "warm: {on: \"@ and\"}\n");
+    told(&folder.problems(), "sshepherd.yml:1 Error warm.on: selector: ");
+    folder.write("sshepherd.yml", "warm: {on: all}\n");
+    let loaded = folder.load().unwrap();
+    let warm = loaded.settings.warm.unwrap().select(&loaded.inventory).unwrap();
+    assert_eq!(warm.len(), loaded.inventory.hosts().len());
+}

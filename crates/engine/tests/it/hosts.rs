@@ -19,6 +19,21 @@ async fn seed_defect_6_commands_share_a_connection() {
     assert_eq!(sshd.connections(), Some(1));
 }
 
+/// Nothing is asked for until the connection stands, and what is asked for then goes over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_to_be_warm_is_connected_before_anyone_asks() {
+    let sshd = Sshd::start();
+    let site = Site::with(&sshd, Plan { warm: true, ..Plan::default() });
+    let connected = async {
+        while sshd.connections() != Some(1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), connected).await.unwrap();
+    assert_eq!(site.run("true").await.outcome, Outcome::Exited { status: 0 });
+    assert_eq!(sshd.connections(), Some(1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_commands_at_once_on_a_stock_server() {
     let sshd = Sshd::builder().daemon().start();

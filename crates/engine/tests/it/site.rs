@@ -14,7 +14,7 @@ use sshepherd_engine::{
     Adopt, Config, Engine, Finished, GateSettings, KnownHostsFiles, Origin, OwnScreen, Services,
 };
 use sshepherd_model::{
-    Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, TaskId,
+    Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, Targets, TaskId,
 };
 use sshepherd_testkit::Sshd;
 use tempfile::TempDir;
@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) jump: Option<Jump>,
     /// Making folders and reading files takes a person's yes, which lasts so long; no full shell then.
     pub(crate) ask: Option<Lasts>,
+    /// All hosts are kept connected.
+    pub(crate) warm: bool,
 }
 
 /// A host that all others are behind.
@@ -83,6 +85,7 @@ impl Default for Plan {
             store: None,
             jump: None,
             ask: None,
+            warm: false,
         }
     }
 }
@@ -172,6 +175,7 @@ impl Site {
             audit_commands: false,
             shells: sshepherd_engine::ShellSettings::default(),
             typed_secrets: std::collections::BTreeMap::new(),
+            warm: plan.warm.then(|| Targets::Tag("all".parse().unwrap())),
             fan_out_parallel: 16,
             fan_out_total: 32,
             fan_out_behind_jump: 32,

@@ -1,7 +1,7 @@
 //! The links of one host, the places on them, and what was learnt about its server.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use russh::client::Msg;
 use russh::{ChannelOpenFailure, ChannelWriteHalf};
@@ -30,6 +30,8 @@ pub(super) struct HostLinks {
     pub(super) failure: Mutex<Option<(Instant, ConnectFailure)>>,
     /// Rings when a channel or a link has gone.
     pub(super) room: Notify,
+    /// A link is kept until then, though it carries nothing.
+    pub(super) wanted: Mutex<Option<Instant>>,
     /// Fires when the pool lets these links go.
     pub(super) forgotten: CancellationToken,
     /// The pool's.
@@ -68,6 +70,7 @@ impl HostLinks {
             first: tokio::sync::Mutex::default(),
             failure: Mutex::default(),
             room: Notify::new(),
+            wanted: Mutex::default(),
             forgotten: CancellationToken::new(),
             tracker,
             renewal,
@@ -98,6 +101,16 @@ impl HostLinks {
         // The lock on the list makes look and take one step.
         link.load.send_modify(|load| load.enter(seat));
         Some(Slot { link: Arc::clone(link), open: None, host: Arc::clone(self), seat })
+    }
+
+    /// Keeps a link for so long, though it may carry nothing.
+    pub(super) fn want(&self, long: Duration) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + long);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.is_some_and(|until| until > Instant::now())
     }
 
     pub(super) fn failed(&self, failure: &ConnectFailure) {

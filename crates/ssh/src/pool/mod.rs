@@ -126,6 +126,13 @@ impl Pool {
         }
     }
 
+    /// Sees to it that a link to `target` stands and is not closed for idleness for `long`; runs nothing there.
+    pub async fn warm(&self, target: Arc<Target>, long: Duration) -> Result<(), ConnectFailure> {
+        let host = self.host(&target);
+        host.want(long);
+        self.slot(&host, &target, Seat::Session).await.map(drop)
+    }
+
     /// Opens a channel, in a task of its own: if nobody waits any more when the server has opened it, it is closed again.
     async fn channel(
         &self,
@@ -272,7 +279,7 @@ async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
             }
             let busy =
                 tokio::time::timeout(inner.settings.idle, load.wait_for(|load| !load.is_idle()));
-            if busy.await.is_err() {
+            if busy.await.is_err() && !host.is_wanted() {
                 return;
             }
         }
