@@ -6,10 +6,9 @@ use sshepherd_model::{ConnectFailure, Phase};
 use tokio::net::TcpStream;
 
 use crate::target::Target;
-use crate::wire::Carrier;
 
 /// Connects to the first address that answers; the peer is judged before a byte is sent.
-pub(crate) async fn dial(target: &Target) -> Result<(Carrier, IpAddr), ConnectFailure> {
+pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), ConnectFailure> {
     let mut tried = Vec::new();
     for address in &target.addresses {
         match tokio::time::timeout(target.deadlines.dial, TcpStream::connect(address)).await {
@@ -23,7 +22,7 @@ pub(crate) async fn dial(target: &Target) -> Result<(Carrier, IpAddr), ConnectFa
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::warn!(host = %target.alias, %error, "TCP_NODELAY could not be set");
                 }
-                return Ok((Carrier::tcp(tcp), peer));
+                return Ok((tcp, peer));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::pool::Tunnel;
 use sshepherd_model::Phase;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How many reads re-arm quick acknowledgement. The kernel leaves that mode by itself; key exchange, log-in and the
@@ -81,8 +81,8 @@ fn is_cut(cut: &mut Cut, cx: &mut Context<'_>) -> io::Result<()> {
 
 /// What carries a connection.
 pub(crate) enum Carrier {
-    /// A TCP connection of our own.
-    Tcp(BufReader<TcpStream>),
+    /// A TCP connection of our own, and its place among them.
+    Tcp { tcp: BufReader<TcpStream>, _place: OwnedSemaphorePermit },
     /// A channel through a jump host.
     Tunnel(Box<Tunnel>),
 }
@@ -144,10 +144,10 @@ pub(crate) struct Wire {
 }
 
 impl Carrier {
-    /// Over a TCP connection. The library asks for the length of each packet by itself (4 bytes), which would be a system call
+    /// Over a TCP connection, and the place among all of them that it takes. The library asks for the length of each packet by itself (4 bytes), which would be a system call
     /// for each of the small ones that a command comes to.
-    pub(crate) fn tcp(tcp: TcpStream) -> Self {
-        Self::Tcp(BufReader::with_capacity(READ_AHEAD, tcp))
+    pub(crate) fn tcp(tcp: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        Self::Tcp { tcp: BufReader::with_capacity(READ_AHEAD, tcp), _place: place }
     }
 }
 
@@ -173,7 +173,7 @@ impl Wire {
         }
         self.quick_reads -= 1;
         #[cfg(target_os = "linux")]
-        if let Carrier::Tcp(tcp) = &self.carrier {
+        if let Carrier::Tcp { tcp, .. } = &self.carrier {
             // A lost optimisation is no error.
             let _ = socket2::SockRef::from(tcp.get_ref()).set_tcp_quickack(true);
         }
@@ -195,7 +195,7 @@ impl AsyncRead for Wire {
         }
         let before = buf.filled().len();
         let read = match &mut self.carrier {
-            Carrier::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_read(cx, buf),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
         };
         let new = buf.filled().get(before..).unwrap_or_default();
@@ -226,7 +226,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         is_cut(&mut self.write_cut, cx)?;
         let written = match &mut self.carrier {
-            Carrier::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_write(cx, buf),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_write(cx, buf),
         };
         if let Poll::Ready(Ok(bytes)) = written {
@@ -238,14 +238,14 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         is_cut(&mut self.write_cut, cx)?;
         match &mut self.carrier {
-            Carrier::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_flush(cx),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.carrier {
-            Carrier::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_shutdown(cx),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_shutdown(cx),
         }
     }
@@ -258,6 +258,10 @@ mod tests {
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+
+    fn place() -> OwnedSemaphorePermit {
+        Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap()
+    }
 
     #[test]
     fn only_a_version_line_ends_the_banner() {
@@ -300,7 +304,7 @@ mod tests {
         }
         assert!(sent > 2 * (TURN + READ), "the kernel holds {sent} bytes only");
         let (progress, _) = watch::channel(Progress::new());
-        let mut wire = Wire::new(Carrier::tcp(tcp), &CancellationToken::new(), progress);
+        let mut wire = Wire::new(Carrier::tcp(tcp, place()), &CancellationToken::new(), progress);
         wire.meter().logged_in();
         let (mut taken, mut most) = (0, 0);
         let all = std::future::poll_fn(|cx| {
@@ -329,7 +333,7 @@ mod tests {
         let cut = CancellationToken::new();
         let (progress, _) = watch::channel(Progress::new());
         let (mut reader, mut writer) =
-            tokio::io::split(Wire::new(Carrier::tcp(tcp), &cut, progress));
+            tokio::io::split(Wire::new(Carrier::tcp(tcp, place()), &cut, progress));
         let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err().kind() });
         let (filled, mut full) = watch::channel(0_u32);
         let writing = tokio::spawn(async move {

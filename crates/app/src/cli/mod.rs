@@ -12,6 +12,7 @@ mod follow;
 mod hosts;
 mod import;
 mod init;
+mod limits;
 mod out;
 mod output;
 mod plan;
@@ -53,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
     // The log first: what cannot be kept private is told there.
     log(&arguments.command);
     private::no_dumps();
+    limits::many_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

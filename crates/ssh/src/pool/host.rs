@@ -124,6 +124,16 @@ impl HostLinks {
         last.as_ref().filter(|(when, _)| *when > asked).map(|(_, failure)| failure.clone())
     }
 
+    /// Takes a link out if it carries nothing; what looks for a place does so under the same lock.
+    pub(super) fn retire(&self, link: &Arc<Link>) -> bool {
+        let mut links = self.links();
+        if !link.load.borrow().is_idle() {
+            return false;
+        }
+        links.retain(|other| !Arc::ptr_eq(other, link));
+        true
+    }
+
     pub(super) fn remove(&self, link: &Arc<Link>) {
         let mut links = self.links();
         links.retain(|other| !Arc::ptr_eq(other, link));

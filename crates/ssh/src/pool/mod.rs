@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Resource;
 use sshepherd_model::{ConnectFailure, Phase};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +41,8 @@ pub struct PoolSettings {
     pub keepalive: Keepalive,
     /// When a link gets no more commands.
     pub renewal: Renewal,
+    /// Most connections at once. At the bound, a new one waits for one that carries nothing, which is closed for it.
+    pub connections: usize,
 }
 
 impl Default for PoolSettings {
@@ -48,8 +51,16 @@ impl Default for PoolSettings {
             idle: Duration::from_secs(300),
             keepalive: Keepalive::default(),
             renewal: Renewal::default(),
+            connections: affordable(rustix::process::getrlimit(Resource::Nofile).current),
         }
     }
+}
+
+/// Three of eight files that this process may have open: a half is for output, the rest for everything else.
+fn affordable(files: Option<u64>) -> usize {
+    let most = Semaphore::MAX_PERMITS.min(1 << 20);
+    let share = files.map(|files| usize::try_from(files / 8 * 3).unwrap_or(most));
+    share.map_or(most, |share| share.clamp(8, most))
 }
 
 /// sshd's stock `MaxSessions`; the first guess for a server.
@@ -75,6 +86,10 @@ struct Inner {
     settings: PoolSettings,
     hashing: RandomState,
     hosts: Mutex<HashMap<Key, Arc<HostLinks>>>,
+    /// A permit for each connection that may be made.
+    sockets: Arc<Semaphore>,
+    /// Rings for one connection that carries nothing, when another one waits for its place.
+    full: Notify,
     tracker: TaskTracker,
     closing: CancellationToken,
 }
@@ -88,6 +103,8 @@ impl Pool {
                 settings,
                 hashing: RandomState::new(),
                 hosts: Mutex::default(),
+                sockets: Arc::new(Semaphore::new(settings.connections)),
+                full: Notify::new(),
                 tracker: TaskTracker::new(),
                 closing: CancellationToken::new(),
             }),
@@ -230,8 +247,34 @@ impl Pool {
         target: &Arc<Target>,
     ) -> Result<(Carrier, IpAddr), ConnectFailure> {
         match &target.via {
-            None => dial::dial(target).await,
+            None => {
+                let place = self.socket(target).await?;
+                let (tcp, peer) = dial::dial(target).await?;
+                Ok((Carrier::tcp(tcp, place), peer))
+            }
             Some(jump) => self.tunnel(target, jump).await,
+        }
+    }
+
+    /// A place for one more connection.
+    async fn socket(&self, target: &Target) -> Result<OwnedSemaphorePermit, ConnectFailure> {
+        let sockets = Arc::clone(&self.inner.sockets);
+        if let Ok(place) = Arc::clone(&sockets).try_acquire_owned() {
+            return Ok(place);
+        }
+        // Those that carry nothing hear of it in the order in which they fell silent.
+        self.inner.full.notify_one();
+        match tokio::time::timeout(target.deadlines.dial, sockets.acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(ConnectFailure {
+                phase: Phase::Dial,
+                detail: format!(
+                    "{}: {} connections are open, all of them at work, and this server can afford no more",
+                    target.alias, self.inner.settings.connections
+                ),
+                hint: "try again, or raise the limit of open files (ulimit -n) that the server is started under"
+                    .to_owned(),
+            }),
         }
     }
 
@@ -279,8 +322,16 @@ async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
             }
             let busy =
                 tokio::time::timeout(inner.settings.idle, load.wait_for(|load| !load.is_idle()));
-            if busy.await.is_err() && !host.is_wanted() {
+            let (over, asked) = tokio::select! {
+                busy = busy => (busy.is_err() && !host.is_wanted(), false),
+                () = inner.full.notified() => (true, true),
+            };
+            if over && host.retire(&link) {
                 return;
+            }
+            if asked {
+                // It has just been taken: another one is to go.
+                inner.full.notify_one();
             }
         }
     };

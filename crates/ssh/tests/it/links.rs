@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_model::Phase;
-use sshepherd_ssh::{Event, Pool, PoolSettings, Renewal};
+use sshepherd_ssh::{Deadlines, Event, Pool, PoolSettings, Renewal, Target};
 use sshepherd_testkit::{Sshd, Stall, processes, silent_server};
 use tokio::task::JoinSet;
 
@@ -101,6 +101,41 @@ async fn idle_links_are_closed_and_used_ones_are_kept() {
     tokio::time::timeout(LIMIT, proxy.all_closed()).await.unwrap();
     assert_eq!(run(&pool, &target, "echo 2").await, Ran::said("2\n", "", 0));
     assert_eq!(proxy.connections(), 2);
+}
+
+/// At the bound, the connection that has carried nothing for longest makes way; those at work never do.
+#[tokio::test]
+async fn the_longest_idle_link_makes_way_for_a_new_one() {
+    let server = Sshd::start();
+    let pool = Pool::new(PoolSettings { connections: 2, ..PoolSettings::default() });
+    let proxies = [proxy(&server), proxy(&server), proxy(&server)];
+    let targets =
+        proxies.each_ref().map(|proxy| Arc::new(target_through(&server, proxy.address())));
+    for target in [&targets[0], &targets[1]] {
+        assert_eq!(run(&pool, target, "echo in").await, Ran::said("in\n", "", 0));
+    }
+    assert_eq!(run(&pool, &targets[2], "echo in").await, Ran::said("in\n", "", 0));
+    tokio::time::timeout(LIMIT, proxies[0].all_closed()).await.unwrap();
+    assert_eq!([proxies[1].open(), proxies[2].open()], [1, 1]);
+    // While both are at work there is no place, and it is said why.
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate");
+    let until_open = format!("echo up; while [ ! -e {} ]; do sleep 0.05; done", gate.display());
+    let mut at_work = Vec::new();
+    for target in [&targets[1], &targets[2]] {
+        let mut running = start(&pool, target, exec(&until_open)).await;
+        assert_eq!(first_line(&mut running).await, "up");
+        at_work.push(running);
+    }
+    let deadlines = Deadlines { dial: Duration::from_millis(300), ..targets[0].deadlines };
+    let hasty = Arc::new(Target { deadlines, ..(*targets[0]).clone() });
+    let failure = pool.open(hasty).await.err().unwrap();
+    assert!(failure.detail.contains("all of them at work"), "{failure}");
+    std::fs::write(&gate, "").unwrap();
+    for mut running in at_work {
+        assert_eq!(finish(&mut running).await.end, Event::Exited { status: 0 });
+    }
+    assert_eq!(run(&pool, &targets[0], "echo in").await, Ran::said("in\n", "", 0));
 }
 
 #[tokio::test]

@@ -8,9 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Segments that are open for writing, two files each: a third of the usual 1,024 of a process, and most of 200 tasks
-/// that write all the time.
+/// Most segments that are open for writing, two files each: most of 200 tasks that write all the time.
 const OPEN: usize = 176;
+
+/// How many files this process may have open.
+fn allowed() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX)
+}
+
+/// Reads of output at a time, each with at most a dozen files: a fifth of what is allowed, and no more than are of use.
+pub(super) fn reads() -> usize {
+    (allowed() / 64).clamp(1, 16)
+}
 
 /// The two files of a segment.
 #[derive(Debug)]
@@ -95,10 +105,19 @@ fn unlink(path: &Path) -> io::Result<()> {
 }
 
 /// The segments that are open for writing, by the number of their log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OpenFiles {
+    most: usize,
     next: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Files>>>,
+}
+
+impl Default for OpenFiles {
+    /// A third of the files that are allowed, at most.
+    fn default() -> Self {
+        let most = (allowed() / 6).clamp(4, OPEN);
+        Self { most, next: AtomicU64::default(), open: Mutex::default() }
+    }
 }
 
 impl OpenFiles {
@@ -119,7 +138,7 @@ impl OpenFiles {
         }
         let files = Arc::new(open()?);
         let mut table = self.table();
-        let spare = table.keys().next().copied().filter(|_| table.len() >= OPEN);
+        let spare = table.keys().next().copied().filter(|_| table.len() >= self.most);
         let closed = spare.and_then(|spare| table.remove(&spare));
         table.insert(log, Arc::clone(&files));
         drop(table);
@@ -145,14 +164,14 @@ mod tests {
     #[test]
     fn no_more_files_are_open_than_that() {
         let folder = tempfile::tempdir().unwrap();
-        let open = OpenFiles::default();
-        for _ in 0..OPEN + 50 {
+        let open = OpenFiles { most: 8, ..OpenFiles::default() };
+        for _ in 0..60 {
             let log = open.number();
             let make = || Files::to_write(folder.path(), log, Make::IfMissing);
             let first = open.get(log, make).unwrap();
             let again = open.get(log, || Err(io::Error::other("opened twice"))).unwrap();
             assert!(Arc::ptr_eq(&first, &again));
         }
-        assert_eq!(open.table().len(), OPEN);
+        assert_eq!(open.table().len(), 8);
     }
 }

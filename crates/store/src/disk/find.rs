@@ -16,9 +16,6 @@ use super::shared::{Shared, locked};
 /// Times that a read is tried again when its output goes over the limit meanwhile.
 const READ_TRIES: usize = 8;
 
-/// Reads at a time; each has at most a dozen files open.
-pub(super) const READS: usize = 16;
-
 impl Shared {
     pub(super) async fn known(&self, id: &TaskId) -> Result<Known, Error> {
         let id = id.clone();

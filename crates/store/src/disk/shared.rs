@@ -14,8 +14,7 @@ use crate::record::Task;
 
 use super::DiskBounds;
 use super::database::{Desk, Safe};
-use super::files::OpenFiles;
-use super::find::READS;
+use super::files::{self, OpenFiles};
 use super::folder::{Folder, Instance};
 use super::log::Log;
 use super::recent::{Recent, Short};
@@ -74,7 +73,7 @@ impl Shared {
             writer,
             reader,
             open: Arc::default(),
-            reads: Semaphore::new(READS),
+            reads: Semaphore::new(files::reads()),
             bounds,
             own: Mutex::default(),
             stored: AtomicU64::new(0),
