@@ -41,10 +41,18 @@ pub struct HostReport {
     pub result: Result<Finished, Refusal>,
 }
 
+impl HostReport {
+    /// Whether the command ended there by itself, with status 0.
+    #[must_use]
+    pub fn went_well(&self) -> bool {
+        matches!(&self.result, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
+    }
+}
+
 impl Engine {
     /// Runs `request` on all of `targets` as `rollout` says, at most `fan_out_parallel` at a time.
     ///
-    /// `done` is called as each host finishes, with the count so far and the total. When `cancel` fires, hosts not
+    /// `done` is called as each host finishes, with its report, the count so far and the total. When `cancel` fires, hosts not
     /// yet started are reported as cancelled and running ones are stopped.
     ///
     /// Errors: [`Refusal::Selector`] when a selector names what is no host, [`Refusal::ApprovalRequired`] when a person must say
@@ -55,7 +63,7 @@ impl Engine {
         (request, rollout): (&Request, &Rollout),
         origin: &Origin,
         cancel: &CancellationToken,
-        done: impl FnMut(usize, usize) + Send,
+        done: impl FnMut(&HostReport, (usize, usize)) + Send,
     ) -> Result<FanOut, Refusal> {
         let config = self.config();
         let hosts = targets.select(&config.inventory)?;
@@ -145,7 +153,7 @@ struct Call<'a, F> {
     done: Mutex<(usize, usize, F)>,
 }
 
-impl<F: FnMut(usize, usize) + Send> OnHost for Call<'_, F> {
+impl<F: FnMut(&HostReport, (usize, usize)) + Send> OnHost for Call<'_, F> {
     fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
         let jumps = Engine::jumps(&self.config, alias);
         self.queue.turn(place, jumps).map(Some).boxed()
@@ -160,11 +168,11 @@ impl<F: FnMut(usize, usize) + Send> OnHost for Call<'_, F> {
         self.on_one(alias, turn, stop).boxed()
     }
 
-    fn done<'a>(&'a self, _: &'a HostReport) -> BoxFuture<'a, ()> {
+    fn done<'a>(&'a self, report: &'a HostReport) -> BoxFuture<'a, ()> {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, total, tell) = &mut *done;
         *count += 1;
-        tell(*count, *total);
+        tell(report, (*count, *total));
         futures::future::ready(()).boxed()
     }
 

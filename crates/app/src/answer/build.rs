@@ -377,7 +377,7 @@ pub(crate) fn tagged(targets: &Targets, entries: Vec<RunAnswer>, budget: usize) 
 /// Most characters of a selector that are repeated.
 const MAX_SELECTOR: usize = 200;
 /// How many of the slowest hosts are named.
-const MAX_SLOW: usize = 3;
+pub(crate) const MAX_SLOW: usize = 3;
 /// Most characters of the names of hosts that failed.
 const MAX_FAILED: usize = 600;
 

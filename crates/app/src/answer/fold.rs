@@ -2,6 +2,7 @@
 //! from the most common one.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
@@ -78,16 +79,19 @@ pub(crate) fn fold(entries: &[RunAnswer]) -> Vec<Group> {
     for entry in entries {
         families.entry(key(entry)).or_default().push(entry);
     }
+    let good = |key: &Key<'_>| key.status == Some("completed");
+    // Of what went well, if anything did, so that it stands last, where a difference is said to be against.
     let common = families
         .iter()
         .filter(|(key, _)| key.ran)
-        .max_by_key(|(key, members)| (members.len(), std::cmp::Reverse(**key)))
+        .max_by_key(|(key, members)| (good(key), members.len(), std::cmp::Reverse(**key)))
         .map(|(key, _)| key.output);
+    let until = Instant::now() + PATIENCE;
     let mut groups: Vec<(bool, bool, Group)> = families
         .iter()
         .map(|(key, members)| {
-            let good = key.status == Some("completed");
-            (good, good && Some(key.output) == common, group(key, members, common))
+            let last = key.ran && Some(key.output) == common;
+            (good(key), last, group(key, members, common, until))
         })
         .collect();
     groups.sort_by(|a, b| {
@@ -122,14 +126,18 @@ fn key(entry: &RunAnswer) -> Key<'_> {
     }
 }
 
-fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>) -> Group {
+/// How long differences are looked for, all together: outputs that have little in common would take longer than anybody waits.
+/// What is found until then still is a difference, only a longer one.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>, until: Instant) -> Group {
     let first = members.first();
     let own =
         |field: fn(&RunAnswer) -> &Option<String>| first.and_then(|entry| field(entry).clone());
     let text = key.ran.then(|| key.output.to_owned());
     let diff = match (common, &text) {
         (Some(common), Some(text)) if common != text => {
-            Some(difference(common, text)).filter(|diff| diff.len() < text.len())
+            Some(difference(common, text, until)).filter(|diff| diff.len() < text.len())
         }
         _ => None,
     };
@@ -150,8 +158,8 @@ fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>) -> Group {
 }
 
 /// `text` as changes to `common`, line by line.
-pub(crate) fn difference(common: &str, text: &str) -> String {
-    let diff = TextDiff::from_lines(common, text);
+pub(crate) fn difference(common: &str, text: &str, until: Instant) -> String {
+    let diff = TextDiff::configure().deadline(until).diff_lines(common, text);
     let (mut told, mut run) = (String::new(), None::<(char, u64)>);
     let close = |run: &mut Option<(char, u64)>, told: &mut String| {
         if let Some((sign, count)) = run.take() {
@@ -278,6 +286,61 @@ mod tests {
         let groups = fold(&[ran("a", &long, 0), ran("b", &long, 0), ran("c", &other, 0)]);
         assert_eq!(groups[0].diff.as_deref(), Some("=7\n-1\n+line seven\n=42\n"));
         assert_eq!(slowest(&entries, 2).len(), 2);
+    }
+
+    /// What a difference is against stands last, whatever else is more common.
+    #[test]
+    fn differences_are_against_the_last_group() {
+        let long = |text: &str| format!("{}{text}\n", "a line\n".repeat(20));
+        let mut entries: Vec<RunAnswer> =
+            (0..5).map(|n| ran(&format!("bad{n}"), &long("bad"), 1)).collect();
+        entries.extend([ran("good1", &long("good"), 0), ran("good2", &long("good"), 0)]);
+        entries.push(ran("odd", &long("odd"), 0));
+        let groups = fold(&entries);
+        let told: Vec<_> = groups.iter().map(|g| (g.hosts.as_str(), g.diff.as_deref())).collect();
+        assert_eq!(
+            told,
+            [
+                ("bad[0-4]", Some("=20\n-1\n+bad\n")),
+                ("odd", Some("=20\n-1\n+odd\n")),
+                ("good[1-2]", None)
+            ]
+        );
+        let mut entries =
+            vec![ran("a", &long("x"), 1), ran("b", &long("x"), 1), ran("c", &long("y"), 1)];
+        entries.extend((0..4).map(|n| RunAnswer {
+            alias: Some(format!("gone{n}")),
+            status: Some("could_not_connect".to_owned()),
+            ..RunAnswer::default()
+        }));
+        let told: Vec<_> =
+            fold(&entries).into_iter().map(|group| (group.hosts, group.diff)).collect();
+        let diff = Some("=20\n-1\n+y\n".to_owned());
+        assert_eq!(
+            told,
+            [("c".to_owned(), diff), ("gone[0-3]".to_owned(), None), ("a,b".to_owned(), None)]
+        );
+    }
+
+    /// Two seconds are all that is spent on them.
+    #[test]
+    fn outputs_without_anything_in_common_are_folded_in_time() {
+        let other = |n: u64| -> String {
+            (0..20_000_u64).map(|line| format!("{}\n", (line * 7919 * (n + 1)) % 5003)).collect()
+        };
+        let entries: Vec<RunAnswer> =
+            (0..20).map(|n| ran(&format!("h{n}"), &other(n), 0)).collect();
+        let began = Instant::now();
+        let groups = fold(&entries);
+        assert_eq!(groups.len(), 20);
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        let common = groups.last().and_then(|group| group.output.clone()).unwrap();
+        for group in &groups {
+            let text =
+                group.output.clone().or_else(|| Some(patched(&common, group.diff.as_deref()?)));
+            let place: usize = group.hosts.trim_start_matches('h').parse().unwrap();
+            assert!(text.as_ref() == entries[place].output.as_ref(), "{place}");
+        }
     }
 
     #[test]

@@ -19,12 +19,12 @@ mod shell;
 mod task;
 
 pub(crate) use build::{
-    Report, asked_for_all, cancelled, could_not_start, finished, now_ms, refused_by_person, status,
-    tagged, with_hosts,
+    MAX_SLOW, Report, asked_for_all, cancelled, could_not_start, finished, now_ms,
+    refused_by_person, status, tagged, with_hosts,
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
-pub(crate) use fold::{Group, Slow};
+pub(crate) use fold::{Group, Slow, fold, slowest};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
 pub(crate) use judged::{capabilities, echo, planned, shell_programs, shells};
 pub(crate) use list::task_list;

@@ -113,6 +113,10 @@ pub(crate) struct Run {
     /// Print output as it came: escape sequences, invisible characters, secrets and all
     #[arg(long, conflicts_with_all = ["tag", "on"])]
     pub(crate) raw: bool,
+    /// With --tag or --on: print each line behind its host's name, in the order of the inventory, in place of hosts with the same
+    /// result together
+    #[arg(long)]
+    pub(crate) per_host: bool,
     #[command(flatten)]
     pub(crate) rollout: RolloutArgs,
     #[command(flatten)]

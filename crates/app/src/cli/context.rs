@@ -1,5 +1,6 @@
 //! What most commands need first: the folders, the configuration, an engine over it.
 
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use sshepherd_model::{Alias, Host, InvalidField, Inventory, Request};
 
 use super::args::{Global, Surroundings};
 use super::exit::Exit;
-use super::out;
+use super::{out, progress};
 
 /// Most hosts behind one jump host that fan-outs talk to at once: what one connection to it carries.
 const BEHIND_JUMP: usize = 32;
@@ -186,7 +187,11 @@ fn audit(settings: &Settings) -> Result<Sink, Exit> {
             every: audit.checkpoint_every,
         }),
     };
-    Sink::open(keeping).map_err(|error| {
+    // At a terminal, what a file keeps would only stand in a person's way.
+    let kept = keeping.path.is_some() && std::io::stderr().is_terminal();
+    let beside: Box<dyn Write + Send> =
+        if kept { Box::new(std::io::sink()) } else { Box::new(progress::Beside) };
+    Sink::open_beside(keeping, beside).map_err(|error| {
         out::complain(&chain(&error));
         Exit::Usage
     })

@@ -8,16 +8,19 @@ mod context;
 mod demo;
 mod exit;
 mod fleet;
+mod folded;
 mod follow;
 mod hosts;
 mod import;
 mod init;
 mod limits;
+mod many;
 mod out;
 mod output;
 mod plan;
 mod policy;
 mod private;
+mod progress;
 mod recording;
 mod reload;
 mod replay;
@@ -122,7 +125,8 @@ fn log(command: &Command) {
     let no_messages = filter_fn(|event| {
         !event.target().starts_with("rmcp") || *event.level() <= tracing::Level::INFO
     });
-    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let written =
+        tracing_subscriber::fmt::layer().with_writer(|| progress::Beside).with_ansi(false);
     // Only fails when a subscriber is set already, which nobody else does.
     let _ = tracing_subscriber::registry().with(filter).with(no_messages).with(written).try_init();
 }

@@ -10,7 +10,12 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// The same; `false` when nobody reads any more.
+/// Text on standard output, as it is.
+pub(crate) fn text(text: &str) {
+    bytes(text.as_bytes());
+}
+
+/// A line; `false` when nobody reads any more.
 pub(crate) fn taken(text: &str) -> bool {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()

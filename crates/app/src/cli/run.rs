@@ -1,10 +1,7 @@
-//! `run`: a command on one host, its output as it comes; or on many hosts.
+//! `run`: a command on one host, its output as it comes; or on many hosts (`many`).
 
-use std::io::IsTerminal;
-
-use indicatif::{ProgressBar, ProgressStyle};
 use sshepherd_engine::store::{Lookup, StreamFilter};
-use sshepherd_engine::{Adopt, Engine, FanOut, Finished, HostReport, Refusal};
+use sshepherd_engine::{Adopt, Engine, Finished, Refusal};
 use sshepherd_model::{
     Alias, BadSelector, Interruption, Outcome, Phase, Request, Rollout, Stopped, Targets,
 };
@@ -14,7 +11,7 @@ use super::args::{Global, Run};
 use super::context::{self, origin};
 use super::exit::Exit;
 use super::output::{self, Form, Until};
-use super::{out, serve, terminal};
+use super::{many, out, serve, terminal};
 use crate::answer::{self, RunAnswer};
 
 /// Runs what the arguments say.
@@ -34,7 +31,9 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
             serve::terminated().await;
             signalled.cancel();
         });
-        let exit = on_many(global, &engine, &targets, (&request, &rollout(&what)?), &stop).await;
+        let sight = many::Sight::of(global.json, what.per_host);
+        let asked = (&request, &rollout(&what)?);
+        let exit = many::run(sight, &engine, &targets, asked, &stop).await;
         engine.shutdown().await;
         return Ok(exit);
     }
@@ -159,22 +158,23 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
     if global.json {
         out::json(&answer::could_not_start(alias, request, refusal));
     }
+    tell_refusal(alias, refusal);
+    exit_of_refusal(refusal)
+}
+
+/// Why nothing ran, for people.
+pub(crate) fn tell_refusal(alias: &Alias, refusal: &Refusal) {
     match refusal {
         Refusal::Denied(denial) => {
             out::complain(&format!("{alias}: denied: {}\n  {}", denial.message, denial.hint));
-            Exit::Denied
         }
         Refusal::ApprovalRequired(asked) => {
             out::complain(&format!(
                 "{alias}: a person must say yes first\n  sshepherd approvals approve {}, then run it again",
                 asked.id
             ));
-            Exit::Denied
         }
-        Refusal::UnknownHost { .. } | Refusal::Selector(_) => {
-            out::complain(&refusal.to_string());
-            Exit::Usage
-        }
+        Refusal::UnknownHost { .. } | Refusal::Selector(_) => out::complain(&refusal.to_string()),
         Refusal::Busy(_)
         | Refusal::Throttled(_)
         | Refusal::KeyTaken { .. }
@@ -188,8 +188,27 @@ fn refused(global: &Global, alias: &Alias, request: &Request, refusal: &Refusal)
         | Refusal::Earlier { .. }
         | Refusal::ShuttingDown => {
             out::complain(&format!("{alias}: {}", context::chain(refusal)));
-            Exit::Failed
         }
+    }
+}
+
+/// How this process ends when nothing ran.
+pub(crate) fn exit_of_refusal(refusal: &Refusal) -> Exit {
+    match refusal {
+        Refusal::Denied(_) | Refusal::ApprovalRequired(_) => Exit::Denied,
+        Refusal::UnknownHost { .. } | Refusal::Selector(_) => Exit::Usage,
+        Refusal::Busy(_)
+        | Refusal::Throttled(_)
+        | Refusal::KeyTaken { .. }
+        | Refusal::OutOfBand { .. }
+        | Refusal::NotAnApprover { .. }
+        | Refusal::Audit(_)
+        | Refusal::Store(_)
+        | Refusal::NoRandomness(_)
+        | Refusal::NotReached
+        | Refusal::NotBegun { .. }
+        | Refusal::Earlier { .. }
+        | Refusal::ShuttingDown => Exit::Failed,
     }
 }
 
@@ -224,95 +243,4 @@ pub(crate) async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
         shown: &shown,
         enforcement: engine.config().policy.enforcement(),
     })
-}
-
-async fn on_many(
-    global: &Global,
-    engine: &Engine,
-    targets: &Targets,
-    (request, rollout): (&Request, &Rollout),
-    stop: &CancellationToken,
-) -> Exit {
-    let bar = bar(targets.select(&engine.config().inventory).map_or(0, |hosts| hosts.len()));
-    let fan_out = engine
-        .fan_out(targets, (request, rollout), &origin(), stop, |done, _| {
-            bar.set_position(done as u64)
-        })
-        .await;
-    bar.finish_and_clear();
-    let fan_out = match fan_out {
-        Ok(fan_out) => fan_out,
-        Err(refusal) => return none_ran(global, targets, request, &refusal),
-    };
-    if fan_out.hosts.is_empty() {
-        out::complain(&format!("{targets}: no host"));
-    }
-    let mut exit = Exit::Done;
-    let mut answers = Vec::new();
-    for HostReport { alias, result } in &fan_out.hosts {
-        match result {
-            Ok(finished) => {
-                exit = exit.worse(exit_of(&finished.outcome));
-                let answer = whole(engine, finished).await;
-                if global.json {
-                    answers.push(answer);
-                } else {
-                    for line in answer.output.unwrap_or_default().lines() {
-                        out::line(&format!("{alias}: {line}"));
-                    }
-                    tell(alias, finished);
-                }
-            }
-            Err(refusal) => {
-                let quiet = Global { json: false, ..Global::default() };
-                exit = exit.worse(refused(&quiet, alias, request, refusal));
-                answers.push(answer::could_not_start(alias, request, refusal));
-            }
-        }
-    }
-    if global.json {
-        out::json(&answer::tagged(targets, answers, usize::MAX / 2));
-    } else {
-        summary(&fan_out);
-    }
-    exit
-}
-
-/// What kept a command from all hosts of a tag.
-fn none_ran(global: &Global, targets: &Targets, request: &Request, refusal: &Refusal) -> Exit {
-    let Refusal::ApprovalRequired(asked) = refusal else {
-        if let Refusal::Selector(bad) = refusal {
-            out::complain(&bad.to_string());
-            return Exit::Usage;
-        }
-        out::complain(&format!("{targets}: {}", context::chain(refusal)));
-        return Exit::Failed;
-    };
-    if global.json {
-        out::json(&answer::asked_for_all(request, asked));
-    }
-    out::complain(&format!(
-        "{targets}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {}, then run it again",
-        asked.about.host_count, asked.id
-    ));
-    Exit::Denied
-}
-
-fn summary(fan_out: &FanOut) {
-    let good = fan_out.hosts.iter().filter(|report| {
-        matches!(&report.result, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
-    });
-    out::say(&format!("{} of {} hosts done", good.count(), fan_out.hosts.len()));
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-fn bar(hosts: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(hosts as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} hosts  {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

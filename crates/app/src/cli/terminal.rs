@@ -17,7 +17,7 @@ use sshepherd_engine::prompt::{Answers, Prompt, Prompter, Questions};
 use sshepherd_model::Secret;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::out;
+use super::{out, progress};
 use crate::answer;
 
 /// Longest answer, in bytes with its line end. A terminal gives no longer line (4,096 on Linux).
@@ -40,7 +40,10 @@ pub(crate) fn attend(engine: &Engine) {
     tokio::spawn(async move {
         loop {
             match touches.recv().await {
-                Ok(alias) => out::say(&answer::touch(&alias)),
+                Ok(alias) => {
+                    let _free = progress::aside();
+                    out::say(&answer::touch(&alias));
+                }
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }
@@ -105,6 +108,7 @@ impl Drop for Hold {
 
 fn ask(words: &str, prompts: &[Prompt], watched: &PipeReader) -> Answers {
     let mut tty = open().ok()?;
+    let _free = progress::aside();
     writeln!(tty, "{words}").ok()?;
     let mut answers = Vec::with_capacity(prompts.len());
     for prompt in prompts {

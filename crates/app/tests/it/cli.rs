@@ -71,7 +71,7 @@ fn a_host_that_cannot_be_reached_gives_4() {
 #[test]
 fn run_on_a_tag_answers_in_inventory_order() {
     let site = Site::new();
-    let done = run(&site, &["run", "--tag", TAG, "echo hello"]);
+    let done = run(&site, &["run", "--per-host", "--tag", TAG, "echo hello"]);
     assert_eq!(
         (code(&done), text(&done.stdout)),
         (0, "box.one: hello\nbox.two: hello\n".to_owned())
@@ -84,6 +84,38 @@ fn run_on_a_tag_answers_in_inventory_order() {
         .map(|r| r["alias"].as_str().unwrap())
         .collect();
     assert_eq!(aliases, ["box.one", "box.two"]);
+}
+
+#[test]
+fn run_on_many_puts_hosts_with_the_same_result_together() {
+    let site = Site::new();
+    site.hosts(&["web01", "web02", "web03"]);
+    site.unreachable("far1");
+    let done = run(&site, &["run", "--on", "all", "seq 1 3"]);
+    let told = text(&done.stdout);
+    assert_eq!(code(&done), 4, "{told}");
+    assert!(told.starts_with("far1: could not connect: "), "{told}");
+    assert!(told.ends_with("\nweb[01-03] (3 hosts): exit status 0\n  1\n  2\n  3\n"), "{told}");
+    let stderr = text(&done.stderr);
+    let said: Vec<&str> = stderr.lines().filter(|line| !line.starts_with('{')).collect();
+    assert!(said[0].starts_with("3 of 4 hosts done; not done: far1; slowest: "), "{stderr}");
+    assert_eq!(
+        said.len(),
+        1,
+        "but for the record, nothing else where there is no terminal: {stderr}"
+    );
+    let failed = run(&site, &["run", "--on", "web[01-02]", "false"]);
+    assert_eq!(
+        (code(&failed), text(&failed.stdout)),
+        (1, "web[01-02] (2 hosts): exit status 1\n".to_owned())
+    );
+    let denied = run(&site, &["run", "--on", "web[01-02]", DENIED]);
+    assert_eq!(code(&denied), 3);
+    assert!(
+        text(&denied.stdout).starts_with("web[01-02] (2 hosts): denied: "),
+        "{}",
+        text(&denied.stdout)
+    );
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
-use sshepherd_testkit::{Sshd, TestUser};
+use sshepherd_testkit::{Pty, Sshd, TestUser};
 
 use crate::site::{ALIAS, Site};
 
@@ -105,4 +106,63 @@ fn giving_up_is_no_answer() {
     let (screen, code) = person.ends();
     assert!(screen.contains("nobody answered"), "{screen}");
     assert_eq!(code, 4);
+}
+
+#[test]
+fn a_run_on_many_tells_how_it_gets_on() {
+    let site = Site::new();
+    let pipe = site.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    site.rules("  - {id: one, action: allow, commands: [\"dd *\"]}\n");
+    site.write("sshepherd.yml", "audit: {path: audit.jsonl}\n");
+    site.unreachable("far");
+    let from = format!("if={}", pipe.display());
+    let pty = at(&site, &["run", "--on", "all", "dd", &from, "bs=1", "count=1", "status=none"]);
+    // Open for both, so that whoever comes late finds what was written.
+    let mut pipe = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    // One could not be reached, and two wait for their letter.
+    for wanted in ["1/3 hosts", "1 failed  2 running: box.", "box.two"] {
+        let shown = || String::from_utf8_lossy(&pty.output()).into_owned();
+        assert!(pty.wait_for(0, wanted.as_bytes(), PATIENCE).is_some(), "{wanted}: {}", shown());
+    }
+    let before = pty.output().len();
+    pipe.write_all(b"xx").unwrap();
+    assert!(pty.wait_end(PATIENCE));
+    let shown = String::from_utf8_lossy(&pty.output()[before..]).into_owned();
+    assert!(shown.contains("box.one,box.two (2 hosts): exit status 0\r\n  x\r\n"), "{shown}");
+    assert!(
+        shown.ends_with("s\r\n") && shown.contains("2 of 3 hosts done; not done: far"),
+        "{shown}"
+    );
+    // The line is gone before the results are written, and what a file keeps is not written beside them.
+    let (_, results) = shown.split_once("far: could not connect").unwrap();
+    assert!(!results.contains("running") && !shown.contains("seq"), "{shown}");
+}
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command under a terminal of 80 columns.
+fn at(site: &Site, words: &[&str]) -> Pty {
+    let serve = site.serve();
+    let folders = serve.get(2..).unwrap().iter().map(String::as_str);
+    let program = std::iter::once(serve.first().unwrap().as_str());
+    let all: Vec<&str> = program.chain(folders).chain(words.iter().copied()).collect();
+    Pty::spawn(&all, |command| {
+        command.env_remove("SSHEPHERD_LOG").env("TERM", "xterm");
+    })
+}
+
+/// The line would be written over the question, once a second.
+#[test]
+fn a_question_has_the_terminal_for_itself() {
+    let Some((site, user)) = asking() else { return };
+    let pty = at(&site, &["run", "--on", ALIAS, "echo", "hello"]);
+    let asked = pty.wait_for(0, b"Password: ", PATIENCE).unwrap();
+    // No event says that nothing is drawn: three ticks of the line are let pass.
+    assert!(pty.wait_for(asked, b"hosts", Duration::from_secs(3)).is_none());
+    pty.send(&format!("{}\n", user.password()));
+    assert!(pty.wait_end(PATIENCE));
+    let shown = String::from_utf8_lossy(&pty.output()).into_owned();
+    assert!(shown.contains("box.one: exit status 0\r\n  hello\r\n"), "{shown}");
 }

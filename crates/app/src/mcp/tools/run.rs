@@ -330,7 +330,7 @@ impl Server {
         let origin = Self::origin(context);
         // Only the newest count matters, so a watch: a slow client never holds up the hosts.
         let (count, mut counted) = tokio::sync::watch::channel((0, 0));
-        let work = self.engine.fan_out(targets, what, &origin, &stop, move |done, total| {
+        let work = self.engine.fan_out(targets, what, &origin, &stop, move |_, (done, total)| {
             count.send_replace((done, total));
         });
         let Some(progress) = Progress::wanted(context) else {

@@ -151,9 +151,19 @@ fn the_command_line_takes_selectors_too() {
         )
     };
     let (code, out, _) = run(&["run", "--on", "web[01-02] or db-1", "echo", "hello"]);
-    assert_eq!((code, out.as_str()), (Some(0), "web01: hello\nweb02: hello\ndb-1: hello\n"));
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "db-1,web[01-02] (3 hosts): exit status 0\n  hello\n")
+    );
     let (code, out, err) =
         run(&["run", "--on", "web[01-04]", "--batch", "1", "--stop-after", "1", "false"]);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(out.starts_with("web[02-04] (3 hosts): not begun: 1 hosts had failed"), "{out}");
+    assert!(out.ends_with("\nweb01: exit status 1\n"), "{out}");
+    assert!(err.contains("0 of 4 hosts done; not done: web[01-04]"), "{err}");
+    let each =
+        ["run", "--per-host", "--on", "web[01-04]", "--batch", "1", "--stop-after", "1", "false"];
+    let (code, out, err) = run(&each);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.contains("web02: not begun: 1 hosts had failed"), "{err}");
     let (code, _, err) = run(&["run", "--on", "web[01-99]", "true"]);

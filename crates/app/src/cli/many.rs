@@ -1,0 +1,157 @@
+//! `run` on many hosts: what is shown while it runs, and what came of it.
+
+use std::collections::BTreeSet;
+
+use sshepherd_engine::{Engine, HostReport, Refusal};
+use sshepherd_model::{Request, Rollout, Targets, names};
+use tokio_util::sync::CancellationToken;
+
+use super::context::{self, origin};
+use super::exit::Exit;
+use super::folded::folded;
+use super::progress::Progress;
+use super::{out, run};
+use crate::answer::{self, MAX_SLOW, RunAnswer};
+
+/// How results are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// One document.
+    Json,
+    /// Hosts with the same result together.
+    Folded,
+    /// Each line behind its host's name.
+    PerHost,
+}
+
+impl Sight {
+    /// The one that the options ask for.
+    pub(crate) fn of(json: bool, per_host: bool) -> Self {
+        match (json, per_host) {
+            (true, _) => Self::Json,
+            (false, true) => Self::PerHost,
+            (false, false) => Self::Folded,
+        }
+    }
+}
+
+/// Runs `request` on all of `targets` and shows what came of it.
+pub(crate) async fn run(
+    sight: Sight,
+    engine: &Engine,
+    targets: &Targets,
+    (request, rollout): (&Request, &Rollout),
+    stop: &CancellationToken,
+) -> Exit {
+    let hosts = targets.select(&engine.config().inventory).unwrap_or_default();
+    let hosts: BTreeSet<_> = hosts.iter().map(|host| host.alias.clone()).collect();
+    let progress = Progress::begin(engine, request, hosts);
+    let fan_out = engine
+        .fan_out(targets, (request, rollout), &origin(), stop, |report, (done, _)| {
+            progress.answered(report, done);
+        })
+        .await;
+    drop(progress);
+    let fan_out = match fan_out {
+        Ok(fan_out) => fan_out,
+        Err(refusal) => return none_ran(sight, targets, request, &refusal),
+    };
+    if fan_out.hosts.is_empty() {
+        out::complain(&format!("{targets}: no host"));
+    }
+    let mut exit = Exit::Done;
+    let mut answers = Vec::with_capacity(fan_out.hosts.len());
+    for report in &fan_out.hosts {
+        exit = exit.worse(match &report.result {
+            Ok(finished) => run::exit_of(&finished.outcome),
+            Err(refusal) => run::exit_of_refusal(refusal),
+        });
+        let answer = match &report.result {
+            Ok(finished) => run::whole(engine, finished).await,
+            Err(refusal) => answer::could_not_start(&report.alias, request, refusal),
+        };
+        if sight == Sight::PerHost {
+            per_host(report, &answer);
+        }
+        answers.push(answer);
+    }
+    match sight {
+        Sight::Json => {
+            out::json(&answer::tagged(targets, answers, usize::MAX / 2));
+            return exit;
+        }
+        Sight::Folded => {
+            out::text(&folded(&answers));
+            raw(&answers);
+        }
+        Sight::PerHost => {}
+    }
+    summary(&fan_out.hosts, &answers);
+    exit
+}
+
+fn per_host(HostReport { alias, result }: &HostReport, answer: &RunAnswer) {
+    match result {
+        Ok(finished) => {
+            for line in answer.output.as_deref().unwrap_or_default().lines() {
+                out::line(&format!("{alias}: {line}"));
+            }
+            run::tell(alias, finished);
+        }
+        Err(refusal) => run::tell_refusal(alias, refusal),
+    }
+}
+
+/// Says where a full shell ran the raw text.
+fn raw(answers: &[RunAnswer]) {
+    let hosts = answers.iter().filter(|answer| answer.raw_shell == Some(true));
+    let hosts = names::fold(hosts.filter_map(|answer| answer.alias.as_deref()));
+    if !hosts.is_empty() {
+        out::complain(&format!(
+            "{hosts}: the raw text was run by a full shell (shell: unrestricted)"
+        ));
+    }
+}
+
+/// What kept a command from all hosts of a tag.
+fn none_ran(sight: Sight, targets: &Targets, request: &Request, refusal: &Refusal) -> Exit {
+    let Refusal::ApprovalRequired(asked) = refusal else {
+        if let Refusal::Selector(bad) = refusal {
+            out::complain(&bad.to_string());
+            return Exit::Usage;
+        }
+        out::complain(&format!("{targets}: {}", context::chain(refusal)));
+        return Exit::Failed;
+    };
+    if sight == Sight::Json {
+        out::json(&answer::asked_for_all(request, asked));
+    }
+    out::complain(&format!(
+        "{targets}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {}, then run it again",
+        asked.about.host_count, asked.id
+    ));
+    Exit::Denied
+}
+
+/// How many went well, who did not, and who took longest.
+fn summary(reports: &[HostReport], answers: &[RunAnswer]) {
+    let bad = reports.iter().filter(|report| !report.went_well());
+    let bad: Vec<&str> = bad.map(|report| report.alias.as_str()).collect();
+    let good = reports.len() - bad.len();
+    let mut words = format!("{good} of {} hosts done", reports.len());
+    if !bad.is_empty() {
+        words.push_str(&format!("; not done: {}", names::fold(bad)));
+    }
+    let slowest = answer::slowest(answers, MAX_SLOW);
+    if reports.len() > 1 && !slowest.is_empty() {
+        let slowest: Vec<String> = slowest
+            .iter()
+            .map(|slow| {
+                let tenths = slow.duration_ms / 100;
+                format!("{} {}.{} s", slow.alias, tenths / 10, tenths % 10)
+            })
+            .collect();
+        words.push_str(&format!("; slowest: {}", slowest.join(", ")));
+    }
+    out::say(&words);
+}
