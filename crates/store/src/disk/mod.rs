@@ -25,6 +25,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use sshepherd_model::{ApprovalId, Stream, TaskId};
@@ -117,8 +118,15 @@ impl DiskStore {
         &self,
         work: impl FnOnce(Arc<Shared>) -> F,
     ) -> Answer<'_, T> {
-        let work = work(Arc::clone(&self.shared));
-        Box::pin(async move { tokio::spawn(work).await.map_err(unfinished).flatten() })
+        let mut work = Box::pin(work(Arc::clone(&self.shared)));
+        Box::pin(async move {
+            // Most steps of a task whose caller waits for its result alone never wait: a task of their own would only wake threads.
+            let at_once = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx)));
+            match at_once.await {
+                Poll::Ready(done) => done,
+                Poll::Pending => tokio::spawn(work).await.map_err(unfinished).flatten(),
+            }
+        })
     }
 }
 
