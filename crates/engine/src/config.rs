@@ -51,12 +51,16 @@ pub struct Config {
     pub fan_out_behind_jump: usize,
 }
 
+/// Most tasks that fan-outs have at once: a store takes 1,024, and single hosts need some of them.
+const LIVE: usize = 960;
+
 impl Config {
     pub(crate) fn turns(&self) -> Bounds {
         Bounds {
             all: self.fan_out_total,
             each: self.fan_out_parallel,
             behind_one: self.fan_out_behind_jump,
+            aside: self.fan_out_total.min(LIVE.saturating_sub(self.fan_out_total)),
         }
     }
 }

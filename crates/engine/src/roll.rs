@@ -266,7 +266,7 @@ mod tests {
 
     async fn go(fake: &FakeHosts, count: usize, parallel: usize, rollout: &Rollout) -> Vec<String> {
         let stop = CancellationToken::new();
-        let bounds = Bounds { all: 100, each: parallel, behind_one: 1 };
+        let bounds = Bounds { all: 100, each: parallel, behind_one: 1, aside: 0 };
         fake.queue.set(Turns::default().queue(bounds)).unwrap();
         let rollout = (rollout, Duration::ZERO);
         let reports = roll(hosts(count), rollout, &stop, fake).await;
@@ -338,5 +338,17 @@ mod tests {
         let told = go(&fake, 4, 1, &rollout).await;
         assert_eq!(*fake.begun.lock().unwrap(), ["h0"]);
         assert_eq!(told[1], "not begun: the deadline of 1 s had passed");
+    }
+
+    #[tokio::test]
+    async fn the_time_before_a_server_went_on_with_it_counts_too() {
+        let fake = FakeHosts { slow: vec!["h0"], ..FakeHosts::default() };
+        let bounds = Bounds { all: 9, each: 1, behind_one: 1, aside: 0 };
+        fake.queue.set(Turns::default().queue(bounds)).unwrap();
+        let rollout = Rollout { deadline: Some(Duration::from_secs(600)), ..Rollout::default() };
+        let (stop, gone) = (CancellationToken::new(), Duration::from_secs(601));
+        let rolled = roll(hosts(2), (&rollout, gone), &stop, &fake);
+        let reports = tokio::time::timeout(Duration::from_secs(60), rolled).await.unwrap();
+        assert!(reports[1].result.as_ref().unwrap_err().to_string().contains("deadline of 600 s"));
     }
 }

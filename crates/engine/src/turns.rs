@@ -20,6 +20,8 @@ pub(crate) struct Bounds {
     pub(crate) each: usize,
     /// Behind one jump host.
     pub(crate) behind_one: usize,
+    /// Of those that wait for an answer from the network and have made room.
+    pub(crate) aside: usize,
 }
 
 /// The places. Clones share them.
@@ -32,6 +34,7 @@ pub(crate) struct Turns {
 struct Places {
     all: usize,
     behind_one: usize,
+    most_aside: usize,
     /// Hosts at work, and those that were slow to connect and made room.
     running: usize,
     aside: usize,
@@ -80,6 +83,7 @@ impl Turns {
         let mut places = self.lock();
         places.all = bounds.all.max(1);
         places.behind_one = bounds.behind_one.max(1);
+        places.most_aside = bounds.aside;
         places.counter += 1;
         let id = places.counter;
         let hosts = BTreeMap::new();
@@ -183,10 +187,10 @@ impl Drop for Queue {
 }
 
 impl Turn {
-    /// Makes room for another host while this one waits for an answer from the network; as many as may be at work may wait so.
+    /// Makes room for another host while this one waits for an answer from the network.
     pub(crate) fn step_aside(&self) {
         let mut places = self.turns.lock();
-        if places.aside >= places.all || self.aside.swap(true, Ordering::Relaxed) {
+        if places.aside >= places.most_aside || self.aside.swap(true, Ordering::Relaxed) {
             return;
         }
         places.aside += 1;
@@ -253,7 +257,7 @@ mod tests {
         }
     }
 
-    const BOUNDS: Bounds = Bounds { all: 6, each: 4, behind_one: 2 };
+    const BOUNDS: Bounds = Bounds { all: 6, each: 4, behind_one: 2, aside: 6 };
 
     #[test]
     fn a_small_one_that_comes_second_does_not_wait_for_a_big_one() {
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn who_is_slow_to_connect_makes_room_and_who_gives_up_leaves_none_taken() {
         let turns = Turns::default();
-        let queue = turns.queue(Bounds { all: 2, each: 2, behind_one: 1 });
+        let queue = turns.queue(Bounds { all: 2, each: 2, behind_one: 1, aside: 2 });
         let mut all = FanOut::of(&queue, 6, &[]);
         assert_eq!(all.at_work.len(), 2);
         all.at_work.iter().for_each(Turn::step_aside);
@@ -321,8 +325,12 @@ mod tests {
         };
         for _ in 0..200 {
             let turns = Turns::default();
-            let bounds =
-                Bounds { all: 1 + random(8), each: 1 + random(5), behind_one: 1 + random(3) };
+            let bounds = Bounds {
+                all: 1 + random(8),
+                each: 1 + random(5),
+                behind_one: 1 + random(3),
+                aside: 0,
+            };
             let queues: Vec<Queue> = (0..1 + random(4)).map(|_| turns.queue(bounds)).collect();
             let mut all: Vec<FanOut<'_>> = queues
                 .iter()

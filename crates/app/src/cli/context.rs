@@ -20,6 +20,9 @@ use super::args::{Global, Surroundings};
 use super::exit::Exit;
 use super::{out, progress};
 
+/// Most hosts that all fan-outs together talk to at once, whatever the owner sets for one.
+const TOGETHER: usize = 640;
+
 /// Most hosts behind one jump host that fan-outs talk to at once: what one connection to it carries.
 const BEHIND_JUMP: usize = 32;
 
@@ -89,7 +92,7 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
         warm: loaded.settings.warm.clone(),
         fan_out_parallel: loaded.settings.fan_out_parallel,
         // So that no fan-out ever takes all places.
-        fan_out_total: 2 * loaded.settings.fan_out_parallel,
+        fan_out_total: (2 * loaded.settings.fan_out_parallel).min(TOGETHER),
         fan_out_behind_jump: BEHIND_JUMP,
     };
     (config, loaded.settings)

@@ -249,11 +249,26 @@ async fn what_is_no_fan_out_is_not_paused_and_a_host_must_be_one_of_it() {
     let wrong = client.bad("ssh_cancel", json!({"task_id": id, "alias": "db1"})).await;
     assert_eq!(wrong["field"], "alias", "{wrong}");
     at_work(&client, &id).await;
+    // A host's own task is a task as any other; the fan-out goes on with the next host.
+    let list = json!({"alias": "web01", "status": "running"});
+    let own = async {
+        loop {
+            let listed = client.good("ssh_list_tasks", list.clone()).await;
+            if let Some(task) = listed["tasks"].as_array().unwrap().first() {
+                break task["task_id"].clone();
+            }
+        }
+    };
+    let own = tokio::time::timeout(Duration::from_secs(30), own).await.unwrap();
+    client.good("ssh_cancel", json!({"task_id": own})).await;
+    let (lines, ..) = next(&client, &id, &json!(0)).await;
+    assert!(lines[0].starts_with("== web01: cancelled"), "{lines:?}");
+    at_work(&client, &id).await;
     client.good("ssh_cancel", json!({"task_id": id})).await;
     let now = status(&client, &id).await;
     assert_eq!(
         (&now["status"], &now["hosts"]["not_begun"]),
-        (&json!("cancelled"), &json!(3)),
+        (&json!("cancelled"), &json!(2)),
         "{now}"
     );
 }
