@@ -222,6 +222,8 @@ async fn another_server_pauses_it_and_leaves_hosts_out() {
     let ((lines, ..), stopped) = tokio::join!(opened, stopped);
     assert_eq!((&stopped["cancelled"], &stopped["stopped"]), (&json!(true), &json!("confirmed")));
     assert_eq!(headings(&lines), ["web04:"]);
+    // The last host's end comes before that of the fan-out.
+    assert_eq!(headings(&all(&owner, &id).await).len(), 4);
     let whole = owner.good("ssh_get_task_result", json!({"task_id": id})).await;
     assert_eq!(whole["summary"]["completed"], 2, "{whole}");
     for (tool, call, said) in [
