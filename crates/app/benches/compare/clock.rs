@@ -51,9 +51,11 @@ pub(crate) fn children_cpu() -> f64 {
     (fields[13] + fields[14]) / TICKS
 }
 
-/// Resident memory of a process in KiB.
-pub(crate) fn resident(pid: u32) -> f64 {
+/// A line of `/proc/PID/status` in MB: `VmRSS` for all resident memory, `RssAnon` for what does not come from files.
+pub(crate) fn memory_mb(pid: u32, line: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    let found = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
+    let kib: f64 =
+        found.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap();
+    kib * 1024.0 / 1e6
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::clock::{cpu, resident, timed};
+use crate::clock::{cpu, memory_mb, timed};
 use crate::served::{Mcp, Site, lay_out};
 
 /// What everybody runs: its answer differs from host to host.
@@ -130,7 +130,7 @@ impl Ours {
         (cost, answer)
     }
 
-    pub(crate) fn resident_kib(&self) -> f64 {
-        resident(self.mcp.child.id())
+    pub(crate) fn resident_mb(&self) -> f64 {
+        memory_mb(self.mcp.child.id(), "VmRSS")
     }
 }

@@ -25,7 +25,7 @@ const COLUMNS: [&str; 6] = [
 
 fn round(fleet: &Fleet, count: usize, found: &mut Rounds) {
     let mut ours = fleet.ours(&fleet.hosts[..count]);
-    let before = ours.resident_kib();
+    let before = ours.resident_mb();
     let (cold, _) = ours.run(COMMAND);
     found[0].push(cold.seconds);
     found[1].push(cold.cpu_ms / count as f64);
@@ -34,9 +34,9 @@ fn round(fleet: &Fleet, count: usize, found: &mut Rounds) {
         found[2].push(warm.seconds);
         found[3].push(warm.cpu_ms / count as f64);
     }
-    let after = ours.resident_kib();
-    found[4].push(after * 1024.0 / 1e6);
-    found[5].push((after - before) * 1.024 / count as f64);
+    let after = ours.resident_mb();
+    found[4].push(after);
+    found[5].push((after - before) * 1000.0 / count as f64);
 }
 
 pub(crate) fn measure(setting: &Setting, report: &mut Report) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::Setting;
-use crate::clock::{median, resident, timed};
+use crate::clock::{median, memory_mb, timed};
 use crate::host::Host;
 use crate::peers::Package;
 use crate::report::{Report, Table, Wanted};
@@ -18,6 +18,7 @@ const IDLE: Duration = Duration::from_secs(1);
 struct Figures {
     times: Vec<f64>,
     resident_mb: Option<f64>,
+    anonymous_mb: Option<f64>,
     tools: f64,
     bytes: f64,
 }
@@ -35,13 +36,15 @@ impl Figures {
         self.bytes = list.to_string().len() as f64;
         if last {
             std::thread::sleep(IDLE);
-            self.resident_mb = Some(resident(mcp.child.id()) * 1024.0 / 1e6);
+            self.resident_mb = Some(memory_mb(mcp.child.id(), "VmRSS"));
+            self.anonymous_mb = Some(memory_mb(mcp.child.id(), "RssAnon"));
         }
     }
 
-    fn row(&self) -> [Option<f64>; 5] {
-        let tokens = Some(self.bytes / 4.0);
-        [median(&self.times), self.resident_mb, Some(self.tools), Some(self.bytes), tokens]
+    fn row(&self) -> [Option<f64>; 6] {
+        let time = median(&self.times);
+        let (tools, bytes, tokens) = (self.tools, self.bytes, self.bytes / 4.0);
+        [time, self.resident_mb, self.anonymous_mb, Some(tools), Some(bytes), Some(tokens)]
     }
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn measure(setting: &Setting, host: &Host, report: &mut Report) {
     let columns = [
         "start to tools/list, ms",
         "idle, MB",
+        "of it not from files, MB",
         "tools",
         "tools/list, bytes",
         "tokens, estimated as bytes/4",
