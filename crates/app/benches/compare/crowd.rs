@@ -94,7 +94,7 @@ fn our_fan_out(fleet: &Fleet, count: usize) -> (Cost, Vec<Cost>) {
 }
 
 pub(crate) fn measure(setting: &Setting, runtime: &Runtime, report: &mut Report) {
-    let tools = Tool::all(setting, report);
+    let tools = Tool::all(setting);
     let sizes: &[usize] = if setting.quick { &[100, 1000] } else { &[100, 500, 1000] };
     // The last hosts of a fleet have other users.
     let fleet = Fleet::start(1010);
@@ -123,7 +123,7 @@ fn fan_out(
             let measured = count.min(tool.most);
             match tool.run(fleet, measured) {
                 Ok(cost) => costs.add(cost, measured, count),
-                Err(why) => report.missing(&format!("{} on {count} hosts", tool.name), &why),
+                Err(why) => report.missing(tool.name, &why),
             }
         }
     }

@@ -24,7 +24,8 @@ pub(crate) struct Host<'a> {
     pub(crate) sshd: Sshd,
     pub(crate) ours: Mcp,
     pub(crate) raw: Handle<AnyKey>,
-    pub(crate) peers: Vec<(Peer, Mcp)>,
+    /// The server is there where its package is installed.
+    pub(crate) peers: Vec<(Peer, Option<Mcp>)>,
     folder: TempDir,
 }
 
@@ -46,10 +47,13 @@ impl<'a> Host<'a> {
         let peers = Peer::all(setting, &sshd, folder.path(), report)
             .into_iter()
             .map(|peer| {
-                let mut mcp = peer.start();
-                let answer = mcp.ask("tools/call", &peer.call());
-                assert!(peer.well(&answer), "{}: {answer}", peer.name);
-                (peer, mcp)
+                let server = peer.installed().then(|| {
+                    let mut mcp = peer.start();
+                    let answer = mcp.ask("tools/call", &peer.call());
+                    assert!(peer.well(&answer), "{}: {answer}", peer.name);
+                    mcp
+                });
+                (peer, server)
             })
             .collect();
         let host = Self { runtime, sshd, ours, raw, peers, folder };

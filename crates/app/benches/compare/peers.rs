@@ -34,7 +34,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Those that are installed, set up for this server.
+    /// All of them, set up for this server where they are installed.
     pub(crate) fn all(
         setting: &Setting,
         sshd: &Sshd,
@@ -56,17 +56,21 @@ impl Peer {
         let mut peers = Vec::new();
         for (name, package, nodelay, script) in all {
             let script = modules.join(script);
-            if !script.exists() {
-                report.missing(name, "not installed (npm)");
-                continue;
-            }
             let home = folder.join(name.replace([' ', ','], "-"));
             let host = (sshd.port(), sshd.user().to_owned(), sshd.user_key_path().to_owned());
             let peer = Self { name, package, nodelay, script, home, host };
-            peer.set_up();
+            if peer.installed() {
+                peer.set_up();
+            } else {
+                report.missing(name, "not installed (npm)");
+            }
             peers.push(peer);
         }
         peers
+    }
+
+    pub(crate) fn installed(&self) -> bool {
+        self.script.exists()
     }
 
     fn set_up(&self) {

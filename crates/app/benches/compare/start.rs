@@ -19,8 +19,8 @@ struct Figures {
     times: Vec<f64>,
     resident_mb: Option<f64>,
     anonymous_mb: Option<f64>,
-    tools: f64,
-    bytes: f64,
+    tools: Option<f64>,
+    bytes: Option<f64>,
 }
 
 impl Figures {
@@ -32,8 +32,8 @@ impl Figures {
             answer = Some((mcp, list));
         }));
         let (mcp, list) = answer.unwrap();
-        self.tools = list["tools"].as_array().unwrap().len() as f64;
-        self.bytes = list.to_string().len() as f64;
+        self.tools = Some(list["tools"].as_array().unwrap().len() as f64);
+        self.bytes = Some(list.to_string().len() as f64);
         if last {
             std::thread::sleep(IDLE);
             self.resident_mb = Some(memory_mb(mcp.child.id(), "VmRSS"));
@@ -43,8 +43,8 @@ impl Figures {
 
     fn row(&self) -> [Option<f64>; 6] {
         let time = median(&self.times);
-        let (tools, bytes, tokens) = (self.tools, self.bytes, self.bytes / 4.0);
-        [time, self.resident_mb, self.anonymous_mb, Some(tools), Some(bytes), Some(tokens)]
+        let tokens = self.bytes.map(|bytes| bytes / 4.0);
+        [time, self.resident_mb, self.anonymous_mb, self.tools, self.bytes, tokens]
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn measure(setting: &Setting, host: &Host, report: &mut Report) {
     for round in 1..=rounds {
         ours.take(|| Mcp::start(host.folder()), round == rounds);
         for (figures, (peer, _)) in peers.iter_mut().zip(&host.peers) {
-            if !peer.nodelay {
+            if !peer.nodelay && peer.installed() {
                 figures.take(|| peer.start(), round == rounds);
             }
         }

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use crate::Setting;
 use crate::clock::{children_cpu, timed};
 use crate::fleet::{COMMAND, Cost, Fleet};
-use crate::report::Report;
 
 /// How a tool is called: its program, the fleet, the list of hosts, and a folder of its own for this run.
 type Call = fn(&Path, &Fleet, &Path, &Path) -> Command;
@@ -19,7 +18,8 @@ pub(crate) struct Tool {
     pub(crate) most: usize,
     /// Times and processor come from the tool itself: it is a library, and its interpreter's start is not counted.
     tells: bool,
-    program: PathBuf,
+    /// Where it is installed.
+    program: Option<PathBuf>,
     call: Call,
 }
 
@@ -34,25 +34,21 @@ const TOOLS: [(&str, &str, usize, bool, Call); 6] = [
 ];
 
 impl Tool {
-    /// Those that are installed.
-    pub(crate) fn all(setting: &Setting, report: &mut Report) -> Vec<Self> {
-        let mut tools = Vec::new();
-        for (name, program, most, tells, call) in TOOLS {
-            match find(&setting.tools, program) {
-                Some(program) if !tells || has_library(&program) => {
-                    tools.push(Self { name, most, tells, program, call });
-                }
-                Some(_) | None => report.missing(name, "not installed"),
-            }
-        }
-        tools
+    pub(crate) fn all(setting: &Setting) -> Vec<Self> {
+        let tools = TOOLS.into_iter().map(|(name, program, most, tells, call)| {
+            let found = find(&setting.tools, program);
+            let program = found.filter(|program| !tells || has_library(program));
+            Self { name, most, tells, program, call }
+        });
+        tools.collect()
     }
 
     /// One fan-out to the first hosts; what went wrong, if it did not end well.
     pub(crate) fn run(&self, fleet: &Fleet, count: usize) -> Result<Cost, String> {
+        let program = self.program.as_ref().ok_or("not installed")?;
         let scratch = tempfile::tempdir().unwrap();
         let list = fleet.list(count);
-        let mut command = (self.call)(&self.program, fleet, &list, scratch.path());
+        let mut command = (self.call)(program, fleet, &list, scratch.path());
         let (output, errors) = (scratch.path().join("output"), scratch.path().join("errors"));
         command
             .stdin(Stdio::null())
