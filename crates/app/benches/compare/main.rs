@@ -14,6 +14,7 @@
 mod clock;
 mod cold;
 mod crowd;
+mod endless;
 mod fleet;
 mod flow;
 mod growth;
@@ -68,6 +69,7 @@ fn main() {
         cold::measure(&setting, &mut host, &mut report);
         flow::throughput(&setting, &mut host, &mut report);
         flow::tail(&setting, &mut host, &mut report);
+        endless::measure(&setting, &host, &mut report);
     }
     crowd::measure(&setting, &runtime, &mut report);
     growth::measure(&setting, &mut report);
