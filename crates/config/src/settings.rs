@@ -15,6 +15,8 @@ pub struct Settings {
     pub warm: Option<Targets>,
     /// Most hosts that a fan-out talks to at once.
     pub fan_out_parallel: usize,
+    /// Most hosts behind one jump host that fan-outs talk to at once.
+    pub fan_out_behind_jump: usize,
     /// Bounds for the whole server.
     pub limits: ServerLimits,
     /// Bounds of interactive shells.
@@ -102,6 +104,8 @@ impl Default for Settings {
             audit: Audit::default(),
             warm: None,
             fan_out_parallel: 64,
+            // As many tunnels as one link to a jump host takes.
+            fan_out_behind_jump: 32,
             limits: ServerLimits::default(),
             shells: ShellBounds::default(),
             reload_watch: false,
@@ -123,6 +127,9 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
     if let Some(section) = top.section("fan_out") {
         if let Some(parallel) = number(section.integer("parallel", 1..=512)) {
             settings.fan_out_parallel = parallel;
+        }
+        if let Some(behind) = number(section.integer("behind_jump", 1..=512)) {
+            settings.fan_out_behind_jump = behind;
         }
         section.finish();
     }

@@ -87,8 +87,8 @@ fn raw_fan_out(runtime: &Runtime, fleet: &Fleet, count: usize) -> (Cost, Vec<Cos
     (cold, warm.collect())
 }
 
-fn our_fan_out(fleet: &Fleet, count: usize) -> (Cost, Vec<Cost>) {
-    let mut ours = fleet.ours(&fleet.hosts[..count]);
+fn our_fan_out(setting: &Setting, fleet: &Fleet, count: usize) -> (Cost, Vec<Cost>) {
+    let mut ours = fleet.ours(setting, &fleet.hosts[..count]);
     let (cold, _) = ours.run(COMMAND);
     (cold, (0..WARM).map(|_| ours.run(COMMAND).0).collect())
 }
@@ -114,7 +114,7 @@ fn fan_out(
     let mut near: [[Costs; 2]; 2] = Default::default();
     let mut far: Vec<Costs> = tools.iter().map(|_| Costs::default()).collect();
     for _ in 0..setting.rounds(1, 3) {
-        let both = [our_fan_out(fleet, count), raw_fan_out(runtime, fleet, count)];
+        let both = [our_fan_out(setting, fleet, count), raw_fan_out(runtime, fleet, count)];
         for ([cold, warm], (first, later)) in near.iter_mut().zip(both) {
             cold.add(first, count, count);
             later.into_iter().for_each(|cost| warm.add(cost, count, count));

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::Setting;
 use crate::clock::{cpu, memory_mb, timed};
 use crate::served::{Mcp, Site, lay_out};
 
@@ -66,8 +67,8 @@ impl Fleet {
     }
 
     /// Ours on these hosts, all with the tag `all`.
-    pub(crate) fn ours(&self, hosts: &[(String, String)]) -> Ours {
-        let folder = tempfile::tempdir().unwrap();
+    pub(crate) fn ours(&self, setting: &Setting, hosts: &[(String, String)]) -> Ours {
+        let folder = setting.folder();
         let (mut entries, mut users) = (String::new(), Vec::new());
         for (number, (address, user)) in hosts.iter().enumerate() {
             let (name, port) = (number + 1, self.port);
@@ -87,8 +88,8 @@ impl Fleet {
             logins: &users.iter().map(login).collect::<String>(),
             rules: "  - {action: allow, commands: [\"*\"]}\n",
         };
-        lay_out(folder.path(), &site);
-        Ours { mcp: Mcp::start(folder.path()), hosts: hosts.len(), _folder: folder }
+        lay_out(&folder, &site);
+        Ours { mcp: Mcp::start(&folder), hosts: hosts.len() }
     }
 }
 
@@ -111,7 +112,6 @@ pub(crate) struct Cost {
 pub(crate) struct Ours {
     mcp: Mcp,
     hosts: usize,
-    _folder: TempDir,
 }
 
 impl Ours {

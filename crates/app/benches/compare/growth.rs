@@ -20,13 +20,12 @@ const COLUMNS: [&str; 6] = [
     "KB a connection",
 ];
 
-fn round(fleet: &Fleet, count: usize, found: &mut Rounds) {
-    let mut ours = fleet.ours(&fleet.hosts[..count]);
+fn round(setting: &Setting, fleet: &Fleet, count: usize, found: &mut Rounds) {
+    let mut ours = fleet.ours(setting, &fleet.hosts[..count]);
     let before = ours.resident_mb();
     let (cold, _) = ours.run(COMMAND);
     found[0].push(cold.seconds);
     found[1].push(cold.cpu_ms / count as f64);
-    // One: every fan-out leaves a file a host, and removing them takes longer than making them.
     let (warm, _) = ours.run(COMMAND);
     found[2].push(warm.seconds);
     found[3].push(warm.cpu_ms / count as f64);
@@ -41,7 +40,7 @@ pub(crate) fn measure(setting: &Setting, report: &mut Report) {
     let mut found: Vec<Rounds> = sizes.iter().map(|_| Rounds::default()).collect();
     for _ in 0..setting.rounds(1, 3) {
         for (count, found) in sizes.iter().zip(&mut found) {
-            round(&fleet, *count, found);
+            round(setting, &fleet, *count, found);
         }
     }
     let mut table = Table::new("Ours on more and more hosts", &COLUMNS);

@@ -1,12 +1,11 @@
 //! One real sshd, and everybody who talks to it over a connection that stands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use russh::client::Handle;
 use serde_json::json;
 use sshepherd_testkit::Sshd;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::Setting;
@@ -26,25 +25,25 @@ pub(crate) struct Host<'a> {
     pub(crate) raw: Handle<AnyKey>,
     /// The server is there where its package is installed.
     pub(crate) peers: Vec<(Peer, Option<Mcp>)>,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 impl<'a> Host<'a> {
     pub(crate) fn start(setting: &Setting, runtime: &'a Runtime, report: &mut Report) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = setting.folder();
         // Room for 64 channels on one connection and for a crowd of cold ones; else a stock server.
         let sshd = Sshd::builder()
             .daemon()
             .config_line("MaxSessions 128")
             .config_line("MaxStartups 200")
             .start();
-        set_up(folder.path(), &sshd);
+        set_up(&folder, &sshd);
         let key = raw::key(sshd.user_key_path());
         let connecting = raw::connect(raw::nodelay(), sshd.address(), sshd.user(), key);
         let raw = runtime.block_on(connecting);
-        let mut ours = Mcp::start(folder.path());
+        let mut ours = Mcp::start(&folder);
         run_true(&mut ours, "box");
-        let peers = Peer::all(setting, &sshd, folder.path(), report)
+        let peers = Peer::all(setting, &sshd, &folder, report)
             .into_iter()
             .map(|peer| {
                 let server = peer.installed().then(|| {
@@ -62,7 +61,7 @@ impl<'a> Host<'a> {
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// `ssh` with these options, its output thrown away; with the master's socket at hand.

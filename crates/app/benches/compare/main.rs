@@ -30,15 +30,20 @@ mod tokens;
 mod tools;
 mod warm;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use report::Report;
+use tempfile::TempDir;
 
 /// What the caller chose.
 pub(crate) struct Setting {
     pub(crate) quick: bool,
     /// Where the peers are, and where the report goes.
     pub(crate) tools: PathBuf,
+    /// Folders that are removed when everything is measured: for a minute after files were removed, ext4 takes several times as
+    /// long to make others.
+    folders: RefCell<Vec<TempDir>>,
 }
 
 impl Setting {
@@ -47,7 +52,19 @@ impl Setting {
         let tools = arguments.iter().position(|argument| argument == "--tools");
         let tools =
             tools.and_then(|at| arguments.get(at + 1)).map_or("target/bench", String::as_str);
-        Self { quick: arguments.iter().any(|argument| argument == "--quick"), tools: tools.into() }
+        Self {
+            quick: arguments.iter().any(|argument| argument == "--quick"),
+            tools: tools.into(),
+            folders: RefCell::default(),
+        }
+    }
+
+    /// A folder that stays until the end.
+    pub(crate) fn folder(&self) -> PathBuf {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        self.folders.borrow_mut().push(folder);
+        path
     }
 
     /// How often something is done: in the short form and in the whole one.
@@ -73,7 +90,7 @@ fn main() {
     }
     crowd::measure(&setting, &runtime, &mut report);
     growth::measure(&setting, &mut report);
-    tokens::measure(&mut report);
+    tokens::measure(&setting, &mut report);
     let form = if setting.quick { "quick" } else { "whole" };
     println!("{}", report.write(&setting.tools, form, &load_before));
 }

@@ -1,13 +1,14 @@
 //! How long the answers about a thousand hosts are.
 
+use crate::Setting;
 use crate::fleet::Fleet;
 use crate::report::{Report, Table};
 
 const HOSTS: usize = 1000;
 
-pub(crate) fn measure(report: &mut Report) {
+pub(crate) fn measure(setting: &Setting, report: &mut Report) {
     let fleet = Fleet::start(HOSTS);
-    let mut ours = fleet.ours(&fleet.hosts);
+    let mut ours = fleet.ours(setting, &fleet.hosts);
     let columns = ["text, bytes", "text, tokens estimated as bytes/4", "whole result, bytes"];
     let mut table = Table::new("An answer about 1,000 hosts", &columns);
     for (what, command) in [

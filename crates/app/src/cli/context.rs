@@ -23,8 +23,6 @@ use super::{out, progress};
 /// Most hosts that all fan-outs together talk to at once, whatever the owner sets for one.
 const TOGETHER: usize = 640;
 
-/// Most hosts behind one jump host that fan-outs talk to at once: what one connection to it carries.
-const BEHIND_JUMP: usize = 32;
 
 /// Who asks, when a person does.
 pub(crate) fn origin() -> Origin {
@@ -93,7 +91,7 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
         fan_out_parallel: loaded.settings.fan_out_parallel,
         // So that no fan-out ever takes all places.
         fan_out_total: (2 * loaded.settings.fan_out_parallel).min(TOGETHER),
-        fan_out_behind_jump: BEHIND_JUMP,
+        fan_out_behind_jump: loaded.settings.fan_out_behind_jump,
     };
     (config, loaded.settings)
 }

@@ -42,11 +42,12 @@ fn our_settings_have_ranges_and_defaults() {
     assert_eq!((settings.fan_out_parallel, settings.answer_max_bytes), (64, 8192));
     folder.write(
         "sshepherd.yml",
-        "audit: {path: audit.jsonl}\nfan_out: {parallel: 512}\nanswers: {max_bytes: 1048576}\n",
+        "audit: {path: audit.jsonl}\nfan_out: {parallel: 512, behind_jump: 5}\nanswers: {max_bytes: 1048576}\n",
     );
     let settings = folder.load().unwrap().settings;
     assert_eq!(settings.audit.path, Some(folder.path("audit.jsonl")));
     assert_eq!((settings.fan_out_parallel, settings.answer_max_bytes), (512, 1_048_576));
+    assert_eq!(settings.fan_out_behind_jump, 5);
     folder.write("sshepherd.yml", "fan_out: {parallel: 513}\nanswers: {max_bytes: 2047}\n");
     let problems = folder.problems();
     told(&problems, "sshepherd.yml:1 Error fan_out.parallel:");
