@@ -335,6 +335,16 @@ pub(crate) fn refused_by_person(request: &Request, id: &ApprovalId) -> RunAnswer
 
 /// What came of a fan-out, in at most `budget` bytes: an entry a host or, where those do not fit, groups of hosts.
 pub(crate) fn tagged(targets: &Targets, entries: Vec<RunAnswer>, budget: usize) -> TagAnswer {
+    tagged_from(targets, entries, budget, 0)
+}
+
+/// The same without the first `from` groups.
+pub(crate) fn tagged_from(
+    targets: &Targets,
+    entries: Vec<RunAnswer>,
+    budget: usize,
+    from: usize,
+) -> TagAnswer {
     let mut answer = TagAnswer { summary: Some(summary(&entries)), ..TagAnswer::default() };
     match targets {
         Targets::Tag(tag) => answer.tag = Some(tag.to_string()),
@@ -355,16 +365,17 @@ pub(crate) fn tagged(targets: &Targets, entries: Vec<RunAnswer>, budget: usize) 
         return answer;
     }
     answer.results = Some(entries);
-    if encoded(&answer) <= budget {
+    if from == 0 && encoded(&answer) <= budget {
         return answer;
     }
     let entries = answer.results.take().unwrap_or_default();
     answer.slowest = Some(fold::slowest(&entries, MAX_SLOW));
-    let folded = fold::fold(&entries);
+    let folded = fold::fold(&entries).into_iter().skip(from).collect();
     // Room for the note.
     let room = budget.saturating_sub(encoded(&answer) + 250);
     let (groups, missing) = fold::within(folded, room);
     answer.missing_groups = (missing > 0).then_some(missing);
+    answer.next_cursor = (missing > 0).then_some((from + groups.len()) as u64);
     answer.note = Some(
         "hosts with the same result stand together; a diff is against the output of the last group; a group's task_id \
          has the whole output of its first host"

@@ -20,7 +20,7 @@ mod task;
 
 pub(crate) use build::{
     MAX_SLOW, Report, asked_for_all, cancelled, could_not_start, finished, now_ms,
-    refused_by_person, status, tagged, with_hosts,
+    refused_by_person, status, tagged, tagged_from, with_hosts,
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};

@@ -74,7 +74,7 @@ answer! {
 answer! {
     /// What came of a fan-out.
     TagAnswer {
-        /// Of one in the background: id for the task tools.
+        /// Id for the task tools.
         task_id: String,
         /// Of one in the background: where it is in its life.
         status: String,
@@ -84,12 +84,14 @@ answer! {
         selector: String,
         /// One entry a host, in inventory order, when all of them fit.
         results: Vec<RunAnswer>,
-        /// Otherwise the hosts in groups: those that failed first, the most common result last. Their names speak, and a schema
-        /// of them is paid for by every client on every turn.
+        /// Otherwise the hosts in groups: those that failed first, the most common result last.
+        // Their fields' names speak, and a schema of them is paid for by every client on every turn.
         #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
         groups: Vec<Group>,
-        /// Groups that did not fit.
+        /// Groups after these.
         missing_groups: u64,
+        /// Where they begin.
+        next_cursor: u64,
         /// The hosts that took longest.
         slowest: Vec<Slow>,
         /// How many hosts ended how.

@@ -23,7 +23,6 @@ use super::{out, progress};
 /// Most hosts that all fan-outs together talk to at once, whatever the owner sets for one.
 const TOGETHER: usize = 640;
 
-
 /// Who asks, when a person does.
 pub(crate) fn origin() -> Origin {
     Origin { face: "cli", client: None }

@@ -45,6 +45,15 @@ pub(super) struct OnTask {
     task_id: String,
 }
 
+/// One task, and where in its result.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the values are read one by one")]
+pub(super) struct ToResult {
+    task_id: String,
+    /// `next_cursor`
+    cursor: Option<u64>,
+}
+
 /// One task, or one host of a fan-out.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "describes the schema; the values are read one by one")]
@@ -95,7 +104,7 @@ pub(super) struct OnTag {
     stop_after: Option<String>,
     /// For all of it
     deadline_seconds: Option<u64>,
-    /// Command that must end well on each host of a batch before the next one
+    /// Must end well on each host of a batch before the next
     gate: Option<String>,
     /// Answer at once with a task_id
     background: Option<bool>,
@@ -110,7 +119,7 @@ pub(super) struct ToStart {
     cwd: Option<String>,
     env: Option<std::collections::BTreeMap<String, String>>,
     stdin: Option<String>,
-    /// Your name for this work: the same key and command is the same task
+    /// The same key and command is the same task
     idempotency_key: Option<String>,
 }
 

@@ -19,6 +19,7 @@ mod output;
 mod prompts;
 mod reply;
 mod resources;
+mod rests;
 mod schema;
 mod serve;
 mod server;

@@ -96,7 +96,9 @@ impl Server {
     async fn whole(&self, finished: &Finished) -> CallToolResult {
         let task = &finished.task;
         match (self.engine.group(task).await, Request::new(&task.command).ok()) {
-            (Some(fan_out), Some(request)) => self.report_all(&request, &fan_out).await,
+            (Some(fan_out), Some(request)) => {
+                self.report_all(&request, fan_out, Some(&task.id)).await
+            }
             (None, _) | (_, None) => self.report(finished).await,
         }
     }

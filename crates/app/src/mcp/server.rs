@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::login::{self, Logins, Through};
 use super::notify::Listeners;
+use super::rests::Rests;
 use super::watched::{self, Watched};
 use super::{ask, complete, prompts, resources};
 
@@ -115,6 +116,7 @@ pub(crate) struct Server {
     pub(super) listeners: Listeners,
     watched: Watched,
     pub(super) logins: Logins,
+    pub(super) rests: Rests,
     /// Fires at the end of input: calls under way stop their commands and answer.
     pub(super) closing: CancellationToken,
     /// What runs beside the calls: followers of tasks.
@@ -139,6 +141,7 @@ impl Server {
             loader,
             settings,
             logins,
+            rests: Rests::default(),
             listeners: Listeners::default(),
             watched: Watched::default(),
             closing,

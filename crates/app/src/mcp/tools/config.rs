@@ -18,7 +18,7 @@ use crate::mcp::server::{Loaded, Server};
 #[tool_router(router = config_router, vis = "pub(in crate::mcp)")]
 impl Server {
     #[tool(
-        description = "Read the owner's configuration files again. On any error the old configuration stays.",
+        description = "Read the owner's configuration files again. On any error the old one stays.",
         input_schema = schema::input::<NoArgs>(),
         output_schema = schema::output::<ReloadAnswer>(),
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)

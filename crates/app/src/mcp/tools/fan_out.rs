@@ -100,7 +100,7 @@ impl Server {
     }
 
     /// The results of the hosts that have ended, folded as those of a fan-out that is waited for.
-    pub(super) async fn hosts_so_far(&self, task: &Task) -> CallToolResult {
+    pub(super) async fn hosts_so_far(&self, task: &Task, from: usize) -> CallToolResult {
         let fan_out = self.engine.group(task).await;
         let (Some(fan_out), Ok(request)) = (fan_out, Request::new(&task.command)) else {
             return failed(&expired(&task.id));
@@ -113,7 +113,7 @@ impl Server {
         let entries = self.entries(&request, &fan_out).await;
         // Room for what is added here.
         let room = self.settings.answer_bytes.saturating_sub(400);
-        let mut answer = answer::tagged(&fan_out.targets, entries, room);
+        let mut answer = answer::tagged_from(&fan_out.targets, entries, room, from);
         answer.task_id = Some(task.id.to_string());
         answer.status = Some(task.status_word().to_owned());
         if !task.status.is_final() {

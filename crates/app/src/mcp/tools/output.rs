@@ -33,7 +33,7 @@ pub(super) type Read = Result<Result<OutputAnswer, Failure>, Refusal>;
 #[tool_router(router = output_router, vis = "pub(in crate::mcp)")]
 impl Server {
     #[tool(
-        description = "Output of a task, while it runs too: the last lines, or from cursor on; wait_ms waits for more.",
+        description = "Output of a task, while it runs too: the last lines, or from cursor on.",
         input_schema = schema::input::<OfOutput>(),
         output_schema = schema::output::<OutputAnswer>(),
         annotations(read_only_hint = true, open_world_hint = false)

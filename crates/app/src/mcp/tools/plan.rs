@@ -14,7 +14,7 @@ use crate::mcp::server::Server;
 #[tool_router(router = plan_router, vis = "pub(in crate::mcp)")]
 impl Server {
     #[tool(
-        description = "Judge a command without running it: whether it is allowed, which rule decides, what would be sent.",
+        description = "Judge a command without running it: is it allowed, by which rule, what would be sent.",
         input_schema = schema::input::<OnHost>(),
         output_schema = schema::output::<PlanAnswer>(),
         annotations(read_only_hint = true, open_world_hint = false)

@@ -21,9 +21,13 @@ use crate::mcp::login::Carrying;
 use crate::mcp::notify::{CallNews, Progress, whole};
 use crate::mcp::output;
 use crate::mcp::reply::{IsError, done, failed, invalid, result};
+use crate::mcp::rests::Rest;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{ask, native};
+
+/// Most bytes that a task's id takes in an answer, with its name.
+const MAX_ID: usize = 220;
 
 #[tool_router(router = run_router, vis = "pub(in crate::mcp)")]
 impl Server {
@@ -54,7 +58,7 @@ impl Server {
     }
 
     #[tool(
-        description = "Run a command on many hosts at once: those of a tag, or of a selector such as @web and @prod, web[01-20], db* minus db3.",
+        description = "Run a command on many hosts: of a tag, or of a selector such as @web and @prod, web[01-20], db* minus db3.",
         input_schema = schema::input::<OnTag>(),
         output_schema = schema::output::<TagAnswer>(),
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
@@ -86,7 +90,7 @@ impl Server {
         let (to, what, call) = (&targets, (&request, &rollout), &context);
         let attempt = || self.stoppable(call, |stop| self.run_all(to, what, call, stop)).boxed();
         match self.with_yes(&context, attempt).await {
-            Ok(fan_out) => self.report_all(&request, &fan_out).await.into(),
+            Ok(fan_out) => self.report_all(&request, fan_out, None).await.into(),
             Err(why) => ask::unanswered(why, &request, |why| refused_for_all(&request, why)),
         }
     }
@@ -350,13 +354,34 @@ impl Server {
     pub(in crate::mcp) async fn report_all(
         &self,
         request: &Request,
-        fan_out: &FanOut,
+        fan_out: FanOut,
+        id: Option<&TaskId>,
     ) -> CallToolResult {
         let budget = self.settings.answer_bytes;
-        let entries = self.entries(request, fan_out).await;
+        let entries = self.entries(request, &fan_out).await;
         let nothing_ran = !entries.is_empty() && entries.iter().all(RunAnswer::is_error);
-        let answer = answer::tagged(&fan_out.targets, entries, budget);
+        // Room for the id.
+        let room = budget.saturating_sub(MAX_ID);
+        let mut answer = answer::tagged(&fan_out.targets, entries, room);
+        if answer.next_cursor.is_some() {
+            let id = id.cloned().or_else(|| self.rests.keep(request, fan_out));
+            answer.task_id = id.map(|id| id.to_string());
+        }
         result(&answer, if nothing_ran { IsError::Yes } else { IsError::No })
+    }
+
+    /// More of a fan-out that was waited for: the groups from `from` on.
+    pub(super) async fn report_rest(
+        &self,
+        id: &TaskId,
+        rest: &Rest,
+        from: usize,
+    ) -> CallToolResult {
+        let entries = self.entries(&rest.request, &rest.fan_out).await;
+        let room = self.settings.answer_bytes.saturating_sub(MAX_ID);
+        let mut answer = answer::tagged_from(&rest.fan_out.targets, entries, room, from);
+        answer.task_id = Some(id.to_string());
+        done(&answer)
     }
 
     /// One entry a host.

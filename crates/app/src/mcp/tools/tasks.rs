@@ -10,7 +10,7 @@ use sshepherd_engine::{CancelAnswer, Engine, Finished, Refusal};
 use sshepherd_model::{Alias, TaskId};
 
 use crate::answer::{self, CancelledAnswer, Failure, RunAnswer, StatusAnswer, TaskListAnswer};
-use crate::mcp::args::{Args, OfList, OnTask, ToCancel};
+use crate::mcp::args::{Args, OfList, OnTask, ToCancel, ToResult};
 use crate::mcp::output;
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
@@ -49,7 +49,7 @@ impl Server {
 
     #[tool(
         description = "The result of a task that has ended; of a fan-out, so far.",
-        input_schema = schema::input::<OnTask>(),
+        input_schema = schema::input::<ToResult>(),
         output_schema = schema::output::<RunAnswer>(),
         annotations(read_only_hint = true, open_world_hint = false)
     )]
@@ -57,13 +57,18 @@ impl Server {
         &self,
         Parameters(args): Parameters<JsonObject>,
     ) -> CallToolResult {
-        let id: TaskId = match Args::new(args).need("task_id") {
-            Ok(id) => id,
+        let args = Args::new(args);
+        let parsed = args.need::<TaskId>("task_id").and_then(|id| Ok((id, args.number("cursor")?)));
+        let (id, from) = match parsed {
+            Ok((id, cursor)) => (id, usize::try_from(cursor.unwrap_or(0)).unwrap_or(usize::MAX)),
             Err(error) => return invalid(error),
         };
+        if let Some(rest) = self.rests.get(&id) {
+            return self.report_rest(&id, &rest, from).await;
+        }
         match self.engine.task(&id).await {
             Ok(Lookup::Found(task)) if Engine::is_group(&task) => {
-                return self.hosts_so_far(&task).await;
+                return self.hosts_so_far(&task, from).await;
             }
             Ok(_) | Err(_) => {}
         }

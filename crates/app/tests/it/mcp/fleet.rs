@@ -80,6 +80,47 @@ async fn what_does_not_fit_is_folded() {
     assert_eq!(answer["slowest"].as_array().unwrap().len(), 3);
 }
 
+/// Forty results of which no two are the same do not fit; the cursor leads through the rest, and each host is told of once. The same
+/// for a call that waited and for one in the background.
+#[tokio::test]
+async fn groups_that_did_not_fit_are_read_by_cursor() {
+    let site = Site::new();
+    let aliases: Vec<String> = (1..=40).map(|n| format!("web{n:02}")).collect();
+    site.hosts(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
+    site.rules("  - {action: allow, commands: [\"printenv *\"]}\n");
+    let client = Client::start(&site.serve(), Era::Session).await;
+    for background in [false, true] {
+        // Each host's task is another, and its command sees it.
+        let call = json!({
+            "selector": "web*", "command": "printenv SSHEPHERD_TASK", "background": background
+        });
+        let mut answer = client.good("ssh_run_on_tag", call).await;
+        let id = answer["task_id"].clone();
+        if background {
+            let end = json!({"task_id": id, "cursor": 0, "wait_ms": 40_000});
+            while client.good("ssh_get_task_output", end.clone()).await["eof"] != json!(true) {}
+            answer = client.good("ssh_get_task_result", json!({"task_id": id})).await;
+        }
+        let (mut told, mut pages) = (Vec::new(), 1);
+        loop {
+            assert!(answer.to_string().len() <= 8192 + 100, "{}", answer.to_string().len());
+            assert_eq!(answer["summary"]["completed"], json!(40), "{answer}");
+            let groups = answer["groups"].as_array().unwrap();
+            told.extend(groups.iter().map(|group| group["hosts"].as_str().unwrap().to_owned()));
+            let Some(cursor) = answer["next_cursor"].as_u64() else { break };
+            assert_eq!(
+                (cursor, answer["missing_groups"].as_u64()),
+                (told.len() as u64, Some(40 - cursor))
+            );
+            let next = json!({"task_id": id, "cursor": cursor});
+            answer = client.good("ssh_get_task_result", next).await;
+            pages += 1;
+        }
+        told.sort();
+        assert_eq!((told, pages > 1), (aliases.clone(), true), "{background}");
+    }
+}
+
 #[tokio::test]
 async fn a_rollout_stops_at_its_gate_and_at_its_failures_in_both_eras() {
     let site = site();
