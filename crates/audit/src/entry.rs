@@ -17,8 +17,12 @@ pub enum Event {
     ExecutionStart,
     /// It ended, or never started.
     ExecutionEnd,
-    /// Someone asked for a task to be cancelled.
+    /// Someone asked for a task to be cancelled; with an alias, for that host of a fan-out to be left out.
     CancelRequest,
+    /// Someone asked for a fan-out to begin no more hosts.
+    PauseRequest,
+    /// Someone asked for a paused fan-out to go on.
+    ResumeRequest,
     /// A person answered, or an answer was used.
     Approval,
     /// The configuration was replaced, or with the outcome `refused` a new one was not taken.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sshepherd_audit::{Decision, Entry, Event, Source};
 use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
 use sshepherd_policy::{Denial, Judged, PermitParts, Question, ShellRequest};
-use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals};
+use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals, Wish};
 
 use crate::approval::Asked;
 use crate::config::Config;
@@ -243,6 +243,31 @@ impl Engine {
         entry.task_id = Some(id.clone());
         if let Err(error) = self.audit().record(&entry) {
             tracing::error!(task = %id, %error, "a cancel could not be audited");
+        }
+    }
+
+    /// Writes down who wants what of a fan-out: that it pauses, goes on, or leaves a host out.
+    pub(crate) fn audit_wish(
+        &self,
+        id: &TaskId,
+        wish: &Wish,
+        origin: &Origin,
+    ) -> Result<(), Refusal> {
+        let (event, alias) = match wish {
+            Wish::Pause => (Event::PauseRequest, None),
+            Wish::Resume => (Event::ResumeRequest, None),
+            Wish::Skip(alias) => (Event::CancelRequest, Some(alias.clone())),
+        };
+        let mut entry = Entry::new(SystemTime::now(), event, source(origin));
+        entry.task_id = Some(id.clone());
+        entry.alias = alias;
+        match self.audit().record(&entry) {
+            // Like a cancel: what begins nothing is done all the same.
+            Err(error) if *wish != Wish::Resume => {
+                tracing::error!(task = %id, %error, "what is wanted of a fan-out could not be audited");
+                Ok(())
+            }
+            written => written.map_err(Refusal::Audit),
         }
     }
 

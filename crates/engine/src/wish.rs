@@ -54,7 +54,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Has a fan-out begin no more hosts, or go on. Hosts that are at work stay at work, and its deadline goes on running.
-    pub async fn pause(&self, id: &TaskId, wish: Wish) -> Result<PauseAnswer, Refusal> {
+    ///
+    /// Errors: besides those of the store, [`Refusal::Audit`] when going on cannot be audited; then it stays paused.
+    pub async fn pause(
+        &self,
+        id: &TaskId,
+        wish: Wish,
+        origin: &Origin,
+    ) -> Result<PauseAnswer, Refusal> {
         let task = match self.task(id).await? {
             Lookup::Found(task) => task,
             Lookup::Expired => return Ok(PauseAnswer::Expired),
@@ -63,6 +70,7 @@ impl Engine {
         if !Self::is_group(&task) {
             return Ok(PauseAnswer::OneHost);
         }
+        self.audit_wish(id, &wish, origin)?;
         let patched = self.store().patch(id, Patch::Wish(wish)).await.map_err(Refusal::Store)?;
         Ok(match patched {
             Lookup::Found(task) if task.status.is_final() => PauseAnswer::AlreadyEnded(task.status),
@@ -98,10 +106,10 @@ impl Engine {
         if !one && !inventory.hosts().is_empty() {
             return Ok(HostCancel::NotOne);
         }
-        self.audit_cancel(id, origin);
+        let wish = Wish::Skip(alias.clone());
+        self.audit_wish(id, &wish, origin)?;
         let mut hints = self.hints();
-        let wish = Patch::Wish(Wish::Skip(alias.clone()));
-        let _ = self.store().patch(id, wish).await.map_err(Refusal::Store)?;
+        let _ = self.store().patch(id, Patch::Wish(wish)).await.map_err(Refusal::Store)?;
         let looking = async {
             loop {
                 if let Some(child) = self.child_of(id, alias).await? {

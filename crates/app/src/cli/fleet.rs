@@ -36,7 +36,8 @@ pub(super) async fn pause(
     wish: Wish,
 ) -> Result<Exit, Exit> {
     let task = named(engine, id).await?;
-    let answer = engine.pause(&task.id, wish).await.map_err(|refusal| failed(&refusal))?;
+    let answer =
+        engine.pause(&task.id, wish, &origin()).await.map_err(|refusal| failed(&refusal))?;
     let status = match answer {
         PauseAnswer::Done(task) => task.status_word().to_owned(),
         PauseAnswer::AlreadyEnded(state) => state.to_string(),

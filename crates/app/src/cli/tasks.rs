@@ -20,9 +20,11 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
         Tasks::Cancel { .. } => context::load(global).map(context::engine_config),
         // Output is shown without the secrets that the configuration knows.
         Tasks::Output(_) | Tasks::Result { .. } => Ok(context::for_reading(global)),
-        Tasks::List(_) | Tasks::Status { .. } | Tasks::Pause { .. } | Tasks::Resume { .. } => {
-            Ok(context::no_hosts())
+        // Who wanted it is audited where the owner says.
+        Tasks::Pause { .. } | Tasks::Resume { .. } => {
+            context::load_to_judge(global).map(context::engine_config)
         }
+        Tasks::List(_) | Tasks::Status { .. } => Ok(context::no_hosts()),
     };
     let engine = match engine {
         Ok((config, settings)) => {

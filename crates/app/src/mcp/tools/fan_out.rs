@@ -31,7 +31,11 @@ impl Server {
         output_schema = schema::output::<PausedAnswer>(),
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = true)
     )]
-    async fn ssh_pause_task(&self, Parameters(args): Parameters<JsonObject>) -> CallToolResult {
+    async fn ssh_pause_task(
+        &self,
+        Parameters(args): Parameters<JsonObject>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
         let args = Args::new(args);
         let parsed = args.need::<TaskId>("task_id").and_then(|id| Ok((id, args.flag("resume")?)));
         let (id, resume) = match parsed {
@@ -39,7 +43,7 @@ impl Server {
             Err(error) => return invalid(error),
         };
         let wish = if resume { Wish::Resume } else { Wish::Pause };
-        match self.engine.pause(&id, wish).await {
+        match self.engine.pause(&id, wish, &Self::origin(&context)).await {
             Ok(PauseAnswer::Done(task)) => done(&PausedAnswer {
                 task_id: Some(id.to_string()),
                 status: Some(task.status_word().to_owned()),

@@ -333,3 +333,37 @@ async fn the_command_line_follows_pauses_and_leaves_out() {
     assert_eq!(text, "web01: one\nweb02: two\nweb03: three\n");
     assert!(said.contains("web04: not begun: cancelled"), "{said}");
 }
+
+#[tokio::test]
+async fn who_paused_it_went_on_and_left_hosts_out_is_audited() {
+    let held = Held::new();
+    held.site.write("sshepherd.yml", "audit: {path: audit.jsonl}\n");
+    let owner = held.client(Era::Session).await;
+    let id = held.start(&owner).await;
+    owner.good("ssh_pause_task", json!({"task_id": id})).await;
+    owner.good("ssh_cancel", json!({"task_id": id, "alias": "web03"})).await;
+    let task = id.as_str().unwrap();
+    assert_eq!(held.cli(&["tasks", "cancel", task, "--host", "web04"]).0, Some(0));
+    assert_eq!(held.cli(&["tasks", "resume", task]).0, Some(0));
+    let records = |kind: &str| -> Vec<Value> {
+        let words = ["--json", "audit", "show", "--event", kind, "--task", task];
+        let (code, text, said) = held.cli(&words);
+        assert_eq!(code, Some(0), "{said}");
+        let shown: Value = serde_json::from_str(&text).unwrap();
+        let mut records = shown["records"].as_array().unwrap().clone();
+        records.sort_by_key(|record| record["seq"].as_u64());
+        records
+    };
+    let paused = records("pause_request");
+    assert_eq!((paused.len(), &paused[0]["source"]), (1, &json!("mcp")), "{paused:?}");
+    assert!(paused[0]["client"].is_string(), "{paused:?}");
+    let left = records("cancel_request");
+    let told: Vec<_> = left.iter().map(|record| (&record["source"], &record["alias"])).collect();
+    assert_eq!(told, [(&json!("mcp"), &json!("web03")), (&json!("cli"), &json!("web04"))]);
+    let on = records("resume_request");
+    assert_eq!((on.len(), &on[0]["source"]), (1, &json!("cli")), "{on:?}");
+    // Which process it was that wrote: the owner, and one for each command.
+    assert_eq!(paused[0]["instance"], left[0]["instance"]);
+    assert_ne!(left[0]["instance"], left[1]["instance"]);
+    owner.good("ssh_cancel", json!({"task_id": id})).await;
+}
