@@ -169,13 +169,17 @@ pub(crate) enum Tasks {
     },
     /// Print a task's output, each stream to its own
     Output(Wanted),
-    /// Print the output of a task that has ended, and exit as `run` would have
+    /// Print the output of a task that has ended, or of the hosts of a fan-out that have, and exit as `run` would have
     Result {
         /// The task
         id: String,
         /// Print it as it came: escape sequences, invisible characters, secrets and all
         #[arg(long)]
         raw: bool,
+        /// Of a fan-out: print each line behind its host's name, in the order of the inventory, in place of hosts with the same
+        /// result together
+        #[arg(long)]
+        per_host: bool,
     },
     /// Stop a task and its remote command
     Cancel {

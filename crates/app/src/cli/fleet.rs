@@ -1,12 +1,13 @@
 //! `tasks` on fan-outs: their output host after host, their results, pausing them and leaving one host out.
 
 use sshepherd_engine::store::{Lookup, StreamFilter, Task, Wish};
-use sshepherd_engine::{Engine, HostCancel, HostReport, PauseAnswer};
+use sshepherd_engine::{Engine, HostCancel, PauseAnswer};
 use sshepherd_model::{Alias, Request, TaskId};
 
 use super::args::{Global, Wanted};
 use super::context::{self, origin};
 use super::exit::Exit;
+use super::many::{self, Sight};
 use super::output::{self, Copied, Until};
 use super::tasks::{absent, cancelled, failed, form, named};
 use super::{out, run};
@@ -108,7 +109,7 @@ pub(super) async fn shown(
         if wanted.follow {
             let _ = engine.wait(&task.id).await.map_err(|refusal| failed(&refusal))?;
         }
-        return result(global, engine, &task).await;
+        return result(Sight::Json, engine, &task).await;
     }
     let filter = match wanted.stream.as_str() {
         "stdout" => StreamFilter::Stdout,
@@ -154,42 +155,27 @@ pub(super) async fn shown(
     }
 }
 
-/// What came of the hosts that have ended.
-pub(super) async fn result(global: &Global, engine: &Engine, task: &Task) -> Result<Exit, Exit> {
+/// What came of the hosts that have ended, shown as that of a fan-out that is waited for.
+pub(super) async fn result(sight: Sight, engine: &Engine, task: &Task) -> Result<Exit, Exit> {
     let gone = || absent(task.id.as_str(), "its result has expired");
+    let roster = engine.roster(task).await.map_err(|refusal| failed(&refusal))?;
+    let all = roster.unwrap_or_default().hosts;
     let fan_out = engine.group(task).await.ok_or_else(gone)?;
     let request = Request::new(&task.command).map_err(|problem| context::invalid(&problem))?;
-    let (mut answers, mut exit) = (Vec::new(), Exit::Done);
-    for HostReport { alias, result } in &fan_out.hosts {
-        match result {
-            Ok(finished) => {
-                exit = exit.worse(run::exit_of(&finished.outcome));
-                let answer = run::whole(engine, finished).await;
-                if !global.json {
-                    for line in answer.output.as_deref().unwrap_or_default().lines() {
-                        out::line(&format!("{alias}: {line}"));
-                    }
-                    run::tell(alias, finished);
-                }
-                answers.push(answer);
-            }
-            Err(refusal) => {
-                exit = exit.worse(Exit::Failed);
-                if !global.json {
-                    out::complain(&format!("{alias}: {refusal}"));
-                }
-                answers.push(answer::could_not_start(alias, &request, refusal));
-            }
-        }
-    }
-    let ended = answers.len();
-    if global.json {
+    let (exit, answers) = many::shown(sight, engine, &fan_out.hosts, &request).await;
+    if sight == Sight::Json {
         let mut answer = answer::tagged(&fan_out.targets, answers, usize::MAX / 2);
         answer.task_id = Some(task.id.to_string());
         answer.status = Some(task.status_word().to_owned());
         out::json(&answer);
-    } else if !task.status.is_final() {
-        out::say(&format!("{} is {}; {ended} hosts have ended", task.id, task.status_word()));
+        return Ok(exit);
+    }
+    if !answers.is_empty() {
+        many::summary(&fan_out.hosts, &answers, all);
+    }
+    if !task.status.is_final() {
+        let (ended, word) = (answers.len(), task.status_word());
+        out::say(&format!("{} is {word}; {ended} of {all} hosts have ended", task.id));
     }
     Ok(exit)
 }

@@ -59,9 +59,24 @@ pub(crate) async fn run(
     if fan_out.hosts.is_empty() {
         out::complain(&format!("{targets}: no host"));
     }
+    let (exit, answers) = shown(sight, engine, &fan_out.hosts, request).await;
+    match sight {
+        Sight::Json => out::json(&answer::tagged(targets, answers, usize::MAX / 2)),
+        Sight::Folded | Sight::PerHost => summary(&fan_out.hosts, &answers, fan_out.hosts.len()),
+    }
+    exit
+}
+
+/// Shows what came of these hosts, but for a document: whoever writes one has more to say there.
+pub(super) async fn shown(
+    sight: Sight,
+    engine: &Engine,
+    reports: &[HostReport],
+    request: &Request,
+) -> (Exit, Vec<RunAnswer>) {
     let mut exit = Exit::Done;
-    let mut answers = Vec::with_capacity(fan_out.hosts.len());
-    for report in &fan_out.hosts {
+    let mut answers = Vec::with_capacity(reports.len());
+    for report in reports {
         exit = exit.worse(match &report.result {
             Ok(finished) => run::exit_of(&finished.outcome),
             Err(refusal) => run::exit_of_refusal(refusal),
@@ -75,19 +90,11 @@ pub(crate) async fn run(
         }
         answers.push(answer);
     }
-    match sight {
-        Sight::Json => {
-            out::json(&answer::tagged(targets, answers, usize::MAX / 2));
-            return exit;
-        }
-        Sight::Folded => {
-            out::text(&folded(&answers));
-            raw(&answers);
-        }
-        Sight::PerHost => {}
+    if sight == Sight::Folded {
+        out::text(&folded(&answers));
+        raw(&answers);
     }
-    summary(&fan_out.hosts, &answers);
-    exit
+    (exit, answers)
 }
 
 fn per_host(HostReport { alias, result }: &HostReport, answer: &RunAnswer) {
@@ -133,12 +140,12 @@ fn none_ran(sight: Sight, targets: &Targets, request: &Request, refusal: &Refusa
     Exit::Denied
 }
 
-/// How many went well, who did not, and who took longest.
-fn summary(reports: &[HostReport], answers: &[RunAnswer]) {
+/// How many of `all` went well, who did not, and who took longest.
+pub(super) fn summary(reports: &[HostReport], answers: &[RunAnswer], all: usize) {
     let bad = reports.iter().filter(|report| !report.went_well());
     let bad: Vec<&str> = bad.map(|report| report.alias.as_str()).collect();
     let good = reports.len() - bad.len();
-    let mut words = format!("{good} of {} hosts done", reports.len());
+    let mut words = format!("{good} of {all} hosts done");
     if !bad.is_empty() {
         words.push_str(&format!("; not done: {}", names::fold(bad)));
     }

@@ -9,6 +9,7 @@ use sshepherd_model::{Outcome, Stopped, Stream, TaskId};
 use super::args::{Global, Listed, Tasks, Wanted};
 use super::context::{self, origin};
 use super::exit::Exit;
+use super::many::Sight;
 use super::output::{self, Copied, Form, Until};
 use super::{fleet, out, run, terminal};
 use crate::answer;
@@ -41,7 +42,9 @@ pub(crate) async fn tasks(global: &Global, what: Tasks) -> Exit {
         Tasks::List(listed) => list(global, &engine, listed).await,
         Tasks::Status { id } => status(global, &engine, &id).await,
         Tasks::Output(wanted) => shown(global, &engine, wanted).await,
-        Tasks::Result { id, raw } => result(global, &engine, &id, form(raw)).await,
+        Tasks::Result { id, raw, per_host } => {
+            result(global, &engine, &id, (form(raw), per_host)).await
+        }
         Tasks::Cancel { id, host: None } => cancel(global, &engine, &id).await,
         Tasks::Cancel { id, host: Some(host) } => {
             fleet::cancel_host(global, &engine, &id, &host).await
@@ -337,10 +340,21 @@ pub(super) fn form(raw: bool) -> Form {
     if raw { Form::Raw } else { Form::Clean }
 }
 
-async fn result(global: &Global, engine: &Engine, id: &str, form: Form) -> Result<Exit, Exit> {
+async fn result(
+    global: &Global,
+    engine: &Engine,
+    id: &str,
+    (form, per_host): (Form, bool),
+) -> Result<Exit, Exit> {
     let task = named(engine, id).await?;
     if Engine::is_group(&task) {
-        return fleet::result(global, engine, &task).await;
+        if form == Form::Raw {
+            out::complain(
+                "--raw is for tasks of one host; `sshepherd tasks output --raw` prints each host's output as it came",
+            );
+            return Err(Exit::Usage);
+        }
+        return fleet::result(Sight::of(global.json, per_host), engine, &task).await;
     }
     let Some(outcome) = task.outcome.clone() else {
         out::complain(&format!(

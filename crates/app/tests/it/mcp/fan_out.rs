@@ -329,9 +329,41 @@ async fn the_command_line_follows_pauses_and_leaves_out() {
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     assert_eq!(headings(&lines), ["web01:", "web02:", "web03:", "web04:"]);
     assert_eq!((lines.len(), lines[1].as_str()), (7, "one"), "{text}");
-    let (_, text, said) = held.cli(&["tasks", "result", id]);
-    assert_eq!(text, "web01: one\nweb02: two\nweb03: three\n");
+    let (code, text, said) = held.cli(&["tasks", "result", "--per-host", id]);
+    assert_eq!((code, text.as_str()), (Some(1), "web01: one\nweb02: two\nweb03: three\n"));
     assert!(said.contains("web04: not begun: cancelled"), "{said}");
+}
+
+#[tokio::test]
+async fn the_command_line_shows_its_result_as_that_of_a_run_that_is_waited_for() {
+    let held = Held::new();
+    let client = held.client(Era::Session).await;
+    let id = held.start(&client).await;
+    let task = id.as_str().unwrap();
+    held.let_one_end("one").await;
+    next(&client, &id, &json!(0)).await;
+    let (code, text, said) = held.cli(&["tasks", "result", task]);
+    assert_eq!((code, text.as_str()), (Some(0), "web01: exit status 0\n  one\n"), "{said}");
+    assert!(
+        said.contains("1 of 4 hosts done") && said.contains("is running; 1 of 4 hosts"),
+        "{said}"
+    );
+    held.cli(&["tasks", "cancel", task]);
+    let call = json!({"selector": "web[01-04]", "command": "seq 1 30", "background": true});
+    let id = client.good("ssh_run_on_tag", call).await["task_id"].clone();
+    all(&client, &id).await;
+    let (task, mut words) = (id.as_str().unwrap(), vec!["tasks", "result"]);
+    words.push(task);
+    let (code, text, said) = held.cli(&words);
+    let ran = held.cli(&["run", "--on", "web[01-04]", "seq", "1", "30"]);
+    assert_eq!((code, &text), (Some(0), &ran.1), "{said}");
+    assert!(text.starts_with("web[01-04] (4 hosts): exit status 0\n  1\n"), "{text}");
+    assert!(said.contains("4 of 4 hosts done"), "{said}");
+    words.insert(0, "--json");
+    let whole: Value = serde_json::from_str(&held.cli(&words).1).unwrap();
+    assert_eq!((&whole["task_id"], whole["results"].as_array().unwrap().len()), (&id, 4));
+    let (code, _, said) = held.cli(&["tasks", "result", "--raw", task]);
+    assert!(code == Some(2) && said.contains("tasks output --raw"), "{said}");
 }
 
 #[tokio::test]
