@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 /// Most names that one text stands for.
 pub const MAX_NAMES: usize = 100_000;
+/// Most pairs of brackets in one name.
+const MAX_BRACKETS: usize = 8;
+/// Most bytes of one name beside its brackets: more than a host's may have.
+const MAX_LETTERS: usize = 255;
 
 /// Why a text names no set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,34 +29,47 @@ fn bad<T>(offset: usize, problem: impl Into<String>) -> Result<T, BadNames> {
 /// The names that a text with brackets stands for, in its own order: `web[01-03,7]-db` is four names. A text without
 /// brackets stands for itself.
 ///
-/// Errors: brackets that do not pair or hold no numbers, a range that counts down, more than [`MAX_NAMES`] names.
-pub fn expand(text: &str) -> Result<Vec<String>, BadNames> {
-    let Some(open) = text.find('[') else {
-        return match text.find(']') {
-            Some(at) => bad(at, "there is no [ for this ]"),
-            None => Ok(vec![text.to_owned()]),
+/// Errors: brackets that do not pair or hold no numbers, a range that counts down, more than `most` names (which is at most
+/// [`MAX_NAMES`]), names so long that no host has them. What is refused is not built.
+pub fn expand(text: &str, most: usize) -> Result<Vec<String>, BadNames> {
+    let (mut parts, mut rest, mut letters, mut count) = (Vec::new(), text, 0, 1_usize);
+    while let Some((head, inside)) = rest.split_once(['[', ']']) {
+        let open = text.len() - rest.len() + head.len();
+        let opens = rest.get(head.len()..).is_some_and(|from| from.starts_with('['));
+        let Some((numbers, tail)) = inside.split_once(']').filter(|_| opens) else {
+            let problem =
+                if opens { "there is no ] for this [" } else { "there is no [ for this ]" };
+            return bad(open, problem);
         };
-    };
-    let (head, rest) = text.split_at(open);
-    let inside = rest.strip_prefix('[').unwrap_or_default();
-    let Some((numbers, tail)) = inside.split_once(']') else {
-        return bad(open, "there is no ] for this [");
-    };
-    let tails = expand(tail).map_err(|error| {
-        let offset = text.len() - tail.len() + error.offset;
-        BadNames { offset, ..error }
-    })?;
-    let mut names = Vec::new();
-    for number in list(numbers, open + 1)? {
-        for tail in &tails {
-            if names.len() == MAX_NAMES {
-                return bad(open, format!("stands for more than {MAX_NAMES} names"));
-            }
-            names.push(format!("{head}{number}{tail}"));
+        let numbers = list(numbers, open + 1)?;
+        count = count.saturating_mul(numbers.len());
+        letters += head.len();
+        if count > most.min(MAX_NAMES) {
+            return bad(open, TOO_MANY);
+        }
+        parts.push((head, numbers));
+        rest = tail;
+        if parts.len() > MAX_BRACKETS {
+            return bad(open, format!("more than {MAX_BRACKETS} pairs of brackets in one name"));
         }
     }
+    if count > most {
+        return bad(0, TOO_MANY);
+    }
+    if !parts.is_empty() && letters + rest.len() > MAX_LETTERS {
+        return bad(0, format!("has more than {MAX_LETTERS} bytes beside its brackets"));
+    }
+    let mut names = vec![String::new()];
+    for (head, numbers) in &parts {
+        let next = |name: String| numbers.iter().map(move |number| format!("{name}{head}{number}"));
+        names = names.into_iter().flat_map(next).collect();
+    }
+    names.iter_mut().for_each(|name| name.push_str(rest));
     Ok(names)
 }
+
+const TOO_MANY: &str =
+    "this stands for more than 100000 names; take a pattern such as web* or a tag";
 
 /// The numbers of `01-20,25,30-40/2`.
 fn list(text: &str, offset: usize) -> Result<Vec<String>, BadNames> {
@@ -66,10 +83,11 @@ fn list(text: &str, offset: usize) -> Result<Vec<String>, BadNames> {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (from, to) = (number(first, at)?, number(last, at)?);
         if from > to || step == 0 {
-            return bad(at, format!("{part:?} counts nothing; write the smaller number first"));
+            let part = quoted(part);
+            return bad(at, format!("{part} counts nothing; write the smaller number first"));
         }
-        if (to - from) / step >= MAX_NAMES as u64 {
-            return bad(at, format!("{part:?} is more than {MAX_NAMES} names"));
+        if (to - from) / step >= (MAX_NAMES - numbers.len()) as u64 {
+            return bad(at, TOO_MANY);
         }
         let width = if first.starts_with('0') { first.len() } else { 0 };
         let mut next = Some(from);
@@ -82,6 +100,17 @@ fn list(text: &str, offset: usize) -> Result<Vec<String>, BadNames> {
     Ok(numbers)
 }
 
+/// A part of what a caller wrote, for a complaint: its beginning, and nothing that steers a terminal.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Most characters of a part that a complaint repeats.
+const MAX_QUOTED: usize = 60;
+
 /// Longest number that is counted, in digits: what fits 64 bits.
 const MAX_DIGITS: usize = 18;
 
@@ -92,7 +121,8 @@ fn number(text: &str, offset: usize) -> Result<u64, BadNames> {
         Ok(_) | Err(_) => bad(
             offset,
             format!(
-                "{text:?} is no number; in brackets stand numbers and ranges, as in [01-20,25]"
+                "{} is no number; in brackets stand numbers and ranges, as in [01-20,25]",
+                quoted(text)
             ),
         ),
     }
@@ -174,6 +204,10 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    fn expand(text: &str) -> Result<Vec<String>, BadNames> {
+        super::expand(text, MAX_NAMES)
+    }
+
     /// Every name of a folded set.
     fn unfold(text: &str) -> BTreeSet<String> {
         let mut depth = 0;
@@ -198,9 +232,33 @@ mod tests {
             ("a[]", 2),
             ("a[1][", 4),
             ("a[0-999999999]", 2),
+            ("a[[1-3]]", 2),
+            ("a]b[1]", 1),
         ] {
             assert_eq!(expand(text).unwrap_err().offset, offset, "{text}");
         }
+    }
+
+    /// A few bytes cannot ask for gigabytes, nor for a stack without end.
+    #[test]
+    fn what_would_be_too_much_is_refused_before_it_is_built() {
+        let many = |text: &str, times| vec![text; times].join(",");
+        for text in [
+            format!("a[{}]", many("1-99999", 2)),
+            format!("a[{}]", many("1-99999", 2000)),
+            format!("a[1-99999]{}", "[1]".repeat(5000)),
+            format!("{}[1-9]", "a".repeat(15_000)),
+            "a[1-999][1-999]".to_owned(),
+            "[1-99]".repeat(2000),
+        ] {
+            let problem = expand(&text).unwrap_err().problem;
+            assert!(problem.len() < 200, "{problem}");
+        }
+        assert_eq!(super::expand("a[1-10]", 9).unwrap_err().offset, 1);
+        assert!(super::expand("a", 0).is_err());
+        assert_eq!(expand("a[1-300]b[1-300]").unwrap().len(), 90_000);
+        let long = expand(&format!("a[{}]", "x".repeat(10_000))).unwrap_err().problem;
+        assert!(long.len() < 200 && long.contains("xx\"…"), "{long}");
     }
 
     #[test]

@@ -20,6 +20,10 @@ use crate::{Alias, Host, Inventory};
 pub const MAX_TEXT: usize = 16 * 1024;
 /// Deepest nesting of parentheses and `not`.
 const MAX_DEPTH: usize = 32;
+/// Most tags and patterns, ranges counted out: each is looked for in every host.
+const MAX_PATTERNS: usize = 1000;
+/// Most bytes of names that a complaint lists.
+const MAX_LISTED: usize = 500;
 
 /// A checked selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +37,13 @@ enum Choice {
     All,
     Tag(String),
     /// Names that stand there in full, each of which must be a host.
-    Named(Vec<String>),
-    /// A pattern, which may fit none.
-    Like(String),
+    Named(BTreeSet<String>),
+    /// Patterns, which may fit none.
+    Like(Vec<String>),
     Not(Box<Choice>),
-    And(Box<Choice>, Box<Choice>),
-    Or(Box<Choice>, Box<Choice>),
+    // Side by side: a chain of them would be as deep as the text is long.
+    And(Vec<Choice>),
+    Or(Vec<Choice>),
 }
 
 /// Why a text selects nothing.
@@ -53,11 +58,22 @@ pub enum BadSelector {
         problem: String,
     },
     /// It names hosts that there are not.
-    #[error("selector: no host is called {}", names::fold(missing.iter().map(String::as_str)))]
+    #[error("selector: no host is called {}", listed(missing))]
     Unknown {
         /// Their names.
         missing: Vec<String>,
     },
+}
+
+/// Names in range notation, as far as they are worth reading.
+fn listed(names: &[String]) -> String {
+    let text = names::fold(names.iter().map(String::as_str));
+    match text.char_indices().find(|(at, _)| *at >= MAX_LISTED) {
+        None => text,
+        Some((end, _)) => {
+            format!("{}… ({} names)", text.get(..end).unwrap_or_default(), names.len())
+        }
+    }
 }
 
 impl FromStr for Selector {
@@ -69,7 +85,8 @@ impl FromStr for Selector {
             return Err(BadSelector::Grammar { offset: 0, problem });
         }
         let tokens = tokens(text);
-        let mut parser = Parser { tokens: &tokens, at: 0, end: text.len() };
+        let (names, patterns) = (names::MAX_NAMES, MAX_PATTERNS);
+        let mut parser = Parser { tokens: &tokens, at: 0, end: text.len(), names, patterns };
         let choice = parser.any(0)?;
         match parser.peek() {
             None => Ok(Self { text: text.trim().to_owned(), choice }),
@@ -108,11 +125,13 @@ impl Choice {
         match self {
             Self::All => true,
             Self::Tag(pattern) => host.tags.iter().any(|tag| fits(pattern, tag.as_str())),
-            Self::Named(names) => names.iter().any(|name| name == host.alias.as_str()),
-            Self::Like(pattern) => fits(pattern, host.alias.as_str()),
+            Self::Named(names) => names.contains(host.alias.as_str()),
+            Self::Like(patterns) => {
+                patterns.iter().any(|pattern| fits(pattern, host.alias.as_str()))
+            }
             Self::Not(inner) => !inner.takes(host),
-            Self::And(one, other) => one.takes(host) && other.takes(host),
-            Self::Or(one, other) => one.takes(host) || other.takes(host),
+            Self::And(all) => all.iter().all(|one| one.takes(host)),
+            Self::Or(any) => any.iter().any(|one| one.takes(host)),
         }
     }
 
@@ -120,9 +139,8 @@ impl Choice {
         match self {
             Self::Named(names) => names.iter().for_each(|name| tell(name)),
             Self::Not(inner) => inner.names(tell),
-            Self::And(one, other) | Self::Or(one, other) => {
-                one.names(tell);
-                other.names(tell);
+            Self::And(several) | Self::Or(several) => {
+                several.iter().for_each(|one| one.names(tell));
             }
             Self::All | Self::Tag(_) | Self::Like(_) => {}
         }
@@ -166,7 +184,7 @@ impl Token<'_> {
     fn wrong(&self, wanted: &str) -> BadSelector {
         BadSelector::Grammar {
             offset: self.offset,
-            problem: format!("{wanted}, found {:?}", self.text),
+            problem: format!("{wanted}, found {}", names::quoted(self.text)),
         }
     }
 }
@@ -207,6 +225,9 @@ struct Parser<'a> {
     tokens: &'a [Token<'a>],
     at: usize,
     end: usize,
+    /// How many names and how many patterns it may still stand for.
+    names: usize,
+    patterns: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -221,25 +242,25 @@ impl<'a> Parser<'a> {
     }
 
     fn any(&mut self, depth: usize) -> Result<Choice, BadSelector> {
-        let mut choice = self.all(depth)?;
+        let first = self.all(depth)?;
+        let mut others = Vec::new();
         while self.take(&["or", ","]).is_some() {
-            choice = Choice::Or(Box::new(choice), Box::new(self.all(depth)?));
+            others.push(self.all(depth)?);
         }
-        Ok(choice)
+        Ok(several(Choice::Or, first, others))
     }
 
     fn all(&mut self, depth: usize) -> Result<Choice, BadSelector> {
-        let mut choice = self.one(depth)?;
+        let first = self.one(depth)?;
+        let mut others = Vec::new();
         while let Some(sign) = self.take(&["and", "&", "minus", "-"]) {
             let other = self.one(depth)?;
-            let other = if matches!(sign.text, "minus" | "-") {
-                Choice::Not(Box::new(other))
-            } else {
-                other
-            };
-            choice = Choice::And(Box::new(choice), Box::new(other));
+            others.push(match sign.text {
+                "minus" | "-" => Choice::Not(Box::new(other)),
+                _ => other,
+            });
         }
-        Ok(choice)
+        Ok(several(Choice::And, first, others))
     }
 
     fn one(&mut self, depth: usize) -> Result<Choice, BadSelector> {
@@ -267,40 +288,56 @@ impl<'a> Parser<'a> {
                 Err(token.wrong("expected a host, a pattern or @tag"))
             }
             "all" | "*" => Ok(Choice::All),
-            word => atom(token, word),
+            word => self.atom(token, word),
         }
+    }
+
+    fn atom(&mut self, token: &Token<'_>, word: &str) -> Result<Choice, BadSelector> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-*?".contains(c);
+        if let Some(tag) = word.strip_prefix('@') {
+            if tag.is_empty() || !tag.chars().all(known) {
+                return Err(token.wrong("expected a tag behind @ (letters, digits, . _ - * ?)"));
+            }
+            self.looks_for(1, token)?;
+            return Ok(Choice::Tag(tag.to_owned()));
+        }
+        let offset = |error: BadNames| BadSelector::Grammar {
+            offset: token.offset + error.offset,
+            problem: error.problem,
+        };
+        let names = names::expand(word, self.names).map_err(offset)?;
+        self.names -= names.len();
+        if names.iter().any(|name| !name.chars().all(known)) {
+            return Err(token.wrong("expected an alias (letters, digits, . _ - * ? and [1-9])"));
+        }
+        if names.iter().any(|name| name.contains(['*', '?'])) {
+            self.looks_for(names.len(), token)?;
+            return Ok(Choice::Like(names));
+        }
+        // Too long to be one, for instance.
+        if names.iter().any(|name| name.parse::<Alias>().is_err()) {
+            return Err(token.wrong("no host can have this name"));
+        }
+        Ok(Choice::Named(names.into_iter().collect()))
+    }
+
+    /// Takes note of tags and patterns.
+    fn looks_for(&mut self, count: usize, token: &Token<'_>) -> Result<(), BadSelector> {
+        let left = self.patterns.checked_sub(count);
+        self.patterns = left.ok_or_else(|| {
+            token.wrong("at most 1000 tags and patterns; * and ? stand for ranges too")
+        })?;
+        Ok(())
     }
 }
 
-fn atom(token: &Token<'_>, word: &str) -> Result<Choice, BadSelector> {
-    let known = |c: char| c.is_ascii_alphanumeric() || "._-*?".contains(c);
-    if let Some(tag) = word.strip_prefix('@') {
-        if tag.is_empty() || !tag.chars().all(known) {
-            return Err(token.wrong("expected a tag behind @ (letters, digits, . _ - * ?)"));
-        }
-        return Ok(Choice::Tag(tag.to_owned()));
+/// One choice, or all of them together.
+fn several(how: fn(Vec<Choice>) -> Choice, first: Choice, mut others: Vec<Choice>) -> Choice {
+    if others.is_empty() {
+        return first;
     }
-    let offset = |error: BadNames| BadSelector::Grammar {
-        offset: token.offset + error.offset,
-        problem: error.problem,
-    };
-    let names = names::expand(word).map_err(offset)?;
-    if names.iter().any(|name| !name.chars().all(known)) {
-        return Err(token.wrong("expected an alias (letters, digits, . _ - * ? and [1-9])"));
-    }
-    let pattern = |name: &String| name.contains(['*', '?']);
-    if !names.iter().any(pattern) {
-        for name in &names {
-            // Too long to be one, for instance.
-            if name.parse::<Alias>().is_err() {
-                return Err(token.wrong("no host can have this name"));
-            }
-        }
-        return Ok(Choice::Named(names));
-    }
-    let mut patterns = names.into_iter().map(Choice::Like);
-    let first = patterns.next().unwrap_or(Choice::All);
-    Ok(patterns.fold(first, |all, next| Choice::Or(Box::new(all), Box::new(next))))
+    others.insert(0, first);
+    how(others)
 }
 
 #[cfg(test)]
@@ -393,6 +430,28 @@ mod tests {
         }
         let deep = format!("{}web01", "! ".repeat(100));
         assert!(deep.parse::<Selector>().is_err());
+    }
+
+    /// Found by an adversary: each of these took all of the stack, or gigabytes, or minutes.
+    #[test]
+    fn no_text_asks_for_more_than_there_is() {
+        let many = |word: &str, times| vec![word; times].join(",");
+        for (text, said) in [
+            ("web[1-99999]*".to_owned(), "1000 tags and patterns"),
+            (many("a*", 1001), "1000 tags and patterns"),
+            (many("a[1-99999]", 1000), "100000 names"),
+            (format!("a[{}]", many("1-99999", 2000)), "100000 names"),
+            (format!("a{}", "[1]".repeat(5000)), "pairs of brackets"),
+            (format!("{}web01{}", "(".repeat(5000), ")".repeat(5000)), "too many parentheses"),
+            ("a[1-17]b[1-17]c[1-17]d[1-17]".to_owned(), "no host is called"),
+            ("x".repeat(16_000), "no host can have this name"),
+        ] {
+            let told = select(&text).unwrap_err().to_string();
+            assert!(told.contains(said) && told.len() < 700, "{told}");
+        }
+        assert_eq!(select(&many("web01", 2700)).as_deref(), Ok("web01"));
+        assert_eq!(select(&vec!["@web"; 1000].join(" and ")).as_deref(), Ok("web01 web02 web03"));
+        assert_eq!(select("web01,web01,web[01,01-02]").as_deref(), Ok("web01 web02"));
     }
 
     proptest! {

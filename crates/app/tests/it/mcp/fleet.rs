@@ -44,9 +44,14 @@ async fn hosts_are_listed_and_run_on_by_selector_in_both_eras() {
 async fn a_selector_that_is_wrong_runs_nothing_and_says_where() {
     let site = site();
     let client = Client::start(&site.serve(), Era::Session).await;
-    for (selector, said) in
-        [("web[01-", "byte 3"), ("web[11-14]", "web[13-14]"), ("@web @db", "byte 5")]
-    {
+    let many = vec!["a[1-99999]"; 500].join(",");
+    for (selector, said) in [
+        ("web[01-", "byte 3"),
+        ("web[11-14]", "web[13-14]"),
+        ("@web @db", "byte 5"),
+        ("web[1-99999]*", "at most 1000"),
+        (many.as_str(), "more than 100000"),
+    ] {
         for (tool, call) in [
             ("ssh_run_on_tag", json!({"selector": selector, "command": "echo hello"})),
             ("ssh_list_hosts", json!({"selector": selector})),
