@@ -7,14 +7,11 @@ use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
 use sshepherd_engine::{Asked, CancelAnswer, Config, Finished, Refusal, Roster};
 use sshepherd_model::{
-    Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, Targets, TaskId, names,
+    Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, TaskId, names,
 };
 
 use super::judged::{echo, echo_part};
-use super::{
-    CancelledAnswer, HostCounts, RunAnswer, StatusAnswer, TagAnswer, TagSummary, encoded, fold,
-    shorten,
-};
+use super::{CancelledAnswer, HostCounts, RunAnswer, StatusAnswer, shorten};
 
 /// A finished command and what may be shown of its output.
 pub(crate) struct Report<'a> {
@@ -333,112 +330,12 @@ pub(crate) fn refused_by_person(request: &Request, id: &ApprovalId) -> RunAnswer
     }
 }
 
-/// What came of a fan-out, in at most `budget` bytes: an entry a host or, where those do not fit, groups of hosts.
-pub(crate) fn tagged(targets: &Targets, entries: Vec<RunAnswer>, budget: usize) -> TagAnswer {
-    tagged_from(targets, entries, budget, 0)
-}
-
-/// The same without the first `from` groups.
-pub(crate) fn tagged_from(
-    targets: &Targets,
-    entries: Vec<RunAnswer>,
-    budget: usize,
-    from: usize,
-) -> TagAnswer {
-    let mut answer = TagAnswer { summary: Some(summary(&entries)), ..TagAnswer::default() };
-    match targets {
-        Targets::Tag(tag) => answer.tag = Some(tag.to_string()),
-        Targets::On(selector) => {
-            answer.selector = Some(shorten(&selector.to_string(), MAX_SELECTOR))
-        }
-    }
-    if entries.is_empty() {
-        answer.results = Some(Vec::new());
-        answer.note = Some(match targets {
-            Targets::Tag(tag) => {
-                format!("no host has the tag {tag}; ssh://hosts lists every host with its tags")
-            }
-            Targets::On(_) => {
-                "the selector takes no host; ssh_list_hosts shows what one takes".to_owned()
-            }
-        });
-        return answer;
-    }
-    answer.results = Some(entries);
-    if from == 0 && encoded(&answer) <= budget {
-        return answer;
-    }
-    let entries = answer.results.take().unwrap_or_default();
-    answer.slowest = Some(fold::slowest(&entries, MAX_SLOW));
-    let folded = fold::fold(&entries).into_iter().skip(from).collect();
-    // Room for the note.
-    let room = budget.saturating_sub(encoded(&answer) + 250);
-    let (groups, missing) = fold::within(folded, room);
-    answer.missing_groups = (missing > 0).then_some(missing);
-    answer.next_cursor = (missing > 0).then_some((from + groups.len()) as u64);
-    answer.note = Some(
-        "hosts with the same result stand together; a diff is against the output of the last group; a group's task_id \
-         has the whole output of its first host"
-            .to_owned(),
-    );
-    answer.groups = Some(groups);
-    answer
-}
-
-/// Most characters of a selector that are repeated.
-const MAX_SELECTOR: usize = 200;
-/// How many of the slowest hosts are named.
-pub(crate) const MAX_SLOW: usize = 3;
 /// Most characters of the names of hosts that failed.
 const MAX_FAILED: usize = 600;
-
-fn summary(entries: &[RunAnswer]) -> TagSummary {
-    let mut summary = TagSummary { hosts: entries.len() as u64, ..TagSummary::default() };
-    for entry in entries {
-        match entry.status.as_deref() {
-            Some("completed") => summary.completed += 1,
-            Some("denied") => summary.denied += 1,
-            Some("could_not_connect") => summary.could_not_connect += 1,
-            Some(_) | None => summary.failed += 1,
-        }
-    }
-    summary
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(alias: &str, status: &str) -> RunAnswer {
-        RunAnswer {
-            alias: Some(alias.to_owned()),
-            status: Some(status.to_owned()),
-            output: Some("x".repeat(100)),
-            ..RunAnswer::default()
-        }
-    }
-
-    #[test]
-    fn a_fan_out_that_does_not_fit_is_told_in_groups() {
-        let targets = Targets::Tag("all".parse().unwrap());
-        let entries: Vec<RunAnswer> = (0..100)
-            .map(|i| entry(&format!("h{i}"), if i == 77 { "failed" } else { "completed" }))
-            .collect();
-        let answer = tagged(&targets, entries, 2048);
-        assert!(encoded(&answer) <= 2048, "{}", encoded(&answer));
-        let groups = answer.groups.unwrap();
-        let told: Vec<_> = groups.iter().map(|group| (group.hosts.as_str(), group.count)).collect();
-        assert_eq!(told, [("h77", 1), ("h[0-76,78-99]", 99)]);
-        assert_eq!((answer.summary.unwrap().completed, answer.missing_groups), (99, None));
-    }
-
-    #[test]
-    fn a_tag_without_hosts_is_an_empty_list_with_a_note() {
-        let targets = Targets::Tag("none".parse().unwrap());
-        let answer = tagged(&targets, Vec::new(), 8192);
-        assert_eq!(answer.results.map(|results| results.len()), Some(0));
-        assert!(answer.note.unwrap().contains("no host has the tag none"));
-    }
 
     #[test]
     fn each_fate_is_told_apart() {

@@ -75,6 +75,11 @@ pub(crate) fn slowest(entries: &[RunAnswer], most: usize) -> Vec<Slow> {
 /// Groups of the entries: what failed first, then what differs, the most common result last; among equals the smaller first,
 /// for what is rare is what one looks for.
 pub(crate) fn fold(entries: &[RunAnswer]) -> Vec<Group> {
+    parted(entries, usize::MAX)
+}
+
+/// The same, where no group takes more than `most` bytes to name its hosts: of more hosts there are several groups.
+pub(crate) fn parted(entries: &[RunAnswer], most: usize) -> Vec<Group> {
     let mut families: BTreeMap<Key<'_>, Vec<&RunAnswer>> = BTreeMap::new();
     for entry in entries {
         families.entry(key(entry)).or_default().push(entry);
@@ -87,17 +92,47 @@ pub(crate) fn fold(entries: &[RunAnswer]) -> Vec<Group> {
         .max_by_key(|(key, members)| (good(key), members.len(), std::cmp::Reverse(**key)))
         .map(|(key, _)| key.output);
     let until = Instant::now() + PATIENCE;
-    let mut groups: Vec<(bool, bool, Group)> = families
+    let mut groups: Vec<((bool, bool, usize), Vec<Group>)> = families
         .iter()
         .map(|(key, members)| {
             let last = key.ran && Some(key.output) == common;
-            (good(key), last, group(key, members, common, until))
+            let group = group(key, members, common, until);
+            ((good(key), last, members.len()), parts(group, members, most))
         })
         .collect();
-    groups.sort_by(|a, b| {
-        (a.0, a.1, a.2.count).cmp(&(b.0, b.1, b.2.count)).then_with(|| a.2.hosts.cmp(&b.2.hosts))
-    });
-    groups.into_iter().map(|(_, _, group)| group).collect()
+    let hosts = |parts: &[Group]| parts.first().map(|group| group.hosts.clone());
+    groups.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| hosts(&a.1).cmp(&hosts(&b.1))));
+    groups.into_iter().flat_map(|(_, parts)| parts).collect()
+}
+
+/// A group as several whose hosts each take at most `most` bytes to name, where there are that many.
+fn parts(group: Group, members: &[&RunAnswer], most: usize) -> Vec<Group> {
+    if group.hosts.len() <= most || members.len() < 2 {
+        return vec![group];
+    }
+    let (one, other) = members.split_at(members.len() / 2);
+    let half = |members: &[&RunAnswer]| {
+        let first = members.first();
+        let own =
+            |field: fn(&RunAnswer) -> &Option<String>| first.and_then(|entry| field(entry).clone());
+        let part = Group {
+            hosts: hosts(members),
+            count: members.len() as u64,
+            detail: own(|entry| &entry.detail),
+            hint: own(|entry| &entry.hint),
+            task_id: own(|entry| &entry.task_id),
+            ..group.clone()
+        };
+        parts(part, members, most)
+    };
+    let mut all = half(one);
+    all.extend(half(other));
+    all
+}
+
+/// Their names, as in `web[01-20,25]`.
+fn hosts(members: &[&RunAnswer]) -> String {
+    names::fold(members.iter().filter_map(|entry| entry.alias.as_deref()))
 }
 
 /// What makes two results the same.
@@ -142,7 +177,7 @@ fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>, until: Ins
         _ => None,
     };
     Group {
-        hosts: names::fold(members.iter().filter_map(|entry| entry.alias.as_deref())),
+        hosts: hosts(members),
         count: members.len() as u64,
         status: key.status.map(str::to_owned),
         exit_code: key.exit_code,
@@ -190,12 +225,13 @@ pub(crate) fn difference(common: &str, text: &str, until: Instant) -> String {
 }
 
 /// As many groups as fit in `budget` bytes, outputs shortened from their ends where they must be; how many did not fit.
-pub(crate) fn within(groups: Vec<Group>, budget: usize) -> (Vec<Group>, u64) {
+pub(crate) fn within(groups: &[Group], budget: usize) -> (Vec<Group>, u64) {
     let total = groups.len();
     let (mut room, mut kept) = (budget, Vec::new());
-    for (place, mut group) in groups.into_iter().enumerate() {
+    for (place, group) in groups.iter().enumerate() {
+        let mut group = group.clone();
         // What is left is shared out among those that are left.
-        let share = (room / (total - place)).max(MIN_GROUP);
+        let share = (room / (total - place)).max(MIN_GROUP + group.hosts.len());
         let size = encoded(&group) + 1;
         if size > share {
             shorten(&mut group, size - share);
@@ -211,7 +247,7 @@ pub(crate) fn within(groups: Vec<Group>, budget: usize) -> (Vec<Group>, u64) {
     (kept, missing)
 }
 
-/// Room that a group gets at least, in bytes: its hosts and a line or two.
+/// Room that a group gets at least beside the names of its hosts, in bytes: a line or two.
 const MIN_GROUP: usize = 300;
 
 /// Takes about `over` bytes off what was written.
@@ -347,7 +383,7 @@ mod tests {
     fn groups_fit_their_budget_and_say_what_is_missing() {
         let entries: Vec<RunAnswer> =
             (0..200).map(|n| ran(&format!("h{n}"), &format!("{n}\n").repeat(100), 1)).collect();
-        let (kept, missing) = within(fold(&entries), 8192);
+        let (kept, missing) = within(&fold(&entries), 8192);
         assert!(encoded(&kept) <= 8192 && missing > 0, "{} {missing}", encoded(&kept));
         assert_eq!(kept.len() as u64 + missing, 200);
         assert!(kept.iter().all(|group| group.missing_bytes.is_some()));

@@ -3,7 +3,7 @@
 //! One type a tool result: it covers every variant (done, denied, could not connect) with optional fields, because agents
 //! and scripts read flat objects best. Rooms: [`run`], [`task`], [`host`], [`shell`], [`plan`], [`reload`], [`failure`] (a request
 //! that could not be understood or served), [`build`], [`list`] and [`judged`] (from the engine's and the policy's values to these
-//! shapes), [`fit`] (byte budgets), [`fold`] (many hosts as few groups).
+//! shapes), [`fit`] (byte budgets), [`fold`] (many hosts as few groups), [`many`] (their entries, or pages of groups).
 
 mod build;
 mod failure;
@@ -12,6 +12,7 @@ mod fold;
 mod host;
 mod judged;
 mod list;
+mod many;
 mod plan;
 mod reload;
 mod run;
@@ -19,8 +20,8 @@ mod shell;
 mod task;
 
 pub(crate) use build::{
-    MAX_SLOW, Report, asked_for_all, cancelled, could_not_start, finished, now_ms,
-    refused_by_person, status, tagged, tagged_from, with_hosts,
+    Report, asked_for_all, cancelled, could_not_start, finished, now_ms, refused_by_person, status,
+    with_hosts,
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
@@ -28,6 +29,7 @@ pub(crate) use fold::{Group, Slow, fold, slowest};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
 pub(crate) use judged::{capabilities, echo, planned, shell_programs, shells};
 pub(crate) use list::task_list;
+pub(crate) use many::{Folded, MAX_SLOW, each, tagged};
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
 pub(crate) use reload::ReloadAnswer;
 pub(crate) use run::{RunAnswer, TagAnswer, TagSummary};

@@ -33,6 +33,9 @@ mod trust;
 mod view;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use context::no_hosts;
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -1,5 +1,6 @@
 //! Fan-outs in the background: pausing them, leaving one host out, the results so far, and one row of all their output.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rmcp::handler::server::wrapper::Parameters;
@@ -12,7 +13,7 @@ use sshepherd_model::{Alias, Request, TaskId};
 
 use super::output::{LOOK_MOST, Read, beyond};
 use super::tasks::{cancelled, expired, unknown};
-use crate::answer::{self, CancelledAnswer, Failure, OutputAnswer, PausedAnswer};
+use crate::answer::{self, CancelledAnswer, Failure, Folded, OutputAnswer, PausedAnswer};
 use crate::mcp::args::{Args, Part, Reading, ToPause};
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
@@ -105,26 +106,48 @@ impl Server {
 
     /// The results of the hosts that have ended, folded as those of a fan-out that is waited for.
     pub(super) async fn hosts_so_far(&self, task: &Task, from: usize) -> CallToolResult {
-        let fan_out = self.engine.group(task).await;
-        let (Some(fan_out), Ok(request)) = (fan_out, Request::new(&task.command)) else {
-            return failed(&expired(&task.id));
+        // Room for what is added here.
+        let room = self.settings.answer_bytes.saturating_sub(400);
+        let config = self.engine.config();
+        let kept = match task.status.is_final() {
+            true => self.rests.folded(&task.id, &config),
+            false => None,
         };
+        let mut answer = match kept {
+            Some(folded) => folded.page(from, room),
+            None => {
+                let fan_out = self.engine.group(task).await;
+                let (Some(fan_out), Ok(request)) = (fan_out, Request::new(&task.command)) else {
+                    return failed(&expired(&task.id));
+                };
+                let entries = self.entries(&request, &fan_out).await;
+                let told = match from {
+                    0 => answer::each(&fan_out.targets, entries, room),
+                    _ => Err(Folded::of(&fan_out.targets, &entries)),
+                };
+                told.unwrap_or_else(|folded| {
+                    let folded = Arc::new(folded);
+                    let answer = folded.page(from, room);
+                    if task.status.is_final() && answer.next_cursor.is_some() {
+                        self.rests.keep_folded(&task.id, &config, &folded);
+                    }
+                    answer
+                })
+            }
+        };
+        answer.task_id = Some(task.id.to_string());
+        answer.status = Some(task.status_word().to_owned());
+        if task.status.is_final() {
+            return done(&answer);
+        }
         let roster = match self.engine.roster(task).await {
             Ok(roster) => roster.unwrap_or_default(),
             Err(refusal) => return failed(&Failure::from(&refusal).about(&task.id)),
         };
-        let ended = fan_out.hosts.len();
-        let entries = self.entries(&request, &fan_out).await;
-        // Room for what is added here.
-        let room = self.settings.answer_bytes.saturating_sub(400);
-        let mut answer = answer::tagged_from(&fan_out.targets, entries, room, from);
-        answer.task_id = Some(task.id.to_string());
-        answer.status = Some(task.status_word().to_owned());
-        if !task.status.is_final() {
-            let so_far = format!("{ended} of {} hosts have ended so far", roster.hosts);
-            let note = answer.note.take().filter(|_| ended > 0);
-            answer.note = Some(note.map_or(so_far.clone(), |note| format!("{so_far}; {note}")));
-        }
+        let ended = answer.summary.as_ref().map_or(0, |summary| summary.hosts);
+        let so_far = format!("{ended} of {} hosts have ended so far", roster.hosts);
+        let note = answer.note.take().filter(|_| ended > 0);
+        answer.note = Some(note.map_or(so_far.clone(), |note| format!("{so_far}; {note}")));
         done(&answer)
     }
 

@@ -1,6 +1,7 @@
 //! Tools that run commands.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use rmcp::RoleServer;
@@ -15,7 +16,7 @@ use sshepherd_engine::{FanOut, Finished, Origin, Refusal, Ticket};
 use sshepherd_model::{Alias, Request, Rollout, Targets, TaskId};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{self, Failure, RunAnswer, StartedAnswer, TagAnswer};
+use crate::answer::{self, Failure, Folded, RunAnswer, StartedAnswer, TagAnswer};
 use crate::mcp::args::{Args, OnHost, OnTag, ToStart};
 use crate::mcp::login::Carrying;
 use crate::mcp::notify::{CallNews, Progress, whole};
@@ -357,17 +358,24 @@ impl Server {
         fan_out: FanOut,
         id: Option<&TaskId>,
     ) -> CallToolResult {
-        let budget = self.settings.answer_bytes;
+        let (budget, config) = (self.settings.answer_bytes, self.engine.config());
         let entries = self.entries(request, &fan_out).await;
         let nothing_ran = !entries.is_empty() && entries.iter().all(RunAnswer::is_error);
+        let error = if nothing_ran { IsError::Yes } else { IsError::No };
         // Room for the id.
         let room = budget.saturating_sub(MAX_ID);
-        let mut answer = answer::tagged(&fan_out.targets, entries, room);
-        if answer.next_cursor.is_some() {
-            let id = id.cloned().or_else(|| self.rests.keep(request, fan_out));
-            answer.task_id = id.map(|id| id.to_string());
+        let folded = match answer::each(&fan_out.targets, entries, room) {
+            Ok(answer) => return result(&answer, error),
+            Err(folded) => Arc::new(folded),
+        };
+        let mut answer = folded.page(0, room);
+        if answer.next_cursor.is_some()
+            && let Some(id) = id.cloned().or_else(|| self.rests.keep(request, fan_out))
+        {
+            self.rests.keep_folded(&id, &config, &folded);
+            answer.task_id = Some(id.to_string());
         }
-        result(&answer, if nothing_ran { IsError::Yes } else { IsError::No })
+        result(&answer, error)
     }
 
     /// More of a fan-out that was waited for: the groups from `from` on.
@@ -377,9 +385,18 @@ impl Server {
         rest: &Rest,
         from: usize,
     ) -> CallToolResult {
-        let entries = self.entries(&rest.request, &rest.fan_out).await;
+        let config = self.engine.config();
+        let folded = match self.rests.folded(id, &config) {
+            Some(folded) => folded,
+            None => {
+                let entries = self.entries(&rest.request, &rest.fan_out).await;
+                let folded = Arc::new(Folded::of(&rest.fan_out.targets, &entries));
+                self.rests.keep_folded(id, &config, &folded);
+                folded
+            }
+        };
         let room = self.settings.answer_bytes.saturating_sub(MAX_ID);
-        let mut answer = answer::tagged_from(&rest.fan_out.targets, entries, room, from);
+        let mut answer = folded.page(from, room);
         answer.task_id = Some(id.to_string());
         done(&answer)
     }

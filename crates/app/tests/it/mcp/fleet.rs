@@ -126,6 +126,54 @@ async fn groups_that_did_not_fit_are_read_by_cursor() {
     }
 }
 
+/// A server that folded it once reads no host again for the next pages: they come even where nothing can be read any more.
+#[tokio::test]
+async fn pages_of_one_that_has_ended_agree_and_read_no_host_again() {
+    let site = Site::new();
+    let aliases: Vec<String> = (1..=40).map(|n| format!("web{n:02}")).collect();
+    site.hosts(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
+    site.rules("  - {action: allow, commands: [\"printenv *\"]}\n");
+    let owner = Client::start(&site.serve(), Era::Session).await;
+    let other = Client::start(&site.serve(), Era::Stateless).await;
+    let call =
+        json!({"selector": "web*", "command": "printenv SSHEPHERD_TASK", "background": true});
+    let id = owner.good("ssh_run_on_tag", call).await["task_id"].clone();
+    let end = json!({"task_id": id, "cursor": 0, "wait_ms": 40_000});
+    while owner.good("ssh_get_task_output", end.clone()).await["eof"] != json!(true) {}
+    let first = other.good("ssh_get_task_result", json!({"task_id": id})).await;
+    let logs = (site.path("state/logs"), site.path("state/elsewhere"));
+    std::fs::rename(&logs.0, &logs.1).unwrap();
+    let pages = rest_of(&other, first.clone()).await;
+    std::fs::rename(&logs.1, &logs.0).unwrap();
+    assert!(pages.len() > 1, "{}", pages.len());
+    let again = owner.good("ssh_get_task_result", json!({"task_id": id})).await;
+    assert_eq!(rest_of(&owner, again).await, pages, "as another server reads them");
+    let serve = site.serve();
+    let words = ["--json", "tasks", "result", id.as_str().unwrap()];
+    let output = Command::new(&serve[0]).args(&serve[2..]).args(words).output().unwrap();
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pair = |one: &Value, name: &str| (one[name].to_string(), one["output"].to_string());
+    let mut groups: Vec<_> = pages
+        .iter()
+        .flat_map(|page| page["groups"].as_array().unwrap())
+        .map(|group| pair(group, "hosts"))
+        .collect();
+    groups.sort();
+    let results = whole["results"].as_array().unwrap();
+    let results: Vec<_> = results.iter().map(|one| pair(one, "alias")).collect();
+    assert_eq!(groups, results, "and as the whole says");
+}
+
+/// This page and all that follow.
+async fn rest_of(client: &Client, first: Value) -> Vec<Value> {
+    let mut pages = vec![first];
+    while let Some(cursor) = pages.last().unwrap().get("next_cursor") {
+        let next = json!({"task_id": pages[0]["task_id"], "cursor": cursor});
+        pages.push(client.good("ssh_get_task_result", next).await);
+    }
+    pages
+}
+
 #[tokio::test]
 async fn a_rollout_stops_at_its_gate_and_at_its_failures_in_both_eras() {
     let site = site();
