@@ -216,7 +216,7 @@ impl Group {
         let log = Writer::open(engine, &self.id, aliases.len(), before.read).await;
         let ended = before.ended.into_iter().map(|end| (end.alias.clone(), end)).collect();
         let (wanted, wishes) = watch::channel(task.wishes.clone());
-        let queue = engine.turns().queue(config.turns());
+        let queue = engine.turns().background_queue(config.turns());
         let begun = before.begun;
         let call = Call { engine, config, group: self, log, ended, begun, wishes, queue };
         // The wall clock is all that goes on while no server runs.

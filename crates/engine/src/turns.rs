@@ -2,7 +2,8 @@
 //! host, shared so that a small fan-out that comes second need not wait for a big one.
 //!
 //! A free place goes to the fan-out that has the fewest hosts at work, among equals to the one that has waited longest for one.
-//! Commands on single hosts take no turns, so they never wait here.
+//! Fan-outs whose callers wait and those in the background have half of the places each, as long as both have use for them: however
+//! many are in the background, a caller who waits is served. Commands on single hosts take no turns, so they never wait here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,15 @@ pub(crate) struct Bounds {
     pub(crate) aside: usize,
 }
 
+/// Whether somebody waits for a fan-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Its caller does.
+    Waited,
+    /// Nobody: it is asked about later.
+    Background,
+}
+
 /// The places. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Turns {
@@ -37,6 +47,8 @@ struct Places {
     most_aside: usize,
     /// Hosts at work, and those that were slow to connect and made room.
     running: usize,
+    /// Those of the first that are of fan-outs of each kind.
+    of_kind: BTreeMap<Kind, usize>,
     aside: usize,
     behind: HashMap<Alias, usize>,
     queues: BTreeMap<u64, Waiting>,
@@ -47,6 +59,7 @@ struct Places {
 /// The hosts of one fan-out.
 #[derive(Debug)]
 struct Waiting {
+    kind: Kind,
     most: usize,
     running: usize,
     /// When it last got a turn.
@@ -73,13 +86,23 @@ pub(crate) struct Queue {
 pub(crate) struct Turn {
     turns: Turns,
     queue: u64,
+    kind: Kind,
     jumps: Vec<Alias>,
     aside: AtomicBool,
 }
 
 impl Turns {
-    /// A fan-out's queue. The bounds for all are those that were given last.
+    /// The queue of a fan-out that is waited for. The bounds for all are those that were given last.
     pub(crate) fn queue(&self, bounds: Bounds) -> Queue {
+        self.queue_of(Kind::Waited, bounds)
+    }
+
+    /// The queue of one in the background.
+    pub(crate) fn background_queue(&self, bounds: Bounds) -> Queue {
+        self.queue_of(Kind::Background, bounds)
+    }
+
+    fn queue_of(&self, kind: Kind, bounds: Bounds) -> Queue {
         let mut places = self.lock();
         places.all = bounds.all.max(1);
         places.behind_one = bounds.behind_one.max(1);
@@ -88,7 +111,7 @@ impl Turns {
         let id = places.counter;
         let hosts = BTreeMap::new();
         let most = bounds.each.max(1);
-        places.queues.insert(id, Waiting { most, running: 0, last: id, hosts });
+        places.queues.insert(id, Waiting { kind, most, running: 0, last: id, hosts });
         drop(places);
         Queue { turns: self.clone(), id }
     }
@@ -117,26 +140,34 @@ impl Places {
         let free = |jumps: &[Alias]| {
             jumps.iter().all(|jump| self.behind.get(jump).copied().unwrap_or(0) < self.behind_one)
         };
+        let half = self.all.div_ceil(2);
+        let has_half = |kind| self.of_kind.get(&kind).copied().unwrap_or(0) >= half;
         let due = self.queues.iter().filter(|(_, queue)| queue.running < queue.most);
         let due = due.filter_map(|(id, queue)| {
             let host = queue.hosts.iter().find(|(_, waiter)| free(&waiter.jumps))?;
-            Some(((queue.running, queue.last), *id, *host.0))
+            Some(((has_half(queue.kind), queue.running, queue.last), *id, *host.0))
         });
         let (_, id, host) = due.min()?;
         self.counter += 1;
         let queue = self.queues.get_mut(&id)?;
         let Waiter { jumps, granted } = queue.hosts.remove(&host)?;
         (queue.running, queue.last) = (queue.running + 1, self.counter);
+        let kind = queue.kind;
         self.running += 1;
+        *self.of_kind.entry(kind).or_default() += 1;
         for jump in &jumps {
             *self.behind.entry(jump.clone()).or_default() += 1;
         }
-        let turn = Turn { turns: turns.clone(), queue: id, jumps, aside: AtomicBool::new(false) };
+        let aside = AtomicBool::new(false);
+        let turn = Turn { turns: turns.clone(), queue: id, kind, jumps, aside };
         Some((turn, granted))
     }
 
-    fn leave(&mut self, queue: u64) {
+    fn leave(&mut self, queue: u64, kind: Kind) {
         self.running = self.running.saturating_sub(1);
+        if let Some(running) = self.of_kind.get_mut(&kind) {
+            *running = running.saturating_sub(1);
+        }
         if let Some(queue) = self.queues.get_mut(&queue) {
             queue.running = queue.running.saturating_sub(1);
         }
@@ -194,7 +225,7 @@ impl Turn {
             return;
         }
         places.aside += 1;
-        places.leave(self.queue);
+        places.leave(self.queue, self.kind);
         drop(places);
         self.turns.deal();
     }
@@ -206,7 +237,7 @@ impl Drop for Turn {
         if self.aside.load(Ordering::Relaxed) {
             places.aside = places.aside.saturating_sub(1);
         } else {
-            places.leave(self.queue);
+            places.leave(self.queue, self.kind);
         }
         for jump in &self.jumps {
             if let Some(behind) = places.behind.get_mut(jump) {
@@ -280,6 +311,30 @@ mod tests {
         assert_eq!((big.at_work.len(), other.at_work.len(), small.at_work.len()), (2, 2, 2));
     }
 
+    /// However many are in the background, who waits gets every free place up to half of them; and the other way round.
+    #[test]
+    fn who_waits_and_what_is_in_the_background_have_half_each() {
+        for (many, one) in [(Kind::Background, Kind::Waited), (Kind::Waited, Kind::Background)] {
+            let turns = Turns::default();
+            let queues: Vec<Queue> = (0..20).map(|_| turns.queue_of(many, BOUNDS)).collect();
+            let mut all: Vec<_> = queues.iter().map(|queue| FanOut::of(queue, 500, &[])).collect();
+            assert_eq!(all.iter().map(|one| one.at_work.len()).sum::<usize>(), BOUNDS.all);
+            let small = turns.queue_of(one, BOUNDS);
+            let mut small = FanOut::of(&small, 5, &[]);
+            for ended in 1..=4 {
+                let busy = all.iter_mut().find(|one| !one.at_work.is_empty()).unwrap();
+                drop(busy.at_work.pop());
+                all.iter_mut().for_each(FanOut::look);
+                small.look();
+                assert_eq!(small.at_work.len(), ended.min(3), "{one:?}");
+            }
+            // With nobody else to serve, all places are anybody's.
+            drop(all);
+            small.look();
+            assert_eq!(small.at_work.len(), 4);
+        }
+    }
+
     #[test]
     fn a_full_jump_host_holds_up_only_who_is_behind_it() {
         let turns = Turns::default();
@@ -310,7 +365,7 @@ mod tests {
         assert_eq!(all.at_work.len(), 4, "no more than so many stand aside");
         drop(all);
         let places = turns.lock();
-        assert_eq!((places.running, places.aside), (0, 0));
+        assert_eq!((places.running, places.aside, places.of_kind[&Kind::Waited]), (0, 0, 0));
         assert!(places.queues.values().all(|queue| queue.hosts.is_empty() && queue.running == 0));
     }
 
@@ -331,7 +386,13 @@ mod tests {
                 behind_one: 1 + random(3),
                 aside: 0,
             };
-            let queues: Vec<Queue> = (0..1 + random(4)).map(|_| turns.queue(bounds)).collect();
+            let kinds: Vec<Kind> =
+                (0..5).map(|_| [Kind::Waited, Kind::Background][random(2)]).collect();
+            let queues: Vec<Queue> = kinds
+                .iter()
+                .take(1 + random(4))
+                .map(|kind| turns.queue_of(*kind, bounds))
+                .collect();
             let mut all: Vec<FanOut<'_>> = queues
                 .iter()
                 .map(|queue| {
