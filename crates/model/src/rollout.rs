@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::names::quoted;
 use crate::{InvalidField, Request};
 
 /// A number of hosts: so many, or so many in a hundred.
@@ -40,7 +41,10 @@ impl FromStr for Share {
         share.ok_or_else(|| {
             InvalidField::new(
                 "share",
-                format!("{text:?} is neither a number such as 10 nor a share such as 20%"),
+                format!(
+                    "must be a number of hosts from 1 on, such as 10, or a share from 1% to 100%, such as 20%; it is {}",
+                    quoted(text)
+                ),
             )
         })
     }
@@ -102,6 +106,8 @@ mod tests {
         for bad in ["0", "0%", "101%", "-1", "x", "", "1.5"] {
             assert!(bad.parse::<Share>().is_err(), "{bad}");
         }
+        let long = "x".repeat(1_000_000).parse::<Share>().unwrap_err().to_string();
+        assert!(long.len() < 300, "{}", long.len());
         assert_eq!(Share::Percent(20).of(7), 2);
         assert_eq!(Share::Percent(1).of(0), 1);
     }

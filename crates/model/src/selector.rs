@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::names::{self, BadNames};
-use crate::{Alias, Host, Inventory};
+use crate::{Alias, Host, InvalidField, Inventory};
 
 /// Longest text, in bytes.
 pub const MAX_TEXT: usize = 16 * 1024;
@@ -63,6 +63,13 @@ pub enum BadSelector {
         /// Their names.
         missing: Vec<String>,
     },
+}
+
+impl From<BadSelector> for InvalidField {
+    fn from(bad: BadSelector) -> Self {
+        let text = bad.to_string();
+        Self::new("selector", text.strip_prefix("selector: ").unwrap_or(&text))
+    }
 }
 
 /// Names in range notation, as far as they are worth reading.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use sshepherd_model::names;
 
-use super::{RunAnswer, encoded};
+use super::{RunAnswer, encoded, shorten as shortened};
 
 /// Hosts that ended in the same way and wrote the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -36,6 +36,9 @@ pub(crate) struct Group {
     /// Bytes of output that are not shown; `task_id` has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) missing_bytes: Option<u64>,
+    /// What was taken out of what each wrote, or some of them: so far they may differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cleaned: Option<String>,
     /// The step that failed when connecting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) phase: Option<String>,
@@ -118,6 +121,7 @@ fn parts(group: Group, members: &[&RunAnswer], most: usize) -> Vec<Group> {
         let part = Group {
             hosts: hosts(members),
             count: members.len() as u64,
+            cleaned: cleaned(members),
             detail: own(|entry| &entry.detail),
             hint: own(|entry| &entry.hint),
             task_id: own(|entry| &entry.task_id),
@@ -185,12 +189,38 @@ fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>, until: Ins
         output: text.filter(|_| diff.is_none()),
         diff,
         missing_bytes: (key.missing > 0).then_some(key.missing),
+        cleaned: cleaned(members),
         phase: key.phase.map(str::to_owned),
         detail: own(|entry| &entry.detail),
         hint: own(|entry| &entry.hint),
         task_id: own(|entry| &entry.task_id),
     }
 }
+
+/// What was taken out of their output: of all of them the same, or what of whom, the most common first.
+fn cleaned(members: &[&RunAnswer]) -> Option<String> {
+    let mut notes: BTreeMap<&str, Vec<&RunAnswer>> = BTreeMap::new();
+    for entry in members {
+        if let Some(note) = &entry.cleaned {
+            notes.entry(note).or_default().push(entry);
+        }
+    }
+    let mut notes: Vec<_> = notes.into_iter().collect();
+    notes.sort_by_key(|(_, whose)| std::cmp::Reverse(whose.len()));
+    let told = |(note, whose): &(&str, Vec<&RunAnswer>)| match whose.len() == members.len() {
+        true => (*note).to_owned(),
+        false => format!("{note} ({})", shortened(&hosts(whose), MAX_WHOSE)),
+    };
+    let mut texts: Vec<String> = notes.iter().take(MAX_NOTES).map(told).collect();
+    if notes.len() > MAX_NOTES {
+        texts.push("and more".to_owned());
+    }
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// Most different notes about what was taken out, and most characters of the hosts of one.
+const MAX_NOTES: usize = 3;
+const MAX_WHOSE: usize = 60;
 
 /// `text` as changes to `common`, line by line.
 pub(crate) fn difference(common: &str, text: &str, until: Instant) -> String {
@@ -322,6 +352,28 @@ mod tests {
         let groups = fold(&[ran("a", &long, 0), ran("b", &long, 0), ran("c", &other, 0)]);
         assert_eq!(groups[0].diff.as_deref(), Some("=7\n-1\n+line seven\n=42\n"));
         assert_eq!(slowest(&entries, 2).len(), 2);
+    }
+
+    /// What was taken out may be all that sets them apart.
+    #[test]
+    fn groups_say_whose_output_was_cleaned() {
+        let took = |alias: &str, note: Option<&str>| RunAnswer {
+            cleaned: note.map(str::to_owned),
+            ..ran(alias, "same\n", 0)
+        };
+        let told = |entries: &[RunAnswer]| fold(entries)[0].cleaned.clone();
+        let (nul, escape) = (Some("1 control characters"), Some("2 escape sequences"));
+        assert_eq!(told(&[took("a", None), took("b", None)]), None);
+        assert_eq!(told(&[took("a", nul), took("b", nul)]).as_deref(), nul);
+        let some = [took("a1", escape), took("a2", nul), took("a3", nul), took("a4", None)];
+        assert_eq!(
+            told(&some).as_deref(),
+            Some("1 control characters (a[2-3]); 2 escape sequences (a1)")
+        );
+        let many: Vec<RunAnswer> =
+            (0..5000).map(|n| took(&format!("h{n}"), Some(&format!("{n} secrets")))).collect();
+        let told = told(&many).unwrap();
+        assert!(told.ends_with("; and more") && told.len() < 300, "{told}");
     }
 
     /// What a difference is against stands last, whatever else is more common.

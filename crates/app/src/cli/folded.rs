@@ -3,6 +3,7 @@
 //! The same on a terminal and elsewhere. What a host wrote stands behind two blanks, so that no host can write what looks like
 //! another one's result.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::answer::{Group, RunAnswer, fold};
@@ -11,9 +12,12 @@ use crate::answer::{Group, RunAnswer, fold};
 pub(crate) fn folded(entries: &[RunAnswer]) -> String {
     let groups = fold(entries);
     let last = groups.last();
+    let whole = groups.iter().filter_map(|group| group.output.as_deref());
+    let lines: BTreeSet<&str> = whole.filter_map(|output| output.strip_suffix('\n')).collect();
     let mut text = String::new();
     for group in &groups {
         header(&mut text, group, last);
+        let _ = writeln!(text, "{}", remarks(group, &lines));
         match (&group.diff, last.and_then(|last| last.output.as_deref())) {
             (Some(diff), Some(common)) => changes(&mut text, common, diff),
             (Some(_), None) | (None, _) => {
@@ -53,7 +57,21 @@ fn header(text: &mut String, group: &Group, last: Option<&Group>) {
     if let (Some(_), Some(last)) = (&group.diff, last) {
         let _ = write!(text, "; output as changes to that of {}", last.hosts);
     }
-    text.push('\n');
+}
+
+/// What sets an output apart and cannot be seen in it; `lines` are the others' without the newline at their end.
+fn remarks(group: &Group, lines: &BTreeSet<&str>) -> String {
+    let mut text = String::new();
+    let open = |output: &str| !output.is_empty() && !output.ends_with('\n');
+    let same = group.output.as_deref().is_some_and(|output| open(output) && lines.contains(output));
+    // The line that is added last is the last one, and has what stands behind it.
+    if same || group.diff.as_deref().is_some_and(|diff| !diff.ends_with('\n')) {
+        text.push_str("; without a newline at the end");
+    }
+    if let Some(cleaned) = &group.cleaned {
+        let _ = write!(text, "; taken out: {}", plain(cleaned));
+    }
+    text
 }
 
 /// A difference line by line: how many lines are the same, which are not there, which are there instead.
@@ -134,6 +152,33 @@ mod tests {
             \x20 line 0\n  line 1\n  line 2\n  line 3\n  line 4\n  line 5\n  line 6\n  line 7\n  line 8\n  line 9\n"
         );
         assert_eq!(folded(&[]), "");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_said() {
+        let nul =
+            RunAnswer { cleaned: Some("1 control characters".to_owned()), ..ran("c", "same\n", 0) };
+        let told = folded(&[ran("a", "same\n", 0), ran("b", "same", 0), nul, ran("d", "other", 0)]);
+        assert_eq!(
+            told,
+            "b: exit status 0; without a newline at the end\n  same\n\
+             d: exit status 0\n  other\n\
+             a,c (2 hosts): exit status 0; taken out: 1 control characters (c)\n  same\n"
+        );
+    }
+
+    #[test]
+    fn a_newline_that_is_missing_is_said_of_changes_too() {
+        let long = "a line\n".repeat(20);
+        let told = folded(&[ran("a", &long, 0), ran("b", &long, 0), ran("c", long.trim_end(), 0)]);
+        let heads: Vec<&str> = told.lines().filter(|line| !line.starts_with("  ")).collect();
+        assert_eq!(
+            heads,
+            [
+                "c: exit status 0; output as changes to that of a,b; without a newline at the end",
+                "a,b (2 hosts): exit status 0"
+            ]
+        );
     }
 
     #[test]

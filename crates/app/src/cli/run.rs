@@ -3,7 +3,8 @@
 use sshepherd_engine::store::{Lookup, StreamFilter};
 use sshepherd_engine::{Adopt, Engine, Finished, Refusal};
 use sshepherd_model::{
-    Alias, BadSelector, Interruption, Outcome, Phase, Request, Rollout, Stopped, Targets,
+    Alias, BadSelector, Interruption, InvalidField, Outcome, Phase, Request, Rollout, Stopped,
+    Targets,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,12 @@ async fn started(global: &Global, what: Run) -> Result<Exit, Exit> {
         let exit = many::run(sight, &engine, &targets, asked, &stop).await;
         engine.shutdown().await;
         return Ok(exit);
+    }
+    if let Some(option) = of_many(&what) {
+        out::complain(&format!(
+            "{option} is for a run on many hosts: it needs --tag TAG or --on SELECTOR"
+        ));
+        return Err(Exit::Usage);
     }
     let Some((alias, words)) = what.words.split_first().filter(|(_, words)| !words.is_empty())
     else {
@@ -71,6 +78,20 @@ fn targets(what: &Run) -> Result<Option<Targets>, Exit> {
     Ok(Some(Targets::On(selector)))
 }
 
+/// An option that has no meaning on one host, if there is one.
+fn of_many(what: &Run) -> Option<&'static str> {
+    let rollout = &what.rollout;
+    let given = [
+        (rollout.canary, "--canary"),
+        (rollout.batch.is_some(), "--batch"),
+        (rollout.stop_after.is_some(), "--stop-after"),
+        (rollout.deadline.is_some(), "--deadline"),
+        (rollout.gate.is_some(), "--gate"),
+        (what.per_host, "--per-host"),
+    ];
+    given.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+}
+
 /// How a run goes over many hosts.
 fn rollout(what: &Run) -> Result<Rollout, Exit> {
     let gate = what.rollout.gate.as_deref().map(Request::new).transpose();
@@ -79,7 +100,8 @@ fn rollout(what: &Run) -> Result<Rollout, Exit> {
         batch: what.rollout.batch,
         stop_after: what.rollout.stop_after,
         deadline: what.rollout.deadline.map(std::time::Duration::from_secs),
-        gate: gate.map_err(|problem| context::invalid(&problem))?,
+        gate: gate
+            .map_err(|problem| context::invalid(&InvalidField::new("--gate", problem.problem)))?,
     })
 }
 

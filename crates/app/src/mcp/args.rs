@@ -229,10 +229,12 @@ impl Args {
             let share = self.text(field)?.map(|text| text.parse::<Share>());
             share.transpose().map_err(|bad| InvalidField::new(field, bad.problem))
         };
-        let deadline = self.number("deadline_seconds")?;
+        let wrong = || {
+            InvalidField::new("deadline_seconds", format!("must be 1 to {MAX_DEADLINE} seconds"))
+        };
+        let deadline = self.number("deadline_seconds").map_err(|_| wrong())?;
         if deadline.is_some_and(|seconds| !(1..=MAX_DEADLINE).contains(&seconds)) {
-            let problem = format!("must be 1 to {MAX_DEADLINE}");
-            return Err(InvalidField::new("deadline_seconds", problem));
+            return Err(wrong());
         }
         let gate = self.text("gate")?.map(|text| Request::new(&text)).transpose();
         Ok(Rollout {
@@ -247,7 +249,7 @@ impl Args {
     /// A selector of hosts, if there is one.
     pub(super) fn selector(&self) -> Result<Option<Selector>, InvalidField> {
         let selector = self.text("selector")?.map(|text| text.parse::<Selector>());
-        selector.transpose().map_err(|bad| InvalidField::new("selector", bad.to_string()))
+        selector.transpose().map_err(InvalidField::from)
     }
 
     /// Which part of a task's output is wanted.

@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod everything;
 mod fan_out;
 mod fleet;
+mod fleet_hostile;
 mod hostile;
 mod lifetime;
 mod listing;
