@@ -8,13 +8,12 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stream};
-use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::launch::{self, Marker};
 use crate::link::Link;
 use crate::pool::{Pool, Slot};
-use crate::stopper::Stopper;
+use crate::stopper::{Stopper, Tell};
 use crate::target::Target;
 use crate::terminal::Size;
 
@@ -96,8 +95,7 @@ pub struct Running {
     reader: ChannelReadHalf,
     early: VecDeque<ChannelMsg>,
     marker: Option<Marker>,
-    pid: watch::Sender<Option<u32>>,
-    end: watch::Sender<bool>,
+    tell: Tell,
     last: Option<Event>,
     /// What a script that was given up would say first, and whether it said it after all.
     given_up: Option<Vec<u8>>,
@@ -273,31 +271,23 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// What can end it from outside, and where its process id and its end are to be told.
-    pub(crate) fn stopper(
-        &self,
-        cookie: String,
-    ) -> (Stopper, watch::Sender<Option<u32>>, watch::Sender<bool>) {
-        let (pid, pid_seen) = watch::channel(None);
-        let (end, end_seen) = watch::channel(false);
-        let stopper = Stopper::new(
-            (self.pool.clone(), Arc::clone(&self.target)),
-            Arc::clone(&self.writer),
-            cookie,
-            (pid_seen, end_seen),
-        );
-        (stopper, pid, end)
+    /// What can end it from outside, and where that is told what is seen.
+    pub(crate) fn stopper(&self, cookie: String) -> (Stopper, Tell) {
+        let of = (self.pool.clone(), Arc::clone(&self.target));
+        Stopper::new(of, Arc::clone(&self.writer), cookie)
     }
 
     /// A command of which nothing has been read yet.
     pub(crate) fn running(self, marker: Option<Marker>, cookie: String) -> Running {
-        let (stopper, pid, end) = self.stopper(cookie);
+        let (stopper, mut tell) = self.stopper(cookie);
+        if marker.is_none() {
+            tell.no_process();
+        }
         Running {
             reader: self.reader,
             early: self.early,
             marker,
-            pid,
-            end,
+            tell,
             last: None,
             given_up: None,
             late: false,
@@ -419,21 +409,23 @@ impl Running {
         };
         let fed = marker.feed(&bytes);
         if let Some(pid) = fed.pid {
-            self.pid.send_replace(Some(pid));
+            self.tell.process(pid);
         }
         if fed.done {
             self.marker = None;
+            self.tell.no_process();
         }
         self.output(Stream::Stderr, Bytes::from(fed.bytes));
     }
 
     fn ended(&mut self, event: Event) {
         self.last = Some(event);
-        self.end.send_replace(true);
+        self.tell.ended();
     }
 
     fn finish(&mut self) {
         self.done = true;
+        self.tell.nothing_more();
         // Closed by the other side.
         self.slot.open = None;
         if let Some(marker) = self.marker.take() {

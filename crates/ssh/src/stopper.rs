@@ -24,7 +24,39 @@ pub struct Stopper {
     end: watch::Receiver<bool>,
 }
 
-/// The marker comes with the first bytes of the shell; a stop that overtakes it waits this long.
+/// Where a channel's reader tells a stop what it sees. Once a thing cannot come any more nobody waits for it.
+pub(crate) struct Tell {
+    pid: Option<watch::Sender<Option<u32>>>,
+    end: Option<watch::Sender<bool>>,
+}
+
+impl Tell {
+    /// The process that leads the command.
+    pub(crate) fn process(&self, pid: u32) {
+        if let Some(told) = &self.pid {
+            told.send_replace(Some(pid));
+        }
+    }
+
+    /// No process id will come, if none has.
+    pub(crate) fn no_process(&mut self) {
+        self.pid = None;
+    }
+
+    /// The server has told how the command ended.
+    pub(crate) fn ended(&self) {
+        if let Some(told) = &self.end {
+            told.send_replace(true);
+        }
+    }
+
+    /// The channel has closed.
+    pub(crate) fn nothing_more(&mut self) {
+        (self.pid, self.end) = (None, None);
+    }
+}
+
+/// The marker comes with the first bytes of the shell; a stop that overtakes it waits this long, unless none can come.
 const MARKER_PATIENCE: Duration = Duration::from_secs(2);
 /// Time the stop script needs beside its grace: a link, a channel, a KILL and a look.
 pub(crate) const STOP_OVERHEAD: Duration = Duration::from_secs(6);
@@ -32,14 +64,15 @@ pub(crate) const STOP_OVERHEAD: Duration = Duration::from_secs(6);
 const MAX_STOP_OUTPUT: usize = 64 * 1024;
 
 impl Stopper {
-    /// What ends the command on the channel of `writer`; its process id and its end are told as they become known.
+    /// What ends the command on the channel of `writer`, and where its reader tells what it sees.
     pub(crate) fn new(
         (pool, target): (Pool, Arc<Target>),
         writer: Arc<ChannelWriteHalf<Msg>>,
         cookie: String,
-        (pid, end): (watch::Receiver<Option<u32>>, watch::Receiver<bool>),
-    ) -> Self {
-        Self { pool, target, writer, cookie, pid, end }
+    ) -> (Self, Tell) {
+        let ((tell_pid, pid), (tell_end, end)) = (watch::channel(None), watch::channel(false));
+        let tell = Tell { pid: Some(tell_pid), end: Some(tell_end) };
+        (Self { pool, target, writer, cookie, pid, end }, tell)
     }
 
     /// The process that leads it, once it is known.
@@ -95,6 +128,7 @@ impl Stopper {
             if self.writer.signal(signal).await.is_err() {
                 break;
             }
+            // It has ended, or its channel has closed without a word of it.
             if tokio::time::timeout(grace, self.end.wait_for(|end| *end)).await.is_ok() {
                 break;
             }

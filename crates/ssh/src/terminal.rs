@@ -9,12 +9,11 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stopped};
-use tokio::sync::watch;
 
 use crate::exec::{Input, Pty, Ready, nonce, signal};
 use crate::pool::Slot;
 use crate::setup::{self, Greeting};
-use crate::stopper::Stopper;
+use crate::stopper::{Stopper, Tell};
 use crate::words::{bare, command};
 
 /// Columns and rows, each at least 1.
@@ -103,8 +102,7 @@ pub struct Terminal {
     early: VecDeque<ChannelMsg>,
     greeting: Option<Greeting>,
     nonce: String,
-    pid: watch::Sender<Option<u32>>,
-    end: watch::Sender<bool>,
+    tell: Tell,
     last: Option<TerminalEvent>,
     held: VecDeque<TerminalEvent>,
     done: bool,
@@ -173,15 +171,17 @@ impl Ready {
         };
         let pty = Pty { term: opening.term, size: opening.size };
         let sent = self.begin(text, Some(pty), Input::Held(None)).await.map_err(not_opened)?;
-        let (stopper, pid, end) = sent.stopper(opening.cookie);
+        let (stopper, mut tell) = sent.stopper(opening.cookie);
+        if plain {
+            tell.no_process();
+        }
         let keyboard = Keyboard { writer: Arc::clone(&sent.writer), stopper, tty: Arc::default() };
         Ok(Terminal {
             reader: sent.reader,
             early: sent.early,
             greeting: (!plain).then(|| Greeting::new(&nonce)),
             nonce,
-            pid,
-            end,
+            tell,
             last: None,
             held: VecDeque::new(),
             done: false,
@@ -270,7 +270,7 @@ impl Terminal {
         }
         match fed.greeting {
             Some(Ok(greeted)) => {
-                self.pid.send_replace(Some(greeted.pid));
+                self.tell.process(greeted.pid);
                 self.keyboard.know_tty(greeted.tty.clone());
                 self.held.push_back(TerminalEvent::Greeted(Greeted {
                     tty: greeted.tty,
@@ -292,11 +292,12 @@ impl Terminal {
 
     fn ended(&mut self, event: TerminalEvent) {
         self.last = Some(event);
-        self.end.send_replace(true);
+        self.tell.ended();
     }
 
     fn finish(&mut self) {
         self.done = true;
+        self.tell.nothing_more();
         self.slot.open = None;
         if let Some(greeting) = self.greeting.take() {
             self.show(Bytes::from(greeting.finish()));

@@ -1,6 +1,7 @@
 //! Targets for test servers, and a command run to its end.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sshepherd_model::{AuthMethod, ConnectFailure, LoginShell, Outcome, Stream};
 use sshepherd_ssh::{Deadlines, Event, Exec, KnownHosts, Pool, PoolSettings, Running, Target};
+use sshepherd_testkit::fakehost::FakeFleet;
 use sshepherd_testkit::{FaultProxy, Sshd};
+use tempfile::TempDir;
 
 /// Nothing here takes longer, however slow the machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -74,6 +77,19 @@ pub(crate) fn target_through(server: &Sshd, address: SocketAddr) -> Target {
         username: server.user().to_owned(),
         methods: vec![key(server.user_key_path())],
         ..target_at(address, &server.host_key_lines(&name))
+    }
+}
+
+/// One of the fake hosts; the key that may log in is written into `folder`.
+pub(crate) fn target_fake(fleet: &FakeFleet, name: &str, folder: &TempDir) -> Target {
+    let path = folder.path().join("id");
+    std::fs::write(&path, fleet.client_key_text().unwrap()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let host = fleet.host(name).unwrap();
+    Target {
+        username: host.user().to_owned(),
+        methods: vec![key(&path)],
+        ..target_at(host.address().unwrap(), &fleet.known_hosts())
     }
 }
 

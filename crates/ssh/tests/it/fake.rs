@@ -1,6 +1,5 @@
 //! The same bodies on a real sshd and on the fake host, so that the fake cannot drift from what it stands for.
 
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use sshepherd_testkit::fakehost::{FakeFleet, FakeHostSpec};
 use tempfile::TempDir;
 
 use crate::common::{
-    LIMIT, Ran, cookie, exec, finish, key, pool, run, run_with, start, target, target_at,
+    LIMIT, Ran, cookie, exec, finish, pool, run, run_with, start, target, target_fake,
 };
 
 /// A host of either kind, up for as long as this lives.
@@ -30,15 +29,7 @@ fn real() -> Ground {
 async fn fake() -> Ground {
     let fleet = FakeFleet::start(vec![FakeHostSpec::new("fake")]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("id");
-    std::fs::write(&path, fleet.client_key_text().unwrap()).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let host = fleet.host("fake").unwrap();
-    let target = Target {
-        username: host.user().to_owned(),
-        methods: vec![key(&path)],
-        ..target_at(host.address().unwrap(), &fleet.known_hosts())
-    };
+    let target = target_fake(&fleet, "fake", &folder);
     Ground { target: Arc::new(target), _real: None, _fake: Some((fleet, folder)) }
 }
 

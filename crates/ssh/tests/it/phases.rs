@@ -11,7 +11,7 @@ use sshepherd_testkit::fakehost::{FakeFleet, FakeHostSpec, Fault};
 use sshepherd_testkit::{banner_only_server, mute, silent_server};
 use tempfile::TempDir;
 
-use crate::common::{exec, key, pool, refusal, target_at};
+use crate::common::{exec, pool, refusal, target_at, target_fake};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -70,16 +70,10 @@ async fn a_peer_that_is_not_admitted_gets_no_byte() {
 async fn faulty(fault: Fault) -> (FakeFleet, TempDir, Target) {
     let fleet = FakeFleet::start(vec![FakeHostSpec::new("web-1").fault(fault)]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("key");
-    std::fs::write(&path, fleet.client_key_text().unwrap()).unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let host = fleet.hosts().first().unwrap();
     let target = Target {
-        username: host.user().to_owned(),
-        methods: vec![key(&path)],
         login_shell: LoginShell::None,
         deadlines: short(),
-        ..target_at(host.address().unwrap(), &fleet.known_hosts())
+        ..target_fake(&fleet, "web-1", &folder)
     };
     (fleet, folder, target)
 }

@@ -1,13 +1,15 @@
 //! Ending a command: seen dead, on root log-ins and on plain accounts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sshepherd_model::{LoginShell, Stopped};
 use sshepherd_ssh::{Event, Running, Target};
+use sshepherd_testkit::fakehost::{FakeFleet, FakeHostSpec, Fault};
 use sshepherd_testkit::{Sshd, TestUser, processes};
+use tempfile::TempDir;
 
-use crate::common::{LIMIT, exec, finish, first_line, pool, run, start, target};
+use crate::common::{LIMIT, exec, finish, first_line, pool, run, start, target, target_fake};
 
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -66,7 +68,7 @@ async fn a_command_that_heeds_term_ends_well_within_its_grace() {
     let (pool, target) = (pool(), Arc::new(target(&server)));
     let mut running = start(&pool, &target, exec("echo $$; exec sleep 1000")).await;
     let pid: u32 = first_line(&mut running).await.parse().unwrap();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     assert_eq!(stop(&mut running, Duration::from_secs(30)).await, Stopped::Confirmed);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert!(!processes::alive(pid));
@@ -161,4 +163,36 @@ async fn a_stop_at_once_does_not_claim_a_death_that_was_not_seen() {
     let alive = processes::alive(pid);
     processes::kill(pid);
     assert_eq!((stopped, alive), (Stopped::Confirmed, false));
+}
+
+/// A host without a shell, which never tells a process id, and which dies when the command is ended.
+async fn dying(folder: &TempDir) -> (FakeFleet, Arc<Target>) {
+    let host = FakeHostSpec::new("dying").fault(Fault::CutAfterBytes(1 << 20));
+    let fleet = FakeFleet::start(vec![host]).await.unwrap();
+    let target = target_fake(&fleet, "dying", folder);
+    (fleet, Arc::new(Target { login_shell: LoginShell::None, ..target }))
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_word_of_a_channel_that_has_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_fleet, target) = dying(&folder).await;
+    let mut running = start(&pool(), &target, exec("sleep 600")).await;
+    // Nobody saw what became of the command when the connection went.
+    assert_eq!(stop(&mut running, 10 * LIMIT).await, Stopped::Unconfirmed);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_process_id_where_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_fleet, target) = dying(&folder).await;
+    // A loaded machine may be slow once, but not each time; a process id would be waited for for two seconds.
+    let mut quick = false;
+    for _ in 0..5 {
+        let mut running = start(&pool(), &target, exec("sleep 600")).await;
+        let began = Instant::now();
+        stop(&mut running, GRACE).await;
+        quick |= began.elapsed() < Duration::from_secs(2);
+    }
+    assert!(quick);
 }

@@ -232,6 +232,29 @@ async fn a_rollout_stops_at_its_gate_and_at_its_failures_in_both_eras() {
     }
 }
 
+#[tokio::test]
+async fn what_runs_at_the_deadline_is_seen_dead_whether_or_not_its_caller_waits() {
+    let site = site();
+    let client = Client::start(&site.serve(), Era::Session).await;
+    for background in [false, true] {
+        let call = json!({
+            "selector": "web[01-05]", "command": "sleep 600", "deadline_seconds": 1,
+            "background": background
+        });
+        let mut answer = client.good("ssh_run_on_tag", call).await;
+        if background {
+            let end = json!({"task_id": answer["task_id"], "cursor": 0, "wait_ms": 40_000});
+            while client.good("ssh_get_task_output", end.clone()).await["eof"] != json!(true) {}
+            let id = json!({"task_id": answer["task_id"]});
+            answer = client.good("ssh_get_task_result", id).await;
+        }
+        for host in answer["results"].as_array().unwrap() {
+            assert_eq!(host["status"], "cancelled", "{answer}");
+            assert_eq!(host["stopped"], "confirmed", "{answer}");
+        }
+    }
+}
+
 #[test]
 fn the_command_line_takes_selectors_too() {
     let site = site();
