@@ -18,6 +18,7 @@ use crate::host_keys::HostKeys;
 use crate::live::LiveTable;
 use crate::plan::Brief;
 use crate::refusal::Refusal;
+use crate::rosters::Rosters;
 use crate::shell::Shells;
 use crate::turns::Turns;
 
@@ -55,6 +56,7 @@ struct Inner {
     live: LiveTable,
     gate: Gate,
     turns: Turns,
+    rosters: Rosters,
     shells: Shells,
     events: broadcast::Sender<TaskEvent>,
     touches: broadcast::Sender<Alias>,
@@ -83,6 +85,7 @@ impl Engine {
             live: LiveTable::default(),
             gate: Gate::default(),
             turns: Turns::default(),
+            rosters: Rosters::default(),
             shells: Shells::default(),
             events,
             touches,
@@ -228,6 +231,11 @@ impl Engine {
     /// The places of hosts in fan-outs.
     pub(crate) fn turns(&self) -> &Turns {
         &self.inner.turns
+    }
+
+    /// What has been read of fan-outs' logs.
+    pub(crate) fn rosters(&self) -> &Rosters {
+        &self.inner.rosters
     }
 
     /// Whether a host is tried at present.

@@ -214,10 +214,10 @@ impl Group {
         let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
         let before = engine.roster(task).await.ok().flatten().unwrap_or_default();
         let log = Writer::open(engine, &self.id, aliases.len(), before.read).await;
-        let ended = before.ended.into_iter().map(|end| (end.alias.clone(), end)).collect();
+        let ended = before.ended.iter().map(|end| (end.alias.clone(), end.clone())).collect();
         let (wanted, wishes) = watch::channel(task.wishes.clone());
         let queue = engine.turns().background_queue(config.turns());
-        let begun = before.begun;
+        let begun = before.begun.clone();
         let call = Call { engine, config, group: self, log, ended, begun, wishes, queue };
         // The wall clock is all that goes on while no server runs.
         let gone = task.started_at.map_or(0, |at| now_ms().saturating_sub(at));

@@ -5,7 +5,7 @@
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`roll`] (batch after batch), [`group`] (the
-//! same as one task), [`roster`] (what it has written down), [`wish`] (pausing it, leaving hosts out), [`turns`] (who is next), [`warm`] (connections made beforehand),
+//! same as one task), [`roster`] (what it has written down), [`rosters`] (what has been read of it), [`wish`] (pausing it, leaving hosts out), [`turns`] (who is next), [`warm`] (connections made beforehand),
 //! [`task`] (asking about tasks), [`shell`](mod@shell) (interactive shells), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
 //!
 //! This is the only crate that sees policy, transport, store and audit at once. It knows no YAML, no MCP, no
@@ -30,6 +30,7 @@ mod refusal;
 mod resolve;
 mod roll;
 mod roster;
+mod rosters;
 mod runner;
 mod screened;
 mod shell;

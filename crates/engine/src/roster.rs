@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::{Alias, Outcome, Phase, Stream, TaskId};
-use sshepherd_store::{Error, StreamFilter, Task};
+use sshepherd_store::{Error, Task};
 use tokio::sync::Mutex;
 
 use crate::engine::Engine;
@@ -23,8 +23,8 @@ use crate::task::Finished;
 pub(crate) const LINE: u64 = 1024;
 /// Most characters of a reason.
 const REASON: usize = 300;
-/// Bytes read at once.
-const PAGE: usize = 1 << 20;
+/// The status of a host whose command ended with exit status 0.
+const COMPLETED: &str = "completed";
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub struct Counts {
 }
 
 /// The log as it stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Roster {
     /// Hosts in all; 0 until the fan-out has begun.
     pub hosts: usize,
@@ -87,6 +87,14 @@ pub struct Roster {
     pub ended: Vec<HostEnd>,
     /// Bytes of the log that this is from.
     pub read: u64,
+    /// The row of all output, as far as hosts have ended.
+    pieces: Vec<Piece>,
+    running: BTreeSet<Alias>,
+    completed: usize,
+    not_begun: usize,
+    bytes: u64,
+    /// A line that has not been read to its end.
+    cut: Vec<u8>,
 }
 
 /// One host's part of the row of all output.
@@ -182,77 +190,86 @@ fn fate(task: &Task, outcome: &Outcome) -> (String, Option<u32>) {
 }
 
 impl Roster {
-    /// Takes whole lines; what a dying server wrote in part is passed over.
-    fn take(&mut self, bytes: &[u8]) {
-        for line in bytes.split(|byte| *byte == b'\n') {
-            match serde_json::from_slice(line) {
-                Ok(Line::Hosts(hosts)) => self.hosts = hosts,
-                Ok(Line::Begun(alias)) => drop(self.begun.insert(alias)),
-                Ok(Line::Ended(end)) => self.ended.push(end),
-                Err(_) => {}
+    /// Takes what comes next of the log; what a dying server wrote in part is passed over.
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        let last = lines.next_back().unwrap_or_default();
+        for line in lines {
+            if self.cut.is_empty() {
+                self.line(line);
+            } else {
+                let mut whole = std::mem::take(&mut self.cut);
+                whole.extend_from_slice(line);
+                self.line(&whole);
             }
         }
+        self.cut.extend_from_slice(last);
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Hosts(hosts)) => self.hosts = hosts,
+            Ok(Line::Begun(alias)) => {
+                self.running.insert(alias.clone());
+                self.begun.insert(alias);
+            }
+            Ok(Line::Ended(end)) => self.end(end),
+            Err(_) => {}
+        }
+    }
+
+    fn end(&mut self, end: HostEnd) {
+        self.running.remove(&end.alias);
+        self.completed += usize::from(end.status == COMPLETED);
+        self.not_begun += usize::from(end.task.is_none());
+        self.bytes += end.bytes;
+        let open = self.ended.last().is_some_and(|last| last.open);
+        let newline = if open { "\n" } else { "" };
+        let (at, heading) = (self.row(), format!("{newline}{}", end.heading()));
+        self.pieces.push(Piece { at, heading, task: end.task.clone(), bytes: end.bytes });
+        self.ended.push(end);
     }
 
     /// How many hosts are where.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let not_begun = self.ended.iter().filter(|end| end.task.is_none()).count();
-        let completed = self.ended.iter().filter(|end| end.status == "completed").count();
-        let ended: BTreeSet<&Alias> = self.ended.iter().map(|end| &end.alias).collect();
-        let running = self.begun.iter().filter(|alias| !ended.contains(alias)).count();
+        let (ended, running) = (self.ended.len(), self.running.len());
         Counts {
             hosts: self.hosts,
-            pending: self.hosts.saturating_sub(self.ended.len() + running),
+            pending: self.hosts.saturating_sub(ended + running),
             running,
-            completed,
-            failed: self.ended.len() - not_begun - completed,
-            not_begun,
+            completed: self.completed,
+            failed: ended - self.not_begun - self.completed,
+            not_begun: self.not_begun,
         }
     }
 
     /// The hosts that were begun and did not end well so far.
     pub fn failed(&self) -> impl Iterator<Item = &Alias> {
-        let failed = |end: &&HostEnd| end.task.is_some() && end.status != "completed";
+        let failed = |end: &&HostEnd| end.task.is_some() && end.status != COMPLETED;
         self.ended.iter().filter(failed).map(|end| &end.alias)
+    }
+
+    /// Bytes of all output of the hosts that have ended.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The row of all output, host after host.
     #[must_use]
-    pub fn pieces(&self) -> Vec<Piece> {
-        let (mut at, mut open) = (0, false);
-        let piece = |end: &HostEnd| {
-            let newline = if open { "\n" } else { "" };
-            let heading = format!("{newline}{}", end.heading());
-            let piece = Piece { at, heading, task: end.task.clone(), bytes: end.bytes };
-            (at, open) = (piece.end(), end.open);
-            piece
-        };
-        self.ended.iter().map(piece).collect()
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Bytes of that row.
+    #[must_use]
+    pub fn row(&self) -> u64 {
+        self.pieces.last().map_or(0, Piece::end)
     }
 }
 
 impl Engine {
-    /// What a task over many hosts has written down; `None` when it is a task of one host.
-    pub async fn roster(&self, task: &Task) -> Result<Option<Roster>, Refusal> {
-        if !Self::is_group(task) {
-            return Ok(None);
-        }
-        let (mut roster, mut text) = (Roster::default(), Vec::new());
-        loop {
-            let page = self.page(&task.id, roster.read, PAGE, StreamFilter::Both).await;
-            let Some(page) = page.map_err(Refusal::Store)?.found() else { break };
-            let some = page.next > roster.read;
-            roster.read = page.next;
-            text.extend(page.chunks.into_iter().flat_map(|chunk| chunk.bytes));
-            if !some || roster.read >= page.total {
-                break;
-            }
-        }
-        roster.take(&text);
-        Ok(Some(roster))
-    }
-
     /// Whether it is one task for many hosts.
     #[must_use]
     pub fn is_group(task: &Task) -> bool {
@@ -357,16 +374,21 @@ mod tests {
             "{\"begun\":\"b\"}\n{\"ended\":{\"alias\":\"x\n",
             1,
         );
-        let mut roster = Roster::default();
-        roster.take(text.as_bytes());
-        let counts =
-            Counts { hosts: 5, pending: 1, running: 1, completed: 1, failed: 1, not_begun: 1 };
-        assert_eq!(roster.counts(), counts);
-        let pieces = roster.pieces();
-        assert_eq!(pieces[0].heading, "== b: failed, exit status 2, 3 bytes, task b:task ==\n");
-        assert_eq!(pieces[1].heading, "\n== d: not_begun, cancelled ==\n", "an open line is ended");
-        assert_eq!((pieces[0].at, pieces[1].at), (0, pieces[0].heading.len() as u64 + 3));
-        assert_eq!(pieces[2].at, pieces[1].end());
+        for piece in [text.len(), 1, 7, 100] {
+            let mut roster = Roster::default();
+            text.as_bytes().chunks(piece).for_each(|bytes| roster.take(bytes));
+            let counts =
+                Counts { hosts: 5, pending: 1, running: 1, completed: 1, failed: 1, not_begun: 1 };
+            assert_eq!((roster.counts(), roster.bytes()), (counts, 7), "{piece}");
+            let pieces = roster.pieces();
+            assert_eq!(pieces[0].heading, "== b: failed, exit status 2, 3 bytes, task b:task ==\n");
+            assert_eq!(
+                pieces[1].heading, "\n== d: not_begun, cancelled ==\n",
+                "an open line is ended"
+            );
+            assert_eq!((pieces[0].at, pieces[1].at), (0, pieces[0].heading.len() as u64 + 3));
+            assert_eq!((pieces[2].at, roster.row()), (pieces[1].end(), pieces[2].end()));
+        }
         assert!(text.lines().all(|line| (line.len() as u64) < LINE));
     }
 }

@@ -115,8 +115,8 @@ impl Engine {
                 if let Some(child) = self.child_of(id, alias).await? {
                     return Ok(Some(child));
                 }
-                let ended = self.roster(&task).await?.unwrap_or_default().ended;
-                if ended.iter().any(|end| end.alias == *alias) {
+                let roster = self.roster(&task).await?.unwrap_or_default();
+                if roster.ended.iter().any(|end| end.alias == *alias) {
                     return Ok::<_, Refusal>(None);
                 }
                 hints.next().await;

@@ -185,7 +185,7 @@ pub(crate) fn with_hosts(task: StatusAnswer, roster: &Roster) -> StatusAnswer {
             100 => 100,
             _ => ended.checked_div(counts.hosts as u64).unwrap_or(0).min(99),
         }),
-        bytes_read: Some(roster.ended.iter().map(|end| end.bytes).sum()),
+        bytes_read: Some(roster.bytes()),
         output_lines_available: None,
         hosts: Some(HostCounts {
             all: counts.hosts,

@@ -1,5 +1,6 @@
 //! Connections: one for many commands, many at once, lost, refused, judged by address.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_engine::policy::{LimitPatch, NetworkPolicy};
@@ -97,6 +98,25 @@ async fn a_gate_of_a_group_is_kept_under_its_name_and_not_run_again() {
     let key = Some(format!("{}:gate:a", ticket.task_id));
     let again = site.engine.submit_task(&"a".parse().unwrap(), &gate, key, origin()).await.unwrap();
     assert!(again.known, "the gate was run without a name");
+}
+
+/// Whoever asks again how far a fan-out has come costs no more the more hosts have ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fan_out_has_written_down_is_read_once() {
+    let sshd = Sshd::start();
+    let site = Site::with(&sshd, Plan { aliases: vec!["a", "b", "c"], ..Plan::default() });
+    let targets = sshepherd_model::Targets::Tag("all".parse().unwrap());
+    let (request, rollout) = (Request::new("true").unwrap(), sshepherd_model::Rollout::default());
+    let ticket = site.engine.submit_group(&targets, (&request, &rollout), origin()).await.unwrap();
+    let roster = async || {
+        let task = site.engine.task(&ticket.task_id).await.unwrap().found().unwrap();
+        site.engine.roster(&task).await.unwrap().unwrap()
+    };
+    roster().await;
+    site.engine.wait(&ticket.task_id).await.unwrap().found().unwrap();
+    let (first, second) = (roster().await, roster().await);
+    assert!(Arc::ptr_eq(&first, &second));
+    assert_eq!((first.counts().completed, first.pieces().len()), (3, 3));
 }
 
 /// Only connecting is ever tried again: whatever becomes of its connections, a fan-out runs its command once on each host.

@@ -179,7 +179,10 @@ impl Server {
                     reading.seen_before += answer.lines_seen.unwrap_or(0);
                 }
             }
-            self.wait_beyond(id, roster.read, StreamFilter::Both, until).await?;
+            let read = roster.read;
+            // Kept, it would be copied when the next host has ended.
+            drop(roster);
+            self.wait_beyond(id, read, StreamFilter::Both, until).await?;
         }
     }
 
@@ -220,14 +223,14 @@ impl Server {
         reading: &Reading,
         room: usize,
     ) -> Read {
-        let pieces = roster.pieces();
-        let total = pieces.last().map_or(0, Piece::end);
+        let (pieces, total) = (roster.pieces(), roster.row());
         if cursor > total {
             let error = Error::BeyondEnd { id: task.id.clone(), from: cursor, total };
             return Ok(Err(beyond(&error).about(&task.id)));
         }
         let mut row = Row { at: cursor, left: room, seen: reading.seen_before, ..Row::default() };
-        for piece in pieces.iter().filter(|piece| piece.end() > cursor) {
+        let before = pieces.partition_point(|piece| piece.end() <= cursor);
+        for piece in pieces.iter().skip(before) {
             let quiet = reading.matching.is_some();
             if row.at < piece.body() {
                 if !quiet && !row.fits(&piece.heading) {
@@ -306,10 +309,9 @@ impl Server {
         reading: &Reading,
         room: usize,
     ) -> Read {
-        let pieces = roster.pieces();
         let (mut parts, mut left, mut room, mut more) = (Vec::new(), most, room, false);
         let mut notes = Row::default();
-        for piece in pieces.iter().rev() {
+        for piece in roster.pieces().iter().rev() {
             let size = piece.heading.len() + 3;
             if left == 0 || (room < size + LEAST && !parts.is_empty()) {
                 more = true;
@@ -336,7 +338,7 @@ impl Server {
             output_lines: Some(parts.into_iter().rev().flatten().collect()),
             cleaned: (!notes.notes.is_empty()).then(|| notes.notes.join("; ")),
             has_more: Some(more),
-            total_bytes: Some(pieces.last().map_or(0, Piece::end)),
+            total_bytes: Some(roster.row()),
             eof: Some(task.status.is_final()),
             ..OutputAnswer::default()
         }))
