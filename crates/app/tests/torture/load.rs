@@ -211,7 +211,7 @@ fn kib(pid: u32, line: &str) -> u64 {
 }
 
 /// Processor time of all its threads, in milliseconds: fields 14 and 15 of `/proc/PID/stat`, in hundredths of a second.
-fn cpu_ms(pid: u32) -> u64 {
+pub(crate) fn cpu_ms(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     [11, 12].into_iter().map(|field: usize| fields[field].parse::<u64>().unwrap() * 10).sum()

@@ -15,6 +15,8 @@ pub(crate) struct Server {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     last: u64,
+    /// A note about a resource came that nobody has waited for.
+    noted: bool,
 }
 
 impl Server {
@@ -23,7 +25,8 @@ impl Server {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         pid.store(child.id(), Ordering::SeqCst);
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut server = Self { child, input, output: BufReader::new(output), last: 0 };
+        let mut server =
+            Self { child, input, output: BufReader::new(output), last: 0, noted: false };
         let hello = json!({
             "protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "torture", "version": "1"}
@@ -43,15 +46,36 @@ impl Server {
         let id = self.last;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))?;
         loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            let answer: Value = serde_json::from_str(&line).ok()?;
+            let answer = self.heard()?;
             if answer["id"] == json!(id) {
                 return Some(answer["result"].clone());
             }
         }
+    }
+
+    /// The next message.
+    fn heard(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let message: Value = serde_json::from_str(&line).ok()?;
+        self.noted |= message["method"] == "notifications/resources/updated";
+        Some(message)
+    }
+
+    /// Has this resource's changes told; `None` when the server died first.
+    pub(crate) fn watch(&mut self, uri: &str) -> Option<()> {
+        self.ask("resources/subscribe", json!({"uri": uri})).map(drop)
+    }
+
+    /// Waits for the next note about a resource; `None` when the server died first.
+    pub(crate) fn note(&mut self) -> Option<()> {
+        while !self.noted {
+            self.heard()?;
+        }
+        self.noted = false;
+        Some(())
     }
 
     /// What a tool answers; `None` when the server died first.
