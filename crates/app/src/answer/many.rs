@@ -74,6 +74,11 @@ impl Folded {
         answer
     }
 
+    /// How many groups there are.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.groups.iter().map(|group| encoded(group) + size_of::<Group>()).sum()

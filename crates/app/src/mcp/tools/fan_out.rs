@@ -12,8 +12,11 @@ use sshepherd_engine::{HostCancel, PauseAnswer, Piece, Refusal, Roster};
 use sshepherd_model::{Alias, Request, TaskId};
 
 use super::output::{LOOK_MOST, Read, beyond};
+use super::run::past_the_end;
 use super::tasks::{cancelled, expired, unknown};
-use crate::answer::{self, CancelledAnswer, Failure, Folded, OutputAnswer, PausedAnswer};
+use crate::answer::{
+    self, CancelledAnswer, Failure, Folded, OutputAnswer, PausedAnswer, TagAnswer,
+};
 use crate::mcp::args::{Args, Part, Reading, ToPause};
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
@@ -108,33 +111,45 @@ impl Server {
     pub(super) async fn hosts_so_far(&self, task: &Task, from: usize) -> CallToolResult {
         // Room for what is added here.
         let room = self.settings.answer_bytes.saturating_sub(400);
-        let config = self.engine.config();
-        let kept = match task.status.is_final() {
-            true => self.rests.folded(&task.id, &config),
-            false => None,
+        let (config, ended) = (self.engine.config(), task.status.is_final());
+        let kept = if ended { self.rests.folded(&task.id, &config) } else { None };
+        let fresh = kept.is_none();
+        let folded = match kept {
+            Some(folded) => folded,
+            None => match self.told_in(room, task, from).await {
+                Some(Ok(answer)) => return self.so_far(task, answer).await,
+                Some(Err(folded)) => Arc::new(folded),
+                None => return failed(&expired(&task.id)),
+            },
         };
-        let mut answer = match kept {
-            Some(folded) => folded.page(from, room),
-            None => {
-                let fan_out = self.engine.group(task).await;
-                let (Some(fan_out), Ok(request)) = (fan_out, Request::new(&task.command)) else {
-                    return failed(&expired(&task.id));
-                };
-                let entries = self.entries(&request, &fan_out).await;
-                let told = match from {
-                    0 => answer::each(&fan_out.targets, entries, room),
-                    _ => Err(Folded::of(&fan_out.targets, &entries)),
-                };
-                told.unwrap_or_else(|folded| {
-                    let folded = Arc::new(folded);
-                    let answer = folded.page(from, room);
-                    if task.status.is_final() && answer.next_cursor.is_some() {
-                        self.rests.keep_folded(&task.id, &config, &folded);
-                    }
-                    answer
-                })
-            }
-        };
+        if from > folded.len() {
+            return failed(&past_the_end(&task.id, folded.len()));
+        }
+        let answer = folded.page(from, room);
+        if fresh && ended && answer.next_cursor.is_some() {
+            self.rests.keep_folded(&task.id, &config, &folded);
+        }
+        self.so_far(task, answer).await
+    }
+
+    /// All hosts that have ended: each by itself if they fit and the beginning is wanted, else in groups.
+    async fn told_in(
+        &self,
+        room: usize,
+        task: &Task,
+        from: usize,
+    ) -> Option<Result<TagAnswer, Folded>> {
+        let fan_out = self.engine.group(task).await?;
+        let request = Request::new(&task.command).ok()?;
+        let entries = self.entries(&request, &fan_out).await;
+        Some(match from {
+            0 => answer::each(&fan_out.targets, entries, room),
+            _ => Err(Folded::of(&fan_out.targets, &entries)),
+        })
+    }
+
+    /// With where the fan-out is, and how many of its hosts these are.
+    async fn so_far(&self, task: &Task, mut answer: TagAnswer) -> CallToolResult {
         answer.task_id = Some(task.id.to_string());
         answer.status = Some(task.status_word().to_owned());
         if task.status.is_final() {

@@ -13,7 +13,7 @@ use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use sshepherd_engine::store::{Error, Lookup};
 use sshepherd_engine::{FanOut, Finished, Origin, Refusal, Ticket};
-use sshepherd_model::{Alias, Request, Rollout, Targets, TaskId};
+use sshepherd_model::{Alias, InvalidField, Request, Rollout, Targets, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failure, Folded, RunAnswer, StartedAnswer, TagAnswer};
@@ -174,6 +174,12 @@ enum Ran {
     Over(Box<Finished>),
     /// Its host asks something first, and the client is to ask the person and call again.
     Asks(Box<InputRequiredResult>),
+}
+
+/// The answer to a cursor that no page has given.
+pub(super) fn past_the_end(id: &TaskId, groups: usize) -> Failure {
+    let problem = format!("is past the end: there are {groups} groups; begin without one");
+    Failure::from(InvalidField::new("cursor", problem)).about(id)
 }
 
 impl Server {
@@ -395,6 +401,9 @@ impl Server {
                 folded
             }
         };
+        if from > folded.len() {
+            return failed(&past_the_end(id, folded.len()));
+        }
         let room = self.settings.answer_bytes.saturating_sub(MAX_ID);
         let mut answer = folded.page(from, room);
         answer.task_id = Some(id.to_string());

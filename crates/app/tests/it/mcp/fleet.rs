@@ -123,6 +123,9 @@ async fn groups_that_did_not_fit_are_read_by_cursor() {
         }
         told.sort();
         assert_eq!((told, pages > 1), (aliases.clone(), true), "{background}");
+        let past = json!({"task_id": id, "cursor": 41});
+        let answer = client.bad("ssh_get_task_result", past).await;
+        assert_eq!((&answer["field"], &answer["task_id"]), (&json!("cursor"), &id), "{answer}");
     }
 }
 
