@@ -14,6 +14,7 @@
 mod clock;
 mod cold;
 mod crowd;
+mod design;
 mod endless;
 mod fleet;
 mod flow;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::Setting;
 use crate::clock::{median, percentile, timed};
+use crate::design::Design;
 use crate::host::{Host, run_true};
 use crate::peers::{Package, Peer};
 use crate::raw;
@@ -12,6 +13,8 @@ use crate::served::Mcp;
 
 /// Calls of ours and raw russh for each call of those that take longer.
 const SHARE: usize = 8;
+/// And for each call of those that take longest.
+const LONG_SHARE: usize = 24;
 
 fn peer_true(peer: &Peer, mcp: &mut Mcp) {
     let answer = mcp.ask("tools/call", &peer.call());
@@ -21,6 +24,7 @@ fn peer_true(peer: &Peer, mcp: &mut Mcp) {
 pub(crate) fn measure(setting: &Setting, host: &mut Host, report: &mut Report) {
     let (mut raws, mut ours, mut masters) = (Vec::new(), Vec::new(), Vec::new());
     let mut peers: Vec<Vec<f64>> = host.peers.iter().map(|_| Vec::new()).collect();
+    let mut designs = Design::all(setting, host, report);
     for round in 0..setting.rounds(160, 1200) {
         raws.push(timed(|| host.runtime.block_on(raw::run(&host.raw, "true"))));
         ours.push(timed(|| run_true(&mut host.ours, "box")));
@@ -31,6 +35,9 @@ pub(crate) fn measure(setting: &Setting, host: &mut Host, report: &mut Report) {
         masters.push(timed(|| assert!(ssh.status().unwrap().success())));
         for (times, (peer, mcp)) in peers.iter_mut().zip(&mut host.peers) {
             times.extend(mcp.as_mut().map(|mcp| timed(|| peer_true(peer, mcp))));
+        }
+        if round % LONG_SHARE == 0 {
+            designs.iter_mut().for_each(Design::take);
         }
     }
     let mut table = Table::new("`true` on one host, warm, one at a time", &["p50, ms", "p99, ms"]);
@@ -43,6 +50,7 @@ pub(crate) fn measure(setting: &Setting, host: &mut Host, report: &mut Report) {
     for (times, (peer, _)) in peers.iter().zip(&host.peers) {
         row(peer.name, times);
     }
+    designs.iter().for_each(|design| design.row(&mut table));
     report.table(table.against_first(0, "p50 / ours"));
     let (p50, p99) = (median(&ours), percentile(&ours, 99));
     let raw = (median(&raws), percentile(&raws, 99));
@@ -59,6 +67,7 @@ pub(crate) fn measure(setting: &Setting, host: &mut Host, report: &mut Report) {
         let what = format!("warm p50 ms, {}", peer.name);
         report.goal(("P1", &what), (p50, median(times)), wanted);
     }
+    designs.iter().for_each(|design| design.goal(p50, report));
 }
 
 fn ours_together(host: &mut Host, count: usize) {
