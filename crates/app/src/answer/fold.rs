@@ -75,17 +75,20 @@ pub(crate) fn slowest(entries: &[RunAnswer], most: usize) -> Vec<Slow> {
     slow
 }
 
-/// Groups of the entries: what failed first, then what differs, the most common result last; among equals the smaller first,
-/// for what is rare is what one looks for.
-pub(crate) fn fold(entries: &[RunAnswer]) -> Vec<Group> {
-    parted(entries, usize::MAX)
+/// A host's result, and what it wrote, wherever that is kept.
+pub(crate) type Told<'a> = (&'a RunAnswer, Option<&'a str>);
+
+/// Entries that hold what was written themselves.
+pub(crate) fn own(entries: &[RunAnswer]) -> impl Iterator<Item = Told<'_>> {
+    entries.iter().map(|entry| (entry, entry.output.as_deref()))
 }
 
-/// The same, where no group takes more than `most` bytes to name its hosts: of more hosts there are several groups.
-pub(crate) fn parted(entries: &[RunAnswer], most: usize) -> Vec<Group> {
+/// Results in groups: what failed first, then what differs, the most common result last; among equals the smaller first, for what
+/// is rare is what one looks for. No group takes more than `most` bytes to name its hosts: of more hosts there are several groups.
+pub(crate) fn fold<'a>(results: impl IntoIterator<Item = Told<'a>>, most: usize) -> Vec<Group> {
     let mut families: BTreeMap<Key<'_>, Vec<&RunAnswer>> = BTreeMap::new();
-    for entry in entries {
-        families.entry(key(entry)).or_default().push(entry);
+    for (entry, output) in results {
+        families.entry(key(entry, output)).or_default().push(entry);
     }
     let good = |key: &Key<'_>| key.status == Some("completed");
     // Of what went well, if anything did, so that it stands last, where a difference is said to be against.
@@ -152,15 +155,15 @@ struct Key<'a> {
     missing: u64,
 }
 
-fn key(entry: &RunAnswer) -> Key<'_> {
+fn key<'a>(entry: &'a RunAnswer, output: Option<&'a str>) -> Key<'a> {
     Key {
-        ran: entry.output.is_some(),
+        ran: output.is_some(),
         status: entry.status.as_deref(),
         exit_code: entry.exit_code,
         signal: entry.signal.as_deref(),
         phase: entry.phase.as_deref(),
         reason: entry.reason.as_deref(),
-        output: entry.output.as_deref().unwrap_or_default(),
+        output: output.unwrap_or_default(),
         missing: entry.missing_bytes.unwrap_or(0),
     }
 }
@@ -300,6 +303,10 @@ fn shorten(group: &mut Group, over: usize) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn fold(entries: &[RunAnswer]) -> Vec<Group> {
+        super::fold(own(entries), usize::MAX)
+    }
 
     fn ran(alias: &str, output: &str, exit_code: u32) -> RunAnswer {
         RunAnswer {

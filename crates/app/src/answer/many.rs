@@ -54,7 +54,7 @@ impl Folded {
     pub(crate) fn of(targets: &Targets, entries: &[RunAnswer]) -> Self {
         let slowest = Some(fold::slowest(entries, MAX_SLOW));
         let head = TagAnswer { slowest, ..head(targets, entries) };
-        Self { head, groups: fold::parted(entries, MAX_HOSTS) }
+        Self { head, groups: fold::fold(fold::own(entries), MAX_HOSTS) }
     }
 
     /// The groups from `from` on that fit in `budget` bytes.

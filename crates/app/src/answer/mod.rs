@@ -25,7 +25,7 @@ pub(crate) use build::{
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
-pub(crate) use fold::{Group, Slow, fold, slowest};
+pub(crate) use fold::{Group, Slow, Told, fold, slowest};
 pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
 pub(crate) use judged::{capabilities, echo, planned, shell_programs, shells};
 pub(crate) use list::task_list;

@@ -6,16 +6,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::answer::{Group, RunAnswer, fold};
+use crate::answer::{Group, Told, fold};
 
-/// The text about these results.
-pub(crate) fn folded(entries: &[RunAnswer]) -> String {
-    let groups = fold(entries);
+/// Tells about these results, group by group.
+pub(crate) fn folded<'a>(results: impl IntoIterator<Item = Told<'a>>, mut tell: impl FnMut(&str)) {
+    let groups = fold(results, usize::MAX);
     let last = groups.last();
     let whole = groups.iter().filter_map(|group| group.output.as_deref());
     let lines: BTreeSet<&str> = whole.filter_map(|output| output.strip_suffix('\n')).collect();
-    let mut text = String::new();
     for group in &groups {
+        let mut text = String::new();
         header(&mut text, group, last);
         let _ = writeln!(text, "{}", remarks(group, &lines));
         match (&group.diff, last.and_then(|last| last.output.as_deref())) {
@@ -30,8 +30,8 @@ pub(crate) fn folded(entries: &[RunAnswer]) -> String {
         if let Some(hint) = group.hint.as_deref().filter(|_| group.exit_code.is_none()) {
             let _ = writeln!(text, "  {}", plain(hint));
         }
+        tell(&text);
     }
-    text
 }
 
 /// Who it is, and how it ended.
@@ -107,7 +107,14 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::answer::RunAnswer;
+
+    fn folded(entries: &[RunAnswer]) -> String {
+        let mut text = String::new();
+        let own = entries.iter().map(|entry| (entry, entry.output.as_deref()));
+        super::folded(own, |group| text.push_str(group));
+        text
+    }
 
     fn ran(alias: &str, output: &str, exit_code: u32) -> RunAnswer {
         RunAnswer {

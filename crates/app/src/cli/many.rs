@@ -1,6 +1,7 @@
 //! `run` on many hosts: what is shown while it runs, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use sshepherd_engine::{Engine, HostReport, Refusal};
 use sshepherd_model::{Request, Rollout, Targets, names};
@@ -67,7 +68,8 @@ pub(crate) async fn run(
     exit
 }
 
-/// Shows what came of these hosts, but for a document: whoever writes one has more to say there.
+/// Shows what came of these hosts, but for a document: whoever writes one has more to say there. What was shown is not in the
+/// answers any more, and what many hosts wrote alike is kept once.
 pub(super) async fn shown(
     sight: Sight,
     engine: &Engine,
@@ -76,25 +78,40 @@ pub(super) async fn shown(
 ) -> (Exit, Vec<RunAnswer>) {
     let mut exit = Exit::Done;
     let mut answers = Vec::with_capacity(reports.len());
+    let (mut outputs, mut known) = (Vec::new(), HashSet::<Arc<str>>::new());
     for report in reports {
         exit = exit.worse(match &report.result {
             Ok(finished) => run::exit_of(&finished.outcome),
             Err(refusal) => run::exit_of_refusal(refusal),
         });
-        let answer = match &report.result {
+        let mut answer = match &report.result {
             Ok(finished) => run::whole(engine, finished).await,
             Err(refusal) => answer::could_not_start(&report.alias, request, refusal),
         };
         if sight == Sight::PerHost {
             per_host(report, &answer);
         }
+        if sight != Sight::Json {
+            let output = answer.output.take().filter(|_| sight == Sight::Folded);
+            outputs.push(output.map(|text| once(&mut known, text)));
+        }
         answers.push(answer);
     }
     if sight == Sight::Folded {
-        out::text(&folded(&answers));
+        folded(answers.iter().zip(outputs.iter().map(Option::as_deref)), out::text);
         raw(&answers);
     }
     (exit, answers)
+}
+
+/// The same text, kept once however often it comes.
+fn once(known: &mut HashSet<Arc<str>>, text: String) -> Arc<str> {
+    if let Some(same) = known.get(text.as_str()) {
+        return Arc::clone(same);
+    }
+    let text: Arc<str> = text.into();
+    known.insert(Arc::clone(&text));
+    text
 }
 
 fn per_host(HostReport { alias, result }: &HostReport, answer: &RunAnswer) {
@@ -161,4 +178,17 @@ pub(super) fn summary(reports: &[HostReport], answers: &[RunAnswer], all: usize)
         words.push_str(&format!("; slowest: {}", slowest.join(", ")));
     }
     out::say(&words);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_hosts_wrote_alike_is_kept_once() {
+        let mut known = HashSet::new();
+        let [one, same, other] = ["a\n", "a\n", "b\n"].map(|text| once(&mut known, text.into()));
+        assert!(Arc::ptr_eq(&one, &same));
+        assert_eq!((&*one, &*other, known.len()), ("a\n", "b\n", 2));
+    }
 }
