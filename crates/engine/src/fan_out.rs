@@ -20,7 +20,8 @@ use crate::roll::{self, OnHost};
 use crate::task::Finished;
 use crate::turns::{Queue, Turn};
 
-/// A host that has not been reached by then makes room: log-ins take tenths of a second, also far away.
+/// A host that has not been reached by then makes room, and one that refuses does at once: log-ins take tenths of a second, also far
+/// away.
 const SLOW: Duration = Duration::from_millis(500);
 
 /// What came of a fan-out.
@@ -91,8 +92,9 @@ impl Engine {
         stop: &CancellationToken,
         origin: &Origin,
     ) -> Result<Finished, Refusal> {
+        let unreached = self.live().get(id).map(|live| live.unreached).unwrap_or_default();
         let slow = async {
-            tokio::time::sleep(SLOW).await;
+            let _ = tokio::time::timeout(SLOW, unreached.cancelled()).await;
             let task = self.task(id).await.ok().and_then(Lookup::found);
             if task.is_none_or(|task| task.status == State::Pending) {
                 turn.step_aside();

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Live {
     /// Fires to stop the command.
     pub(crate) cancel: CancellationToken,
+    /// Fires when its host could not be connected to and is tried again.
+    pub(crate) unreached: CancellationToken,
     /// Closes when the outcome is in the store; holds the task as it ended, where this process ended it.
     pub(crate) done: watch::Receiver<Option<Arc<Task>>>,
 }
@@ -34,7 +36,8 @@ impl LiveTable {
     /// Enters a task that is at work from now on.
     pub(crate) fn enter(&self, id: &TaskId) -> Live {
         let (finished, done) = watch::channel(None);
-        let live = Live { cancel: CancellationToken::new(), done };
+        let (cancel, unreached) = (CancellationToken::new(), CancellationToken::new());
+        let live = Live { cancel, unreached, done };
         self.lock().insert(id.clone(), Entry { live: live.clone(), finished });
         live
     }

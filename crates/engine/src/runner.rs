@@ -130,6 +130,9 @@ async fn connect(
         match opened {
             Err(failure) if may_pass(failure.phase) && began.elapsed() + wait < patience => {
                 tracing::debug!(task = %brief.task_id, %failure, "connecting again");
+                if let Some(live) = engine.live().get(&brief.task_id) {
+                    live.unreached.cancel();
+                }
                 tokio::time::sleep(wait).await;
                 wait *= 2;
             }

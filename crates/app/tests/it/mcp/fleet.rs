@@ -1,6 +1,8 @@
 //! Many hosts at once: selected by more than a tag, answered in groups when there is much to say.
 
+use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -256,6 +258,33 @@ async fn what_runs_at_the_deadline_is_seen_dead_whether_or_not_its_caller_waits(
             assert_eq!(host["stopped"], "confirmed", "{answer}");
         }
     }
+}
+
+/// Were they waited for, each would hold the only place for half a second. A loaded machine may be slow once, but not each time.
+#[tokio::test]
+async fn hosts_that_refuse_connections_make_room_at_once() {
+    let site = Site::new();
+    let hosts = || fs::read_to_string(site.path("servers.yml")).unwrap();
+    site.hosts(&["near1"]);
+    let near = hosts().replacen("hosts:\n", "", 1);
+    site.hosts(&[]);
+    ["far1", "far2"].into_iter().for_each(|alias| site.unreachable(alias));
+    site.write("servers.yml", &(hosts() + &near));
+    site.write("sshepherd.yml", "fan_out: {parallel: 1}\n");
+    let client = Client::start(&site.serve(), Era::Session).await;
+    let mut quick = false;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let call = json!({"selector": "all", "command": "true", "background": true});
+        let id = client.good("ssh_run_on_tag", call).await["task_id"].clone();
+        let wait = json!({"task_id": id, "cursor": 0, "wait_ms": 40_000});
+        let first = client.good("ssh_get_task_output", wait).await;
+        quick |= began.elapsed() < Duration::from_secs(1);
+        let line = first["output_lines"][0].as_str().unwrap();
+        assert!(line.starts_with("== near1: completed"), "{first}");
+        client.good("ssh_cancel", json!({"task_id": id})).await;
+    }
+    assert!(quick);
 }
 
 #[test]
