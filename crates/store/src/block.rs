@@ -16,7 +16,7 @@ pub(crate) const BLOCK: usize = 8 << 10;
 /// Bit of a run that says standard error.
 const STDERR: u16 = 0x8000;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Block {
     /// Offset of the first byte of `bytes`, cut off or not.
     at: u64,
@@ -114,7 +114,7 @@ impl Block {
 }
 
 /// The bytes from offset `start` to offset `end` of a task's output.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Region {
     start: u64,
     end: u64,

@@ -10,7 +10,7 @@ use sshepherd_model::Stream;
 use crate::output::Totals;
 use crate::row::{Row, Span};
 
-use crate::block::Region;
+use crate::block::{Region, Run};
 
 /// How long head and tail may be after an append.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub(crate) struct Quota {
 }
 
 /// One task's output.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Retained {
     most: u64,
     head: Region,
@@ -108,6 +108,11 @@ impl Retained {
         self.ended = true;
         self.head.seal();
         self.tail.seal();
+    }
+
+    /// What is kept, in order.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run<'_>> {
+        self.head.runs(0).chain(self.tail.runs(0))
     }
 
     /// Bytes that came.

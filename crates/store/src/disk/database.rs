@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::Error;
 
 /// The layout that this version writes. Raise it with a step in [`migrate`].
-pub(super) const LAYOUT: i64 = 3;
+pub(super) const LAYOUT: i64 = 4;
 
 /// `sshp` in ASCII: tells a task database from any other file.
 const APPLICATION: i64 = 0x7373_6870;
@@ -262,6 +262,10 @@ fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
         }
         if found < 3 {
             transaction.execute_batch("ALTER TABLE task ADD COLUMN wishes TEXT;")?;
+        }
+        if found < 4 {
+            // The whole output of a task that ended with a short one.
+            transaction.execute_batch("ALTER TABLE task ADD COLUMN output BLOB;")?;
             transaction.pragma_update(None, "user_version", LAYOUT)?;
         }
         transaction.commit()?;

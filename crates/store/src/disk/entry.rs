@@ -13,8 +13,8 @@ use crate::row::Span;
 /// Bytes of an entry on disk.
 pub(super) const ENTRY: usize = 32;
 
-/// Bit of the length that says standard error.
-const STDERR: u32 = 0x8000_0000;
+/// Bit of a length that says standard error.
+pub(super) const STDERR: u32 = 0x8000_0000;
 
 /// Bit of the line count that says that the last line is open.
 const OPEN_LINE: u64 = 1 << 63;
@@ -99,7 +99,8 @@ impl Entry {
         for (place, byte) in bytes.iter_mut().zip(fields) {
             *place = byte;
         }
-        let sum = check(&bytes).to_le_bytes();
+        let (body, _) = bytes.split_at(ENTRY - 4);
+        let sum = check(body).to_le_bytes();
         for (place, byte) in bytes.iter_mut().rev().zip(sum.into_iter().rev()) {
             *place = byte;
         }
@@ -109,7 +110,7 @@ impl Entry {
     /// `None` when these are not the bytes of a whole entry.
     pub(super) fn decode(bytes: &[u8; ENTRY]) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk::<4>()?;
-        if u32::from_le_bytes(*sum) != check(bytes) {
+        if u32::from_le_bytes(*sum) != check(body) {
             return None;
         }
         let (at, rest) = body.split_first_chunk::<8>()?;
@@ -131,11 +132,10 @@ impl Entry {
     }
 }
 
-/// FNV-1a (Fowler, Noll, Vo; 32 bits) over the fields, never that of zeros. It guards against torn writes, not malice.
-fn check(bytes: &[u8; ENTRY]) -> u32 {
+/// FNV-1a (Fowler, Noll, Vo; 32 bits), never that of zeros. It guards against torn writes, not malice.
+pub(super) fn check(bytes: &[u8]) -> u32 {
     bytes
         .iter()
-        .take(ENTRY - 4)
         .fold(0x811C_9DC5_u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 

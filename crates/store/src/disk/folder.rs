@@ -6,6 +6,7 @@
 //! logs/ID/            one task's output
 //! instances/X.lock    held by server X for its life; free means that X is dead
 //! instances/X.sock    where X hears hints from the others
+//! instances/X.spool   short outputs of X's running tasks
 //! shells/             interactive shells: see `crate::shells`
 //! ```
 
@@ -78,9 +79,22 @@ impl Folder {
         self.instances().join(format!("{instance}.sock"))
     }
 
+    /// Where a server has the short outputs of its running tasks.
+    pub(super) fn spool(&self, instance: &str) -> PathBuf {
+        self.instances().join(format!("{instance}.spool"))
+    }
+
     /// The servers that have a lock file here, dead or alive.
     pub(super) fn known(&self) -> io::Result<Vec<String>> {
         self.with_suffix(".lock")
+    }
+
+    /// The servers of which anything is here.
+    pub(super) fn traces(&self) -> io::Result<Vec<String>> {
+        let mut all = self.known()?;
+        all.extend(self.with_suffix(".spool")?);
+        all.dedup();
+        Ok(all)
     }
 
     fn with_suffix(&self, suffix: &str) -> io::Result<Vec<String>> {
@@ -106,8 +120,16 @@ impl Folder {
         }
     }
 
-    /// Removes what a dead server left beside its tasks.
+    /// Removes what a dead server left, once none of its tasks is left.
     pub(super) fn bury(&self, instance: &str) {
+        let spool = self.spool(instance);
+        let _ = fs::remove_file(spool.with_extension("spool.new"));
+        let _ = fs::remove_file(spool);
+        self.give_up(instance);
+    }
+
+    /// Gives up a server's place. Its tasks, and what they wrote, are for the others.
+    fn give_up(&self, instance: &str) {
         // The socket first: a lock file without one is found again by the next server.
         let _ = fs::remove_file(self.socket(instance));
         let _ = fs::remove_file(self.lock(instance));
@@ -182,6 +204,6 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.folder.bury(&self.id);
+        self.folder.give_up(&self.id);
     }
 }

@@ -1,7 +1,7 @@
 //! The backend in a folder that several servers share: state in SQLite, output in one log a task.
 //!
 //! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `approvals` (questions to people), `entry`, `files`,
-//! `segment`, `log` and `reader` (output), `peers` (hints between servers), `shared` (what one server holds) with `find`,
+//! `segment`, `log` and `reader` (long outputs), `spool` (short ones), `written` and `source` (either), `peers` (hints between servers), `shared` (what one server holds) with `find`,
 //! `write` and `upkeep` (what it does), `recent` (short outputs of a moment ago), and here the handle that serves [`Store`].
 //!
 //! What survives: everything acknowledged survives the death of the process. The end of a task recorded with
@@ -20,8 +20,11 @@ mod recent;
 mod rows;
 mod segment;
 mod shared;
+mod source;
+mod spool;
 mod upkeep;
 mod write;
+mod written;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -192,7 +195,7 @@ impl Store for DiskStore {
                 return Ok(Lookup::Found(ends));
             }
             let read =
-                move |reader: &reader::Reader| reading::head_tail(reader, budget, filter).map(Ok);
+                move |output: &source::Source| reading::head_tail(output, budget, filter).map(Ok);
             self.shared.reading(id, read).await
         })
     }

@@ -39,11 +39,6 @@ enum Way {
     Back,
 }
 
-/// The sums at the end of the log in `folder`, of which at most `most` bytes are kept.
-pub(super) fn sums(folder: &Path, most: u64) -> io::Result<Sums> {
-    Ok(Reader::open(folder.to_path_buf(), most, false)?.sums)
-}
-
 impl Reader {
     /// Opens the log of a task that keeps at most `most` bytes.
     pub(super) fn open(folder: PathBuf, most: u64, ended: bool) -> io::Result<Self> {

@@ -16,6 +16,14 @@ pub(super) struct Stored {
     pub(super) epoch: i64,
 }
 
+/// What is kept of the output of a task that has ended; nothing before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    pub(super) bytes: u64,
+    /// The whole output, when it is not in a log.
+    pub(super) output: Option<Vec<u8>>,
+}
+
 /// What the table knows of an id.
 #[derive(Debug, Clone)]
 pub(super) enum Known {
@@ -56,6 +64,12 @@ pub(super) fn get(connection: &Connection, id: &TaskId) -> rusqlite::Result<Know
     })
 }
 
+/// The output in the row of a task that has ended; `None` when it is in its log.
+pub(super) fn output(connection: &Connection, id: &TaskId) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut query = connection.prepare_cached("SELECT output FROM task WHERE id = ?1")?;
+    Ok(query.query_row([id.as_str()], |row| row.get(0)).optional()?.flatten())
+}
+
 /// The task that carries this caller's name for it.
 pub(super) fn named(connection: &Connection, name: &str) -> rusqlite::Result<Option<Stored>> {
     let mut query =
@@ -84,12 +98,12 @@ pub(super) fn insert(connection: &Connection, task: &Task, owner: &str) -> rusql
 pub(super) fn update(
     connection: &Connection,
     task: &Task,
-    kept: u64,
+    kept: &Kept,
     owner: &str,
     epoch: i64,
 ) -> rusqlite::Result<bool> {
     let mut update = connection.prepare_cached(
-        "UPDATE task SET state = ?2, body = ?3, kept = ?4, expires_at = ?5, owner = ?6
+        "UPDATE task SET state = ?2, body = ?3, kept = ?4, expires_at = ?5, owner = ?6, output = ?9
          WHERE id = ?1 AND owner = ?7 AND epoch = ?8",
     )?;
     let next = (!task.status.is_final()).then_some(owner);
@@ -97,11 +111,12 @@ pub(super) fn update(
         task.id.as_str(),
         task.status.as_str(),
         body(task)?,
-        integer(kept),
+        integer(kept.bytes),
         task.expires_at().map(integer),
         next,
         owner,
         epoch,
+        kept.output,
     ])?;
     Ok(changed == 1)
 }
@@ -223,7 +238,7 @@ pub(super) fn expire(connection: &Connection, now: u64) -> rusqlite::Result<(usi
         ))?
         .query_row([integer(now)], |row| row.get(0))?;
     let mut update = connection.prepare_cached(&format!(
-        "UPDATE task SET state = '{EXPIRED}', body = '', name = NULL, kept = 0, wishes = NULL
+        "UPDATE task SET state = '{EXPIRED}', body = '', name = NULL, kept = 0, wishes = NULL, output = NULL
          WHERE expires_at <= ?1 RETURNING id"
     ))?;
     let ids = update.query_map([integer(now)], |row| row.get(0))?;

@@ -1,7 +1,7 @@
 //! What one server holds of a state folder: its place, the tasks that it owns, and who hears its news.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,24 +16,24 @@ use super::DiskBounds;
 use super::database::{Desk, Safe};
 use super::files::{self, OpenFiles};
 use super::folder::{Folder, Instance};
-use super::log::Log;
-use super::recent::{Recent, Short};
+use super::recent::Recent;
 use super::rows;
+use super::spool::Spool;
+use super::written::Written;
 
 /// A task that this server writes.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) task: Task,
-    pub(super) log: Log,
-    pub(super) short: Short,
+    pub(super) output: Written,
     pub(super) epoch: i64,
     /// Held over each step: the table and memory see the steps of a task in the same order.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Own {
-    pub(super) fn new(task: Task, log: Log, short: Short, epoch: i64) -> Self {
-        Self { task, log, short, epoch, turn: Arc::default() }
+    pub(super) fn new(task: Task, output: Written, epoch: i64) -> Self {
+        Self { task, output, epoch, turn: Arc::default() }
     }
 }
 
@@ -45,7 +45,10 @@ pub(super) struct Shared {
     /// After the desks: the place is given up when no more work comes.
     instance: Instance,
     folder: Folder,
-    pub(super) open: Arc<OpenFiles>,
+    pub(super) spool: Arc<Spool>,
+    open: Arc<OpenFiles>,
+    /// Held over a take-over: two at once would take in the same spool.
+    pub(super) claiming: tokio::sync::Mutex<()>,
     pub(super) reads: Semaphore,
     pub(super) bounds: DiskBounds,
     own: Mutex<HashMap<TaskId, Arc<Mutex<Own>>>>,
@@ -68,6 +71,8 @@ impl Shared {
         let hints = Hints::new(bounds.hint_backlog);
         let (outward, _) = broadcast::channel(bounds.hint_backlog.max(1));
         Self {
+            spool: Arc::new(Spool::new(folder.spool(instance.id()))),
+            claiming: tokio::sync::Mutex::default(),
             folder,
             instance,
             writer,
@@ -165,6 +170,11 @@ impl Shared {
         self.table().get(id).cloned()
     }
 
+    /// The tasks of this server.
+    pub(super) fn ids(&self) -> HashSet<TaskId> {
+        self.table().keys().cloned().collect()
+    }
+
     /// Takes a new task, if there is room for it.
     pub(super) fn enter_new(&self, own: Own) -> Result<(), Error> {
         let id = own.task.id.clone();
@@ -188,6 +198,14 @@ impl Shared {
 
     pub(super) fn leave(&self, id: &TaskId) {
         self.table().remove(id);
+        self.spool.take(id);
+    }
+
+    /// The output of a task of ours, which has none so far.
+    pub(super) fn written(&self, task: &Task) -> Written {
+        let folder = self.folder.log(task.id.as_str());
+        let (spool, open) = (Arc::clone(&self.spool), Arc::clone(&self.open));
+        Written::new(task.id.clone(), folder, self.most(task), spool, open)
     }
 
     pub(super) fn stored(&self) -> u64 {
@@ -205,7 +223,7 @@ impl Shared {
             .iter()
             .map(|own| {
                 let own = locked(own);
-                own.log.sums().bytes().min(self.most(&own.task))
+                own.output.sums().bytes().min(self.most(&own.task))
             })
             .sum();
         self.stored.store(finished.saturating_add(running), Ordering::Relaxed);

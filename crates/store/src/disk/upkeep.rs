@@ -1,13 +1,16 @@
 //! What is done beside the steps of tasks: results that expire, tasks whose owner is gone, and the count of bytes.
 
+use std::path::PathBuf;
+
+use sshepherd_model::TaskId;
+
 use crate::error::Error;
 use crate::record::{Orphans, Swept, Task};
 
 use super::approvals;
 use super::database::Safe;
 use super::find::blocking;
-use super::log::{self, Log};
-use super::recent::Short;
+use super::log;
 use super::rows::{self, Stored};
 use super::shared::{Own, Shared};
 
@@ -48,11 +51,15 @@ impl Shared {
 
     /// See `Store::claim`.
     pub(super) async fn take_over(&self, which: Orphans) -> Result<Vec<Task>, Error> {
+        let _alone = self.claiming.lock().await;
         let folder = self.folder();
         let owners = self.reader.call(Safe::Process, rows::owners).await?;
         let me = self.instance().to_owned();
         let dead: Vec<String> =
             owners.into_iter().filter(|owner| *owner != me && folder.is_dead(owner)).collect();
+        // Before they are ours: what the spools of the dead have would else be lost with us.
+        let inherited = self.inherit(&dead).await?;
+        crate::crash::point("claim.inherited");
         let taken = match dead.is_empty() {
             true => Vec::new(),
             false => {
@@ -61,6 +68,9 @@ impl Shared {
             }
         };
         crate::crash::point("claim.taken");
+        for id in inherited.iter().filter(|id| !taken.iter().any(|stored| stored.task.id == **id)) {
+            self.spool.take(id);
+        }
         let (mut tasks, mut failure) = (Vec::with_capacity(taken.len()), None);
         for stored in taken {
             match self.adopt(stored).await {
@@ -73,7 +83,7 @@ impl Shared {
             return Err(error);
         }
         let left = self.reader.call(Safe::Process, rows::owners).await?;
-        for known in folder.known().unwrap_or_default() {
+        for known in folder.traces().unwrap_or_default() {
             if !left.contains(&known) && folder.is_dead(&known) {
                 folder.bury(&known);
             }
@@ -81,15 +91,28 @@ impl Shared {
         Ok(tasks)
     }
 
-    /// Opens the log of a task that is ours now, where its last whole entry ends.
+    /// Takes in what the spools of these dead servers have of tasks that are not ours.
+    async fn inherit(&self, dead: &[String]) -> Result<Vec<TaskId>, Error> {
+        let mut inherited = Vec::new();
+        for server in dead {
+            let spool = std::sync::Arc::clone(&self.spool);
+            let path = self.folder().spool(server);
+            let ours = self.ids();
+            let inherit = move |path: PathBuf| spool.inherit(&path, |id| !ours.contains(id));
+            inherited.extend(blocking("cannot take over from", path, inherit).await?);
+        }
+        Ok(inherited)
+    }
+
+    /// Goes on with the output of a task that is ours now, where its last whole entry ends.
     async fn adopt(&self, stored: Stored) -> Result<Task, Error> {
         let most = self.most(&stored.task);
         let path = self.folder().log(stored.task.id.as_str());
-        let open = std::sync::Arc::clone(&self.open);
-        let log = blocking("cannot open", path, move |path| Log::open(path, most, open)).await;
-        let log = match log {
-            Ok(log) => log,
+        let written = self.written(&stored.task);
+        let output = match blocking("cannot open", path, move |_| written.found()).await {
+            Ok(output) => output,
             Err(error) => {
+                self.spool.take(&stored.task.id);
                 let me = self.instance().to_owned();
                 let back = move |table: &rusqlite::Connection| rows::give_back(table, &stored, &me);
                 self.writer.call(Safe::Process, back).await?;
@@ -97,8 +120,8 @@ impl Shared {
             }
         };
         let mut task = stored.task;
-        task.output = log.sums().totals(most);
-        self.enter(Own::new(task.clone(), log, Short::unknown(), stored.epoch + 1));
+        task.output = output.sums().totals(most);
+        self.enter(Own::new(task.clone(), output, stored.epoch + 1));
         Ok(task)
     }
 }

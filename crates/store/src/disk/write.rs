@@ -11,10 +11,10 @@ use crate::state::State;
 
 use super::database::Safe;
 use super::find::blocking;
-use super::log::Log;
-use super::recent::Short;
-use super::rows::{self, Known};
+use super::rows::{self, Kept, Known};
 use super::shared::{Own, Shared, locked};
+use super::spool::decode;
+use super::written::Ending;
 
 /// What came of entering a new task into the table.
 enum Entered {
@@ -32,10 +32,7 @@ impl Shared {
             return Err(Error::NoRoom { stored, most });
         }
         let task = Task::pending(new);
-        let path = shared.folder().log(task.id.as_str());
-        let most = self.most(&task);
-        let log = Log::fresh(path, most, std::sync::Arc::clone(&shared.open));
-        shared.enter_new(Own::new(task.clone(), log, Short::new(most), 1))?;
+        shared.enter_new(Own::new(task.clone(), shared.written(&task), 1))?;
         let entered = self.enter_row(task.clone()).await;
         let refused = match entered {
             Ok(Entered::Yes) => {
@@ -89,14 +86,13 @@ impl Shared {
                 return Err(Error::NotRunning { id: id.clone(), state: own.task.status });
             }
             most = self.most(&own.task);
-            // Two writes to the page cache: microseconds, less than handing them to another thread.
-            own.log.append(stream, &bytes).map_err(|source| Error::Folder {
+            // A write or two to the page cache: microseconds, less than handing them to another thread.
+            own.output.append(stream, &bytes).map_err(|source| Error::Folder {
                 what: "cannot write output to",
                 path: self.folder().log(id.as_str()),
                 source,
             })?;
-            own.short.append(stream, &bytes);
-            own.task.output = own.log.sums().totals(most);
+            own.task.output = own.output.sums().totals(most);
             own.task.output
         };
         if !bytes.is_empty() {
@@ -132,35 +128,39 @@ impl Shared {
         };
         let turn = turn(&own);
         let _turn = turn.lock().await;
-        let (mut task, epoch, unflushed) = {
+        let (mut task, epoch, ending) = {
             let own = locked(&own);
-            (own.task.clone(), own.epoch, own.log.unflushed())
+            (own.task.clone(), own.epoch, own.output.ending())
         };
         task.end(end)?;
-        if task.care == Care::EachStep && task.output.bytes() > 0 {
-            let path = self.folder().log(id.as_str());
-            blocking("cannot flush", path, move |_| unflushed.flush()).await?;
-        }
+        let output = match ending {
+            Ending::Row(output) => Some(output),
+            Ending::Log(unflushed) if task.care == Care::EachStep => {
+                let path = self.folder().log(id.as_str());
+                blocking("cannot flush", path, move |_| unflushed.flush()).await?;
+                None
+            }
+            Ending::Log(_) => None,
+        };
         crate::crash::point("finish.flushed");
-        let kept = task.output.bytes() - task.output.missing;
+        let short = output.as_deref().map(decode);
+        let kept = Kept { bytes: task.output.bytes() - task.output.missing, output };
         self.write_row(task.clone(), kept, epoch, safety(task.care)).await?;
         crate::crash::point("finish.committed");
         // Whoever holds it still sees that it has ended.
-        let short = {
-            let mut own = locked(&own);
-            own.task = task.clone();
-            std::mem::replace(&mut own.short, Short::unknown())
-        };
-        self.recent.keep(id, short);
+        locked(&own).task = task.clone();
+        if let Some(short) = short {
+            self.recent.keep(id, short);
+        }
         self.leave(id);
         self.hint(id, News::State(task.status));
         Ok(task)
     }
 
     /// Writes the row of a task of ours and waits until it is as safe as asked.
-    async fn write_row(&self, task: Task, kept: u64, epoch: i64, safe: Safe) -> Result<(), Error> {
+    async fn write_row(&self, task: Task, kept: Kept, epoch: i64, safe: Safe) -> Result<(), Error> {
         let (id, me) = (task.id.clone(), self.instance().to_owned());
-        let put = move |table: &rusqlite::Connection| put(table, &task, kept, &me, epoch);
+        let put = move |table: &rusqlite::Connection| put(table, &task, &kept, &me, epoch);
         if self.writer.call(safe, put).await? {
             return Ok(());
         }
@@ -204,10 +204,14 @@ impl Shared {
         // The address alone is worth no waiting: the row of the start, which follows, has it.
         if !connected {
             match task.care {
-                Care::EachStep => self.write_row(task.clone(), 0, epoch, safe).await?,
+                Care::EachStep => {
+                    self.write_row(task.clone(), Kept::default(), epoch, safe).await?
+                }
                 Care::Result => {
                     let (row, me) = (task.clone(), self.instance().to_owned());
-                    let put = move |table: &rusqlite::Connection| put(table, &row, 0, &me, epoch);
+                    let put = move |table: &rusqlite::Connection| {
+                        put(table, &row, &Kept::default(), &me, epoch)
+                    };
                     self.writer.submit(safe, put).await?;
                 }
             }
@@ -266,7 +270,7 @@ impl Shared {
 fn put(
     table: &rusqlite::Connection,
     task: &Task,
-    kept: u64,
+    kept: &Kept,
     me: &str,
     epoch: i64,
 ) -> rusqlite::Result<bool> {

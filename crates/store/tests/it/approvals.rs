@@ -120,7 +120,8 @@ async fn an_older_folder_is_brought_up_to_date() {
     let database = rusqlite::Connection::open(path).unwrap();
     database
         .execute_batch(
-            "DROP TABLE approval; ALTER TABLE task DROP COLUMN wishes; PRAGMA user_version = 1",
+            "DROP TABLE approval; ALTER TABLE task DROP COLUMN wishes; \
+             ALTER TABLE task DROP COLUMN output; PRAGMA user_version = 1",
         )
         .unwrap();
     drop(database);

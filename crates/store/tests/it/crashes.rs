@@ -11,12 +11,14 @@ use crate::common::{exit, flat, found, new_task, started};
 use crate::worker::{Worker, bytes};
 
 /// Every place at which a worker can be killed.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 14] = [
     "database.before-commit",
     "database.after-commit",
     "patch.committed",
     "append.bytes-without-entry",
     "append.entry",
+    "spool.record",
+    "spool.moved",
     "segment.without-index",
     "segment.created",
     "segment.half-removed",
@@ -29,30 +31,35 @@ const PLACES: [&str; 12] = [
 /// Bytes of one append: two fill a segment.
 const APPEND: u64 = 40 << 10;
 
-/// The life of two tasks. The appends go over the limit, so that segments are made and removed.
+/// The life of four tasks. The appends to the first go over the limit, so that segments are made and removed; the third
+/// begins with a short output and goes on with a long one; the fourth ends with a short one.
 fn script() -> Vec<String> {
     let mut script = vec!["create 1".to_owned(), "start 1".to_owned()];
     script.extend(vec![format!("append 1 {APPEND}"); 9]);
     script.extend(["create 2", "finish 1", "start 2", "append 2 40960"].map(String::from));
     script.extend(["sweep 9999999", "append 2 40960", "finish 2"].map(String::from));
+    script.extend(["create 3", "start 3", "append 3 2000", "create 4"].map(String::from));
+    script.extend(["append 3 1000", "start 4", "append 4 900", "append 3 3000"].map(String::from));
+    script.extend(["append 4 90", "finish 4", "append 3 2000", "finish 3"].map(String::from));
     script
 }
 
 /// Where each task must be after `steps` steps of the script.
-fn expected(steps: usize) -> [(&'static str, u64); 2] {
-    let mut tasks = [("unknown", 0), ("unknown", 0)];
+fn expected(steps: usize) -> [(&'static str, u64); 4] {
+    let mut tasks = [("unknown", 0); 4];
     for line in script().iter().take(steps) {
         let mut words = line.split(' ');
         let (word, number) = (words.next().unwrap(), words.next().unwrap());
+        let length = words.next().map_or(0, |length| length.parse().unwrap());
         if word == "sweep" {
             tasks[0] = ("expired", 0);
             continue;
         }
-        let task = &mut tasks[usize::from(number == "2")];
+        let task = &mut tasks[number.parse::<usize>().unwrap() - 1];
         match word {
             "create" => task.0 = "pending",
             "start" => task.0 = "running",
-            "append" => task.1 += APPEND,
+            "append" => task.1 += length,
             "finish" => task.0 = "completed",
             other => panic!("{other}"),
         }
@@ -87,7 +94,7 @@ async fn check(folder: &Path, done: usize, crash_at: &str) {
     let store = DiskStore::open(folder, DiskBounds::default()).await.unwrap();
     let claimed = store.claim(Orphans::All).await.unwrap();
     let (before, after) = (expected(done), expected(done + 1));
-    for place in 0..2 {
+    for place in 0..4 {
         let id = new_task(place as u128 + 1).id;
         let now = match store.get(&id).await.unwrap() {
             Lookup::Found(task) => (task.status.as_str(), task.output.bytes()),
@@ -155,10 +162,13 @@ pub(crate) async fn go_on(store: &DiskStore, id: &TaskId, pending: bool) {
 #[test]
 fn killed_while_it_takes_over_the_next_one_takes_over() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    for place in ["database.before-commit", "database.after-commit", "claim.taken"] {
+    for place in
+        ["claim.inherited", "database.before-commit", "database.after-commit", "claim.taken"]
+    {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Worker::start(folder.path(), None);
-        for line in ["create 1", "start 1", "append 1 40960", "create 2"] {
+        let short = ["create 3", "start 3", "append 3 500"];
+        for line in ["create 1", "start 1", "append 1 40960", "create 2"].iter().chain(&short) {
             first.must(line);
         }
         first.kill();
@@ -168,10 +178,10 @@ fn killed_while_it_takes_over_the_next_one_takes_over() {
         runtime.block_on(async {
             let store = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
             let mut tasks = store.claim(Orphans::All).await.unwrap();
-            tasks.sort_by_key(|task| task.status.as_str());
+            tasks.sort_by_key(|task| (task.status.as_str(), task.output.bytes()));
             assert_eq!(
                 tasks.iter().map(|task| (task.status, task.output.bytes())).collect::<Vec<_>>(),
-                [(State::Pending, 0), (State::Running, 40960)]
+                [(State::Pending, 0), (State::Running, 500), (State::Running, 40960)]
             );
             for task in tasks {
                 go_on(&store, &task.id, task.status == State::Pending).await;

@@ -1,6 +1,6 @@
 //! What a full disk and a power cut leave.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sshepherd_model::{Stream, TaskId};
 use sshepherd_store::{DiskBounds, DiskStore, Orphans, Store};
@@ -115,7 +115,8 @@ fn any_length_of_index_and_bytes_reads_as_a_beginning() {
         let store = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
         store.create(new_task(1)).await.unwrap();
         let _ = store.patch(&id, started(1)).await.unwrap();
-        let borders = [0_u64, 7, 8, 20];
+        // More than the spool takes.
+        let borders = [0_u64, 5000, 5001, 5013];
         for pair in borders.windows(2) {
             let more = bytes(pair[0], pair[1] - pair[0]);
             store.append(&id, Stream::Stdout, more).await.unwrap();
@@ -128,13 +129,18 @@ fn any_length_of_index_and_bytes_reads_as_a_beginning() {
         let ends = [Vec::new(), vec![0; 70], vec![0xA5; 70]];
         for kind in ["log", "idx"] {
             let whole = if kind == "log" { &data } else { &index };
-            for length in 0..=whole.len() {
+            let near = |length: &usize| length % 1000 < 20 || length % 1000 == 999;
+            for length in (0..=whole.len()).filter(near) {
                 for end in &ends {
                     // Bytes behind the last entry are nobody's; an entry's bytes are believed.
                     if kind == "log" && !end.is_empty() && length < data.len() {
                         continue;
                     }
                     std::fs::create_dir_all(&log).unwrap();
+                    // What the one before went on with.
+                    if let Some(spool) = spool(folder.path()) {
+                        std::fs::remove_file(spool).unwrap();
+                    }
                     std::fs::write(path("log"), &data).unwrap();
                     std::fs::write(path("idx"), &index).unwrap();
                     std::fs::write(path(kind), [&whole[..length], end].concat()).unwrap();
@@ -142,6 +148,48 @@ fn any_length_of_index_and_bytes_reads_as_a_beginning() {
                     let kept = *borders.iter().rfind(|border| **border <= kept).unwrap();
                     survives(folder.path(), &id, kept).await;
                 }
+            }
+        }
+    });
+}
+
+/// The only spool of the folder.
+fn spool(folder: &Path) -> Option<PathBuf> {
+    let found = std::fs::read_dir(folder.join("instances")).unwrap();
+    let mut spools = found.map(|entry| entry.unwrap().path());
+    spools.find(|path| path.extension().is_some_and(|end| end == "spool"))
+}
+
+/// The same for short outputs.
+#[test]
+fn any_length_of_a_spool_reads_as_a_beginning() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let id = new_task(1).id;
+        let store = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+        store.create(new_task(1)).await.unwrap();
+        let _ = store.patch(&id, started(1)).await.unwrap();
+        let borders = [0_u64, 7, 8, 20];
+        for pair in borders.windows(2) {
+            let more = bytes(pair[0], pair[1] - pair[0]);
+            store.append(&id, Stream::Stdout, more).await.unwrap();
+        }
+        drop(store);
+        let whole = std::fs::read(spool(folder.path()).unwrap()).unwrap();
+        let header = (whole.len() - 20) / 3;
+        for length in 0..=whole.len() {
+            for end in [Vec::new(), vec![0; 70], vec![0xA5; 70], whole.clone()] {
+                let path = spool(folder.path()).unwrap();
+                std::fs::write(path, [&whole[..length], &end].concat()).unwrap();
+                let records = (1..4).rev().find(|n| length >= n * header + borders[*n] as usize);
+                let mut kept = borders[records.unwrap_or(0)];
+                // What is there twice counts once, and what comes after it goes on.
+                let border = length == records.map_or(0, |n| n * header + borders[n] as usize);
+                if border && end == whole {
+                    kept = 20;
+                }
+                survives(folder.path(), &id, kept).await;
             }
         }
     });

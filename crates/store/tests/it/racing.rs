@@ -55,3 +55,38 @@ async fn a_reader_never_sees_the_gap_being_made() {
     }
     assert_eq!(exit(&one, &id, 0).await.output.stdout, at);
 }
+
+/// Short outputs that end in the spool, and others that outgrow it, are read by another server meanwhile: nothing that was
+/// seen is ever missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_never_sees_an_output_on_its_way_from_one_place_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+    let two = Arc::new(DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap());
+    for nonce in 1..=150 {
+        let id = running(&one, nonce, 100 << 10).await;
+        let reader = tokio::spawn({
+            let (two, id) = (Arc::clone(&two), id.clone());
+            async move {
+                let (mut most, mut end) = (0, false);
+                while !end {
+                    let total = found(two.get(&id).await.unwrap()).output.bytes();
+                    assert!(total >= most, "{total} bytes after {most}");
+                    let read = two.read(&id, 0, 20_000, StreamFilter::Both).await;
+                    let page = found(read.unwrap());
+                    assert!(page.total >= total, "{} bytes after {total}", page.total);
+                    assert!(flat(&page.chunks) == bytes(0, page.total), "other bytes");
+                    (most, end) = (page.total, page.end);
+                }
+                most
+            }
+        });
+        let length = 10 + u64::try_from(nonce).unwrap() * 7919 % 300;
+        for round in 0..20 {
+            one.append(&id, Stream::Stdout, bytes(round * length, length)).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        exit(&one, &id, 0).await;
+        assert_eq!(reader.await.unwrap(), 20 * length);
+    }
+}

@@ -124,7 +124,7 @@ async fn what_a_server_leaves_is_taken_over_where_it_was() {
     exit(&two, &first, 0).await;
     assert_eq!(flat(&page(&two, &first, 0, 99).await.chunks), b"abcdef");
     let places = std::fs::read_dir(folder.path().join("instances")).unwrap().count();
-    assert_eq!(places, 2, "a lock and a socket of the living");
+    assert_eq!(places, 3, "a lock, a socket and a spool of the living");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,10 +195,10 @@ async fn a_folder_of_a_newer_version_is_refused() {
     let database = rusqlite::Connection::open(folder.path().join("tasks.db")).unwrap();
     database.pragma_update(None, "user_version", 7).unwrap();
     let refused = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap_err();
-    assert!(matches!(refused, Error::Newer { found: 7, known: 3, .. }), "{refused}");
+    assert!(matches!(refused, Error::Newer { found: 7, known: 4, .. }), "{refused}");
     let text = refused.to_string();
     assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
-    assert!(text.contains("layout 7") && text.contains("up to 3"), "{text}");
+    assert!(text.contains("layout 7") && text.contains("up to 4"), "{text}");
 }
 
 #[tokio::test]
@@ -210,6 +210,8 @@ async fn only_its_owner_may_look_into_the_folder() {
     let store = open(&folder).await;
     let task = running(&store, 1, 100).await;
     out(&store, &task, "x").await;
+    let long = running(&store, 2, 9000).await;
+    out(&store, &long, &"x".repeat(5000)).await;
     let mut names = Vec::new();
     let mut folders = vec![folder];
     while let Some(path) = folders.pop() {
@@ -222,7 +224,7 @@ async fn only_its_owner_may_look_into_the_folder() {
             assert_eq!(mode, 0o600, "{}", path.display());
         }
     }
-    for kind in ["db", "db-wal", "db-shm", "log", "idx", "lock", "sock"] {
+    for kind in ["db", "db-wal", "db-shm", "log", "idx", "lock", "sock", "spool"] {
         assert!(names.contains(&Some(kind.to_owned())), "{kind} of {names:?}");
     }
 }
