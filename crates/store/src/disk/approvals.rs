@@ -6,7 +6,7 @@ use sshepherd_model::ApprovalId;
 use crate::approval::{Approval, MAX_OPEN, NewApproval, Settled, Settlement};
 use crate::error::Error;
 
-use super::database::Safe;
+use super::desk::Safe;
 use super::shared::Shared;
 
 /// Made by the step to layout 2.

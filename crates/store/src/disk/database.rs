@@ -1,28 +1,20 @@
-//! The database of a state folder: one thread that writes, in groups, and one that reads.
-//!
-//! SQLite is synchronous; a thread that owns its connection keeps it away from the runtime. Everything that waits when
-//! the writer comes back goes into one transaction: many callers share one flush.
+//! The database of a state folder: its layout, one connection that writes, in groups, and one that reads.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
+
+use super::desk::{Call, Clerk, Desk, Patience, Safe, failed};
 
 /// The layout that this version writes. Raise it with a step in [`migrate`].
 pub(super) const LAYOUT: i64 = 4;
 
 /// `sshp` in ASCII: tells a task database from any other file.
 const APPLICATION: i64 = 0x7373_6870;
-
-/// Calls that may wait for the writer before callers have to wait; one call waits for each running task at most.
-const QUEUE: usize = 1024;
-
-/// Most calls in one transaction: bounds how long the first of them waits for the last.
-const GROUP: usize = 256;
 
 /// How long another process may hold the database; its transactions take milliseconds.
 const BUSY: Duration = Duration::from_secs(20);
@@ -57,93 +49,6 @@ CREATE INDEX task_by_owner ON task (owner) WHERE owner IS NOT NULL;
 CREATE INDEX task_by_expiry ON task (expires_at) WHERE expires_at IS NOT NULL;
 ";
 
-/// How safe a transaction is when it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Safe {
-    /// From the death of the process.
-    Process,
-    /// From the death of the machine too.
-    Machine,
-}
-
-type Answering = Box<dyn FnOnce(Result<(), String>) + Send>;
-type Work = Box<dyn FnOnce(Result<&Connection, &str>) -> Answering + Send>;
-
-struct Call {
-    safe: Safe,
-    work: Work,
-}
-
-/// A thread that owns a connection. Dropping the last handle ends it after what is queued.
-#[derive(Debug, Clone)]
-pub(super) struct Desk {
-    calls: mpsc::Sender<Call>,
-}
-
-impl Desk {
-    /// Does `work` and answers when its transaction is committed.
-    pub(super) async fn call<T: Send + 'static>(
-        &self,
-        safe: Safe,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Error> {
-        let answer = self.submit(safe, work).await?;
-        answer.await.map_err(|_| stopped())?
-    }
-
-    /// Hands `work` in, in order, without waiting for its transaction.
-    pub(super) async fn submit<T: Send + 'static>(
-        &self,
-        safe: Safe,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
-        let (sender, receiver) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
-            let done = match connection {
-                Ok(connection) => alone(connection, work).map_err(|error| failed(&error)),
-                Err(detail) => Err(Error::Database { detail: detail.to_owned() }),
-            };
-            Box::new(move |committed| {
-                let answer = match (done, committed) {
-                    (Ok(value), Ok(())) => Ok(value),
-                    (Err(error), _) => Err(error),
-                    (Ok(_), Err(detail)) => Err(Error::Database { detail }),
-                };
-                // A caller that no longer listens has been cancelled; what it asked for is done.
-                let _ = sender.send(answer);
-            })
-        });
-        self.calls.send(Call { safe, work }).await.map_err(|_| stopped())?;
-        Ok(receiver)
-    }
-}
-
-/// Does `work` whole or not at all, inside the transaction that it shares.
-fn alone<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    if connection.is_autocommit() {
-        return work(connection);
-    }
-    connection.prepare_cached("SAVEPOINT call")?.execute([])?;
-    let done = work(connection);
-    let end = if done.is_ok() { "RELEASE call" } else { "ROLLBACK TO call" };
-    // The transaction is gone when the disk was full.
-    if !connection.is_autocommit() {
-        connection.prepare_cached(end)?.execute([])?;
-    }
-    done
-}
-
-fn stopped() -> Error {
-    Error::Database { detail: "its thread has ended".to_owned() }
-}
-
-fn failed(error: &rusqlite::Error) -> Error {
-    Error::Database { detail: error.to_string() }
-}
-
 /// Opens the database at `path`, makes or migrates its layout, and starts the two threads: writer, reader.
 pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     let writer = connect(path).map_err(|error| failed(&error))?;
@@ -154,13 +59,9 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     let moving = Arc::new(Mutex::new(()));
     let mover = mover(connect(path).map_err(|error| failed(&error))?, Arc::clone(&moving))?;
     let path = path.with_extension("db-wal");
-    let mut journal = Journal { path, enough: LONGEST_JOURNAL, groups: 0, mover, moving };
-    let write = move |connection: &mut Connection, calls| {
-        group(connection, calls);
-        journal.move_on();
-        journal.shorten(connection);
-    };
-    Ok((start("sshepherd-write", writer, write)?, start("sshepherd-read", reader, one)?))
+    let journal = Journal { path, enough: LONGEST_JOURNAL, groups: 0, mover, moving };
+    let writer = Writer { connection: writer, level: None, journal };
+    Ok((Desk::start("sshepherd-write", writer)?, Desk::start("sshepherd-read", Reader(reader))?))
 }
 
 /// The write-ahead log. SQLite begins it anew only when nobody happens to be reading, which may be never.
@@ -210,10 +111,17 @@ impl Journal {
         }
     }
 
+    fn length(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |journal| journal.len())
+    }
+
+    fn is_long(&self) -> bool {
+        self.length() >= self.enough
+    }
+
     /// Empties the log when it is long, and lets those who want to read wait for that.
     fn shorten(&mut self, connection: &mut Connection) {
-        let length = || std::fs::metadata(&self.path).map_or(0, |journal| journal.len());
-        if length() < self.enough {
+        if !self.is_long() {
             return;
         }
         let _held = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +133,7 @@ impl Journal {
             })
             .is_ok_and(|busy: i64| busy == 0);
         let _ = connection.busy_timeout(BUSY);
-        self.enough = if emptied { LONGEST_JOURNAL } else { length().saturating_mul(2) };
+        self.enough = if emptied { LONGEST_JOURNAL } else { self.length().saturating_mul(2) };
     }
 }
 
@@ -280,69 +188,89 @@ fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
     }
 }
 
-fn start(
-    name: &'static str,
-    mut connection: Connection,
-    mut serve: impl FnMut(&mut Connection, Vec<Call>) + Send + 'static,
-) -> Result<Desk, Error> {
-    let (calls, mut queue) = mpsc::channel::<Call>(QUEUE);
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        while let Some(first) = queue.blocking_recv() {
-            let mut calls = vec![first];
-            while calls.len() < GROUP
-                && let Ok(call) = queue.try_recv()
-            {
-                calls.push(call);
+/// The writer's connection.
+struct Writer {
+    connection: Connection,
+    /// How safe its transactions are now; `None` before the first.
+    level: Option<Safe>,
+    journal: Journal,
+}
+
+impl Writer {
+    fn begin(&mut self, safe: Safe) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        if self.level != Some(safe) {
+            let level = match safe {
+                Safe::Process => "NORMAL",
+                Safe::Machine => "FULL",
+            };
+            connection.pragma_update(None, "synchronous", level)?;
+            self.level = Some(safe);
+        }
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_| ())
+    }
+}
+
+impl Clerk for Writer {
+    fn open(&mut self, safe: Safe, patience: Patience) -> Result<(), String> {
+        let begun = match patience {
+            Patience::Some => self.begin(safe),
+            // To empty the journal takes waiting for readers.
+            Patience::None if self.journal.is_long() => {
+                return Err("the journal is long".to_owned());
             }
-            serve(&mut connection, calls);
+            Patience::None => {
+                let waiting = self.connection.busy_timeout(Duration::ZERO);
+                let begun = waiting.and_then(|()| self.begin(safe));
+                let _ = self.connection.busy_timeout(BUSY);
+                begun
+            }
+        };
+        begun.map_err(|error| error.to_string())
+    }
+
+    /// All calls in one transaction, then all answers.
+    fn serve(&mut self, mut opened: Result<(), String>, calls: Vec<Call>) {
+        let connection = &self.connection;
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            answers.push((call.work)(opened.as_ref().map(|()| connection).map_err(String::as_str)));
+            // SQLite ends a transaction by itself when the disk is full; what follows must not run outside one.
+            if opened.is_ok() && connection.is_autocommit() {
+                opened = Err("the transaction was rolled back; is the disk full?".to_owned());
+            }
         }
-    });
-    match thread {
-        Ok(_) => Ok(Desk { calls }),
-        Err(error) => Err(Error::Database { detail: format!("no thread for it: {error}") }),
+        let committed = opened.and_then(|()| commit(connection).map_err(|error| error.to_string()));
+        if committed.is_err() && !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        for answer in answers {
+            answer(committed.clone());
+        }
+        self.journal.move_on();
+        self.journal.shorten(&mut self.connection);
     }
 }
 
-/// Each call by itself; a read needs no transaction.
-fn one(connection: &mut Connection, calls: Vec<Call>) {
-    for call in calls {
-        (call.work)(Ok(connection))(Ok(()));
-    }
-}
+/// The reader's connection.
+struct Reader(Connection);
 
-/// All calls in one transaction, then all answers.
-fn group(connection: &Connection, calls: Vec<Call>) {
-    let safe = calls.iter().map(|call| call.safe).max().unwrap_or(Safe::Process);
-    let mut open = begin(connection, safe).map_err(|error| error.to_string());
-    let mut answers = Vec::with_capacity(calls.len());
-    for call in calls {
-        answers.push((call.work)(open.as_ref().map(|()| connection).map_err(String::as_str)));
-        // SQLite ends a transaction by itself when the disk is full; what follows must not run outside one.
-        if open.is_ok() && connection.is_autocommit() {
-            open = Err("the transaction was rolled back; is the disk full?".to_owned());
+impl Clerk for Reader {
+    fn open(&mut self, _: Safe, _: Patience) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Each call by itself; a read needs no transaction.
+    fn serve(&mut self, _: Result<(), String>, calls: Vec<Call>) {
+        for call in calls {
+            (call.work)(Ok(&self.0))(Ok(()));
         }
     }
-    let committed = open.and_then(|()| commit(connection).map_err(|error| error.to_string()));
-    if committed.is_err() && !connection.is_autocommit() {
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    for answer in answers {
-        answer(committed.clone());
-    }
-}
-
-fn begin(connection: &Connection, safe: Safe) -> rusqlite::Result<()> {
-    let level = match safe {
-        Safe::Process => "NORMAL",
-        Safe::Machine => "FULL",
-    };
-    connection.pragma_update(None, "synchronous", level)?;
-    connection.execute_batch("BEGIN IMMEDIATE")
 }
 
 fn commit(connection: &Connection) -> rusqlite::Result<()> {
     crate::crash::point("database.before-commit");
-    connection.execute_batch("COMMIT")?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
     crate::crash::point("database.after-commit");
     Ok(())
 }

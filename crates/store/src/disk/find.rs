@@ -12,7 +12,7 @@ use crate::record::{ListCursor, ListPage, ListQuery, Lookup, Task};
 use crate::retained::Retained;
 use crate::row::Row;
 
-use super::database::Safe;
+use super::desk::Safe;
 use super::reader::Reader;
 use super::rows::{self, Known, Stored};
 use super::shared::{Shared, locked};

@@ -1,6 +1,6 @@
 //! The backend in a folder that several servers share: state in SQLite, output in one log a task.
 //!
-//! Rooms: `folder` (what lies where, and who is alive), `database` and `rows` (the task table), `approvals` (questions to people), `entry`, `files`,
+//! Rooms: `folder` (what lies where, and who is alive), `database`, `desk` and `rows` (the task table), `approvals` (questions to people), `entry`, `files`,
 //! `segment`, `log` and `reader` (long outputs), `spool` (short ones), `written` and `source` (either), `peers` (hints between servers), `shared` (what one server holds) with `find`,
 //! `write` and `upkeep` (what it does), `recent` (short outputs of a moment ago), and here the handle that serves [`Store`].
 //!
@@ -9,6 +9,7 @@
 
 mod approvals;
 mod database;
+mod desk;
 mod entry;
 mod files;
 mod find;
@@ -42,7 +43,7 @@ use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
 use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
 use crate::row::Row;
-use database::Safe;
+use desk::Safe;
 use folder::{Folder, Instance};
 pub(crate) use folder::{make, owners_file};
 use shared::Shared;

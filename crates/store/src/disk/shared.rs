@@ -13,7 +13,7 @@ use crate::hint::{Heard, Hint, Hints, News};
 use crate::record::Task;
 
 use super::DiskBounds;
-use super::database::{Desk, Safe};
+use super::desk::{Desk, Safe};
 use super::files::{self, OpenFiles};
 use super::folder::{Folder, Instance};
 use super::recent::Recent;

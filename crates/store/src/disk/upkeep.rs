@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::record::{Orphans, Swept, Task};
 
 use super::approvals;
-use super::database::Safe;
+use super::desk::Safe;
 use super::find::blocking;
 use super::log;
 use super::rows::{self, Stored};

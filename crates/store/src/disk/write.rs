@@ -9,7 +9,7 @@ use crate::output::Totals;
 use crate::record::{Care, Finish, Lookup, NewTask, Patch, Task, Wish};
 use crate::state::State;
 
-use super::database::Safe;
+use super::desk::Safe;
 use super::find::blocking;
 use super::rows::{self, Kept, Known};
 use super::shared::{Own, Shared, locked};
@@ -66,7 +66,8 @@ impl Shared {
             return self.writer.call(safety(care), enter).await;
         }
         // The caller hears of the task with its result, which makes up for this row should it fail.
-        self.writer.submit(safety(care), enter).await.map(|_| Entered::Yes)
+        self.writer.submit(safety(care), enter).await?;
+        Ok(Entered::Yes)
     }
 
     /// See `Store::append`.
@@ -161,7 +162,7 @@ impl Shared {
     async fn write_row(&self, task: Task, kept: Kept, epoch: i64, safe: Safe) -> Result<(), Error> {
         let (id, me) = (task.id.clone(), self.instance().to_owned());
         let put = move |table: &rusqlite::Connection| put(table, &task, &kept, &me, epoch);
-        if self.writer.call(safe, put).await? {
+        if self.writer.call_at_once(safe, put).await? {
             return Ok(());
         }
         self.leave(&id);

@@ -2,12 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use sshepherd_model::{Outcome, Stream, TaskId};
 use sshepherd_store::{
-    DiskBounds, DiskStore, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans, Patch,
-    State, Store, StreamFilter, Subscription, Wish,
+    Care, DiskBounds, DiskStore, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans,
+    Patch, State, Store, StreamFilter, Subscription, Wish,
 };
 
 use crate::common::{exit, flat, found, new_task, out, page, running, started};
@@ -314,4 +316,55 @@ async fn a_step_whose_caller_went_away_is_done_or_not() {
     assert_eq!(found(store.get(&task).await.unwrap()).status, State::Completed);
     let late = store.patch(&task, started(9)).await;
     assert!(matches!(late, Err(Error::Illegal { .. })), "{late:?}");
+}
+
+/// A task whose caller waits for its result alone.
+fn waited(nonce: u128) -> sshepherd_store::NewTask {
+    let mut new = new_task(nonce);
+    new.care = Care::Result;
+    new
+}
+
+/// Such a task's first steps wait for a transaction that comes anyway, but not for long.
+#[tokio::test]
+async fn a_task_is_seen_by_others_while_nobody_asks_its_own_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path()).await, open(folder.path()).await);
+    one.create(waited(1)).await.unwrap();
+    let _ = one.patch(&id(1), started(1)).await.unwrap();
+    let seen = async {
+        loop {
+            if let Lookup::Found(task) = two.get(&id(1)).await.unwrap()
+                && task.status == State::Running
+            {
+                break;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), seen).await.is_ok(), "never seen");
+}
+
+/// Another process that holds the table up holds up who asks the table, and nobody else in this one.
+#[tokio::test(flavor = "current_thread")]
+async fn whoever_waits_for_the_table_waits_on_another_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    store.create(waited(1)).await.unwrap();
+    let _ = store.patch(&id(1), started(1)).await.unwrap();
+    let other = rusqlite::Connection::open(folder.path().join("tasks.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(30)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let end = Finish { outcome: Outcome::Exited { status: 0 }, at: 5 };
+    let task = id(1);
+    let mut finish = store.finish(&task, end);
+    // It waits; who else is on this thread goes on, and lets it go on too.
+    let waits = is_pending(&mut finish).await;
+    assert!(waits, "it cannot have ended");
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(finish.await.unwrap().status, State::Completed);
+}
+
+/// Whether it is not done after its first step.
+async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await
 }
