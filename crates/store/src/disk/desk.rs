@@ -1,9 +1,8 @@
 //! A desk: calls on one connection of the database, done in order.
 //!
-//! SQLite is synchronous; a thread that owns its connection keeps it away from the runtime. Everything that waits when the
-//! writing thread comes back goes into one transaction: many callers share one flush. To wake a thread and to be woken by
-//! it takes longer than a small transaction: a caller who finds the desk free does the few calls that wait, his own among
-//! them, himself, unless the disk has to be waited for.
+//! SQLite is synchronous; a thread that serves its connection keeps it away from the runtime. Everything that waits when
+//! the writing thread comes back goes into one transaction: many callers share one flush. To wake a thread and to be woken
+//! by it takes longer than a small transaction, so a caller may also do his own call himself while the desk is free.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,11 +20,8 @@ const QUEUE: usize = 1024;
 /// Most calls in one transaction: bounds how long the first of them waits for the last.
 const GROUP: usize = 256;
 
-/// Most calls that a caller does himself: together they take less than a millisecond.
-const FEW: usize = 16;
-
-/// How long what nobody waits for may lie before the thread is woken for it. Most commands are over by then, and their
-/// steps are one transaction.
+/// How long what nobody waits for may lie before the thread is woken for it. Many commands are over by then, and nothing
+/// is left to do.
 const SOON: Duration = Duration::from_millis(5);
 
 /// How safe a transaction is when it is answered.
@@ -64,6 +60,8 @@ pub(super) enum Patience {
 #[derive(Default)]
 struct Queue {
     calls: VecDeque<Call>,
+    /// What nobody waits for; done before the calls.
+    later: Vec<Call>,
     /// No more calls come, or nobody does them.
     closed: bool,
 }
@@ -71,6 +69,7 @@ struct Queue {
 struct Counter {
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Places in the queue of calls.
     room: Semaphore,
     clerk: Mutex<Box<dyn Clerk>>,
     /// The thread is woken soon in any case.
@@ -112,7 +111,7 @@ impl Desk {
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let open = Open(served);
             while open.0.wait() {
-                open.0.serve(Patience::Some, GROUP);
+                open.0.serve();
             }
         });
         match thread {
@@ -127,74 +126,85 @@ impl Desk {
         safe: Safe,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let answer = self.enter(safe, work).await?;
-        self.counter.0.wake.notify_one();
-        answer.await.map_err(|_| stopped())?
+        let (call, answer) = call(safe, work);
+        self.enter(call, answer).await
     }
 
-    /// As [`Desk::call`], here when the desk is free and nothing has to be waited for.
+    /// As [`Desk::call`], but here and before all others when the desk is free and neither the disk nor another process
+    /// has to be waited for.
     pub(super) async fn call_at_once<T: Send + 'static>(
         &self,
         safe: Safe,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let answer = self.enter(safe, work).await?;
-        if !self.counter.0.serve(Patience::None, FEW) {
-            self.counter.0.wake.notify_one();
+        let (call, answer) = call(safe, work);
+        match self.counter.0.do_now(call) {
+            None => answer.await.map_err(|_| stopped())?,
+            Some(call) => self.enter(call, answer).await,
         }
-        answer.await.map_err(|_| stopped())?
     }
 
-    /// Hands `work` in, in order, for the next who does calls; at the latest after [`SOON`] that is the thread.
-    pub(super) async fn submit<T: Send + 'static>(
+    /// Has `work` done on the thread, after [`SOON`] or before the next call there. Nobody hears what comes of it. Needs
+    /// a tokio runtime.
+    pub(super) fn later(
         &self,
-        safe: Safe,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<(), Error> {
-        // What comes of it is told by the call that follows.
-        drop(self.enter(safe, work).await?);
-        if !self.counter.0.soon.swap(true, Ordering::SeqCst) {
-            let counter = Arc::downgrade(&self.counter.0);
-            tokio::spawn(async move {
-                tokio::time::sleep(SOON).await;
-                let Some(counter) = counter.upgrade() else { return };
-                counter.soon.store(false, Ordering::SeqCst);
-                counter.wake.notify_one();
-            });
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) {
+        let (call, _) = call(Safe::Process, work);
+        self.counter.0.queue().later.push(call);
+        if self.counter.0.soon.swap(true, Ordering::SeqCst) {
+            return;
         }
-        Ok(())
-    }
-
-    async fn enter<T: Send + 'static>(
-        &self,
-        safe: Safe,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
-        let (sender, receiver) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
-            let done = match connection {
-                Ok(connection) => alone(connection, work).map_err(|error| failed(&error)),
-                Err(detail) => Err(Error::Database { detail: detail.to_owned() }),
-            };
-            Box::new(move |committed| {
-                let answer = match (done, committed) {
-                    (Ok(value), Ok(())) => Ok(value),
-                    (Err(error), _) => Err(error),
-                    (Ok(_), Err(detail)) => Err(Error::Database { detail }),
-                };
-                // A caller that no longer listens has been cancelled; what it asked for is done.
-                let _ = sender.send(answer);
-            })
+        let counter = Arc::downgrade(&self.counter.0);
+        tokio::spawn(async move {
+            tokio::time::sleep(SOON).await;
+            let Some(counter) = counter.upgrade() else { return };
+            counter.soon.store(false, Ordering::SeqCst);
+            counter.wake.notify_one();
         });
+    }
+
+    async fn enter<T>(
+        &self,
+        call: Call,
+        answer: oneshot::Receiver<Result<T, Error>>,
+    ) -> Result<T, Error> {
         let counter = &self.counter.0;
         counter.room.acquire().await.map_err(|_| stopped())?.forget();
-        let mut queue = counter.queue();
-        if queue.closed {
-            return Err(stopped());
+        {
+            let mut queue = counter.queue();
+            if queue.closed {
+                return Err(stopped());
+            }
+            queue.calls.push_back(call);
         }
-        queue.calls.push_back(Call { safe, work });
-        Ok(receiver)
+        counter.wake.notify_one();
+        answer.await.map_err(|_| stopped())?
     }
+}
+
+/// `work` as a call, and where its answer comes.
+fn call<T: Send + 'static>(
+    safe: Safe,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+) -> (Call, oneshot::Receiver<Result<T, Error>>) {
+    let (sender, receiver) = oneshot::channel();
+    let work: Work = Box::new(move |connection| {
+        let done = match connection {
+            Ok(connection) => alone(connection, work).map_err(|error| failed(&error)),
+            Err(detail) => Err(Error::Database { detail: detail.to_owned() }),
+        };
+        Box::new(move |committed| {
+            let answer = match (done, committed) {
+                (Ok(value), Ok(())) => Ok(value),
+                (Err(error), _) => Err(error),
+                (Ok(_), Err(detail)) => Err(Error::Database { detail }),
+            };
+            // A caller that no longer listens has been cancelled; what it asked for is done.
+            let _ = sender.send(answer);
+        })
+    });
+    (Call { safe, work }, receiver)
 }
 
 impl Counter {
@@ -205,43 +215,45 @@ impl Counter {
     /// Waits for calls; `false` when there are none and no more come.
     fn wait(&self) -> bool {
         let mut queue = self.queue();
-        while queue.calls.is_empty() && !queue.closed {
+        while queue.calls.is_empty() && !queue.closed && (queue.later.is_empty() || self.later()) {
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        !queue.calls.is_empty()
+        !queue.calls.is_empty() || !queue.later.is_empty()
     }
 
-    /// Does what waits; `false` when that is for the thread: someone else is at it, there is too much, or the disk or
-    /// another process would have to be waited for.
-    fn serve(&self, patience: Patience, most: usize) -> bool {
-        let mut clerk = match (self.clerk.try_lock(), patience) {
-            (Ok(clerk), _) => clerk,
-            (Err(TryLockError::Poisoned(clerk)), _) => clerk.into_inner(),
-            (Err(TryLockError::WouldBlock), Patience::None) => return false,
-            (Err(TryLockError::WouldBlock), Patience::Some) => {
-                self.clerk.lock().unwrap_or_else(PoisonError::into_inner)
-            }
+    /// Whether what nobody waits for has time.
+    fn later(&self) -> bool {
+        self.soon.load(Ordering::SeqCst)
+    }
+
+    /// Does what waits, a group of it at most.
+    fn serve(&self) {
+        let mut clerk = self.clerk.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls: Vec<Call> = {
+            let mut queue = self.queue();
+            let later = std::mem::take(&mut queue.later);
+            let count = queue.calls.len().min(GROUP);
+            self.room.add_permits(count);
+            later.into_iter().chain(queue.calls.drain(..count)).collect()
         };
-        let (count, safe) = {
-            let queue = self.queue();
-            let count = queue.calls.len().min(most);
-            let safe = queue.calls.iter().take(count).map(|call| call.safe).max();
-            if patience == Patience::None
-                && (queue.calls.len() > most || safe == Some(Safe::Machine))
-            {
-                return false;
-            }
-            (count, safe)
-        };
-        let Some(safe) = safe else { return true };
-        let opened = clerk.open(safe, patience);
-        if opened.is_err() && patience == Patience::None {
-            return false;
-        }
-        let calls: Vec<Call> = self.queue().calls.drain(..count).collect();
-        self.room.add_permits(calls.len());
+        let safe = calls.iter().map(|call| call.safe).max().unwrap_or(Safe::Process);
+        let opened = clerk.open(safe, Patience::Some);
         clerk.serve(opened, calls);
-        true
+    }
+
+    /// Does a call; gives it back when that is for the thread: it is at work, or the disk or another process would have
+    /// to be waited for.
+    fn do_now(&self, call: Call) -> Option<Call> {
+        let mut clerk = match self.clerk.try_lock() {
+            Ok(clerk) => clerk,
+            Err(TryLockError::Poisoned(clerk)) => clerk.into_inner(),
+            Err(TryLockError::WouldBlock) => return Some(call),
+        };
+        if call.safe == Safe::Machine || clerk.open(call.safe, Patience::None).is_err() {
+            return Some(call);
+        }
+        clerk.serve(Ok(()), vec![call]);
+        None
     }
 }
 
@@ -251,8 +263,8 @@ struct Open(Arc<Counter>);
 impl Drop for Open {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
+        let left = std::mem::take(&mut *queue);
         queue.closed = true;
-        let left = std::mem::take(&mut queue.calls);
         drop(queue);
         drop(left);
     }

@@ -94,6 +94,38 @@ pub(super) fn insert(connection: &Connection, task: &Task, owner: &str) -> rusql
     Ok(())
 }
 
+/// Writes a task that may have no row yet, and had no owner but this one; `false` when it has another by now.
+pub(super) fn insert_or_update(
+    connection: &Connection,
+    task: &Task,
+    kept: &Kept,
+    owner: &str,
+) -> rusqlite::Result<bool> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO task
+           (id, created_at, alias, state, owner, epoch, name, kept, body, expires_at, output)
+         VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (id) DO UPDATE SET
+           state = excluded.state, owner = excluded.owner, kept = excluded.kept,
+           body = excluded.body, expires_at = excluded.expires_at, output = excluded.output
+         WHERE owner = ?11 AND epoch = 1",
+    )?;
+    let changed = upsert.execute(params![
+        task.id.as_str(),
+        integer(task.created_at),
+        task.alias.as_str(),
+        task.status.as_str(),
+        (!task.status.is_final()).then_some(owner),
+        task.key,
+        integer(kept.bytes),
+        body(task)?,
+        task.expires_at().map(integer),
+        kept.output,
+        owner,
+    ])?;
+    Ok(changed == 1)
+}
+
 /// Writes the task as its owner sees it; `false` when it has another owner by now. A task that has ended has none.
 pub(super) fn update(
     connection: &Connection,

@@ -21,19 +21,29 @@ use super::rows;
 use super::spool::Spool;
 use super::written::Written;
 
+/// What there is to be written of a task beside its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    /// Nothing.
+    AsItIs,
+    /// What has changed, soon.
+    Later,
+}
+
 /// A task that this server writes.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) task: Task,
     pub(super) output: Written,
     pub(super) epoch: i64,
+    pub(super) row: Row,
     /// Held over each step: the table and memory see the steps of a task in the same order.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Own {
     pub(super) fn new(task: Task, output: Written, epoch: i64) -> Self {
-        Self { task, output, epoch, turn: Arc::default() }
+        Self { task, output, epoch, row: Row::AsItIs, turn: Arc::default() }
     }
 }
 
@@ -164,6 +174,11 @@ impl Shared {
             self.publish(Heard::Orphans);
         }
         dead
+    }
+
+    /// How many tasks this server has that have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.table().len()
     }
 
     pub(super) fn own(&self, id: &TaskId) -> Option<Arc<Mutex<Own>>> {

@@ -12,9 +12,12 @@ use crate::state::State;
 use super::desk::Safe;
 use super::find::blocking;
 use super::rows::{self, Kept, Known};
-use super::shared::{Own, Shared, locked};
+use super::shared::{Own, Row, Shared, locked};
 use super::spool::decode;
 use super::written::Ending;
+
+/// Tasks at once up to which each writes its row itself.
+const FEW: usize = 4;
 
 /// What came of entering a new task into the table.
 enum Entered {
@@ -33,6 +36,12 @@ impl Shared {
         }
         let task = Task::pending(new);
         shared.enter_new(Own::new(task.clone(), shared.written(&task), 1))?;
+        if task.care == Care::Result && task.key.is_none() {
+            // The caller hears of the task with its result, which makes up for this row should it fail.
+            self.write_later(&task.id);
+            shared.hint(&task.id, News::State(State::Pending));
+            return Ok(task);
+        }
         let entered = self.enter_row(task.clone()).await;
         let refused = match entered {
             Ok(Entered::Yes) => {
@@ -48,7 +57,7 @@ impl Shared {
     }
 
     async fn enter_row(&self, task: Task) -> Result<Entered, Error> {
-        let (care, named, me) = (task.care, task.key.is_some(), self.instance().to_owned());
+        let (care, me) = (task.care, self.instance().to_owned());
         let enter = move |table: &rusqlite::Connection| {
             match rows::get(table, &task.id)? {
                 Known::Here(_) | Known::Expired => return Ok(Entered::Exists),
@@ -62,12 +71,30 @@ impl Shared {
             rows::insert(table, &task, &me)?;
             Ok(Entered::Yes)
         };
-        if care == Care::EachStep || named {
-            return self.writer.call(safety(care), enter).await;
+        self.writer.call(safety(care), enter).await
+    }
+
+    /// Has the row of a task written soon, as the task then is, unless its end is written before that. Many commands are
+    /// over so fast that their end is all that is ever written.
+    fn write_later(&self, id: &TaskId) {
+        let Some(own) = self.own(id) else { return };
+        let me = self.instance().to_owned();
+        {
+            let mut own = locked(&own);
+            if std::mem::replace(&mut own.row, Row::Later) == Row::Later {
+                return;
+            }
         }
-        // The caller hears of the task with its result, which makes up for this row should it fail.
-        self.writer.submit(safety(care), enter).await?;
-        Ok(Entered::Yes)
+        self.writer.later(move |table| {
+            let (task, epoch) = {
+                let mut own = locked(&own);
+                if std::mem::replace(&mut own.row, Row::AsItIs) != Row::Later {
+                    return Ok(());
+                }
+                (own.task.clone(), own.epoch)
+            };
+            put(table, &task, &Kept::default(), &me, epoch).map(drop)
+        });
     }
 
     /// See `Store::append`.
@@ -146,6 +173,7 @@ impl Shared {
         crate::crash::point("finish.flushed");
         let short = output.as_deref().map(decode);
         let kept = Kept { bytes: task.output.bytes() - task.output.missing, output };
+        locked(&own).row = Row::AsItIs;
         self.write_row(task.clone(), kept, epoch, safety(task.care)).await?;
         crate::crash::point("finish.committed");
         // Whoever holds it still sees that it has ended.
@@ -162,7 +190,12 @@ impl Shared {
     async fn write_row(&self, task: Task, kept: Kept, epoch: i64, safe: Safe) -> Result<(), Error> {
         let (id, me) = (task.id.clone(), self.instance().to_owned());
         let put = move |table: &rusqlite::Connection| put(table, &task, &kept, &me, epoch);
-        if self.writer.call_at_once(safe, put).await? {
+        // Who has company shares a transaction.
+        let written = match self.live() > FEW {
+            true => self.writer.call(safe, put).await?,
+            false => self.writer.call_at_once(safe, put).await?,
+        };
+        if written {
             return Ok(());
         }
         self.leave(&id);
@@ -203,19 +236,8 @@ impl Shared {
         let connected = matches!(patch, Patch::Connected { .. });
         let news = task.patch(patch)?;
         // The address alone is worth no waiting: the row of the start, which follows, has it.
-        if !connected {
-            match task.care {
-                Care::EachStep => {
-                    self.write_row(task.clone(), Kept::default(), epoch, safe).await?
-                }
-                Care::Result => {
-                    let (row, me) = (task.clone(), self.instance().to_owned());
-                    let put = move |table: &rusqlite::Connection| {
-                        put(table, &row, &Kept::default(), &me, epoch)
-                    };
-                    self.writer.submit(safe, put).await?;
-                }
-            }
+        if !connected && task.care == Care::EachStep {
+            self.write_row(task.clone(), Kept::default(), epoch, safe).await?;
         }
         crate::crash::point("patch.committed");
         {
@@ -224,6 +246,9 @@ impl Shared {
             task.wishes = own.task.wishes.clone();
             task.output = own.task.output;
             own.task = task.clone();
+        }
+        if !connected && task.care == Care::Result {
+            self.write_later(id);
         }
         if let Some(news) = news {
             self.hint(id, news);
@@ -266,8 +291,7 @@ impl Shared {
     }
 }
 
-/// Writes the row of a task that this server owns, `false` when it has another owner by now. A task whose caller waits
-/// for its result alone may have no row yet.
+/// Writes the row of a task that this server owns, `false` when it has another owner by now.
 fn put(
     table: &rusqlite::Connection,
     task: &Task,
@@ -275,16 +299,10 @@ fn put(
     me: &str,
     epoch: i64,
 ) -> rusqlite::Result<bool> {
-    if rows::update(table, task, kept, me, epoch)? {
-        return Ok(true);
+    // One whose caller waits for its result alone may have no row yet.
+    if task.care == Care::Result && epoch == 1 {
+        return rows::insert_or_update(table, task, kept, me);
     }
-    let missing = task.care == Care::Result
-        && epoch == 1
-        && matches!(rows::get(table, &task.id)?, Known::Never);
-    if !missing {
-        return Ok(false);
-    }
-    rows::insert(table, task, me)?;
     rows::update(table, task, kept, me, epoch)
 }
 
