@@ -177,6 +177,22 @@ impl Region {
         }
     }
 
+    /// What there is from offset `from` on, or from a little before.
+    pub(crate) fn since(&self, from: u64) -> Self {
+        let first = self.blocks.partition_point(|block| block.end() <= from);
+        let blocks: VecDeque<Block> = self.blocks.iter().skip(first).cloned().collect();
+        let footprint = blocks.iter().map(Block::footprint).sum();
+        Self { start: self.start.max(from.min(self.end)), end: self.end, blocks, footprint }
+    }
+
+    /// Adds the bytes of a span to `into`.
+    pub(crate) fn load(&self, span: Span, into: &mut Vec<u8>) {
+        for run in self.runs(span.at) {
+            let Some(run) = run.clip(span.at, span.end()) else { break };
+            into.extend_from_slice(run.bytes);
+        }
+    }
+
     /// Gives back memory that was reserved for bytes to come.
     pub(crate) fn seal(&mut self) {
         if let Some(last) = self.blocks.back_mut() {

@@ -163,10 +163,7 @@ impl Row for Retained {
 
     fn load(&self, span: Span, into: &mut Vec<u8>) -> Result<(), Infallible> {
         for region in [&self.head, &self.tail] {
-            for run in region.runs(span.at) {
-                let Some(run) = run.clip(span.at, span.end()) else { break };
-                into.extend_from_slice(run.bytes);
-            }
+            region.load(span, into);
         }
         Ok(())
     }

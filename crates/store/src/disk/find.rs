@@ -9,14 +9,13 @@ use sshepherd_model::TaskId;
 use crate::error::Error;
 use crate::output::Totals;
 use crate::record::{ListCursor, ListPage, ListQuery, Lookup, Task};
-use crate::retained::Retained;
 use crate::row::Row;
 
 use super::desk::Safe;
 use super::reader::Reader;
 use super::rows::{self, Known, Stored};
 use super::shared::{Shared, locked};
-use super::source::Source;
+use super::source::{Part, Source};
 use super::spool;
 
 /// Times that a read is tried again when its output goes over the limit meanwhile.
@@ -24,8 +23,8 @@ const READ_TRIES: usize = 8;
 
 /// Where an output is.
 enum Place {
-    /// Here, the whole of it.
-    Short { output: Arc<Retained>, ended: bool },
+    /// In memory, as much as is needed.
+    Here(Source),
     /// In its log, with so much when it was asked.
     Log { total: u64, ended: bool },
     /// Wherever its owner has it now.
@@ -90,24 +89,25 @@ impl Shared {
         task.limits.max_output_bytes.min(self.bounds.task_bytes)
     }
 
-    /// Answers `read` over the task's output, on a thread that may wait for the disk unless it is in memory.
+    /// Answers `read`, which looks at a part of the task's output, on a thread that may wait for the disk unless it is in memory.
     pub(super) async fn reading<T: Send + 'static>(
         &self,
         id: &TaskId,
+        part: Part,
         read: impl Fn(&Source) -> io::Result<Result<T, Error>> + Send + Sync + 'static,
     ) -> Result<Lookup<T>, Error> {
         let read = Arc::new(read);
         loop {
-            let (place, most) = match self.place(id).await? {
+            let (place, most) = match self.place(id, part).await? {
                 Lookup::Found(found) => found,
                 Lookup::Expired => return Ok(Lookup::Expired),
                 Lookup::Unknown => return Ok(Lookup::Unknown),
             };
             let (again, log) = (Arc::clone(&read), self.folder().log(id.as_str()));
             let answer = match place {
-                Place::Short { output, ended } => {
+                Place::Here(source) => {
                     let failed = |source| Error::Folder { what: "cannot read", path: log, source };
-                    read(&Source::Short { output, ended }).map_err(failed)?
+                    read(&source).map_err(failed)?
                 }
                 Place::Log { total, ended } => {
                     let open = move || Reader::open(log.clone(), most, ended).map(Source::Log);
@@ -134,15 +134,18 @@ impl Shared {
         }
     }
 
-    /// Where a task's output is, and how much of it is kept.
-    async fn place(&self, id: &TaskId) -> Result<Lookup<(Place, u64)>, Error> {
+    /// Where a part of a task's output is, and how much of all of it is kept.
+    async fn place(&self, id: &TaskId, part: Part) -> Result<Lookup<(Place, u64)>, Error> {
         if let Some(own) = self.own(id) {
             let own = locked(&own);
-            let (most, total) = (self.most(&own.task), own.output.sums().bytes());
-            let ended = own.task.status.is_final();
-            let place = match own.output.short() {
-                Some(output) => Place::Short { output, ended },
-                None => Place::Log { total, ended },
+            let (most, sums) = (self.most(&own.task), own.output.sums());
+            let (total, ended) = (sums.bytes(), own.task.status.is_final());
+            let place = if let Some(output) = own.output.short() {
+                Place::Here(Source::Short { output, ended })
+            } else if let Some(output) = own.output.last(part.start(total)) {
+                Place::Here(Source::Last { output, totals: sums.totals(most), ended })
+            } else {
+                Place::Log { total, ended }
             };
             return Ok(Lookup::Found((place, most)));
         }
@@ -159,7 +162,7 @@ impl Shared {
         let place = match output {
             Some(output) => {
                 let output = Arc::new(spool::decode(&output));
-                Place::Short { output, ended: true }
+                Place::Here(Source::Short { output, ended: true })
             }
             None if stored.task.status.is_final() => Place::Log { total, ended: true },
             None => Place::Elsewhere(stored),

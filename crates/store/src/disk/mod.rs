@@ -47,6 +47,7 @@ use desk::Safe;
 use folder::{Folder, Instance};
 pub(crate) use folder::{make, owners_file};
 use shared::Shared;
+use source::{Part, Source};
 
 /// What the folder may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Store for DiskStore {
         filter: StreamFilter,
     ) -> Answer<'a, Lookup<Page>> {
         let asked = id.clone();
-        Box::pin(self.shared.reading(id, move |reader| {
+        Box::pin(self.shared.reading(id, Part::From(from), move |reader| {
             let total = reader.totals().bytes();
             if from > total {
                 return Ok(Err(Error::BeyondEnd { id: asked.clone(), from, total }));
@@ -178,10 +179,9 @@ impl Store for DiskStore {
         lines: usize,
         max_bytes: usize,
     ) -> Answer<'a, Lookup<TailLines>> {
-        Box::pin(
-            self.shared
-                .reading(id, move |reader| reading::tail_lines(reader, lines, max_bytes).map(Ok)),
-        )
+        let part = Part::Last(max_bytes as u64);
+        let read = move |output: &Source| reading::tail_lines(output, lines, max_bytes).map(Ok);
+        Box::pin(self.shared.reading(id, part, read))
     }
 
     fn head_tail<'a>(
@@ -195,9 +195,8 @@ impl Store for DiskStore {
                 let Ok(ends) = reading::head_tail(&*output, budget, filter);
                 return Ok(Lookup::Found(ends));
             }
-            let read =
-                move |output: &source::Source| reading::head_tail(output, budget, filter).map(Ok);
-            self.shared.reading(id, read).await
+            let read = move |output: &Source| reading::head_tail(output, budget, filter).map(Ok);
+            self.shared.reading(id, Part::All, read).await
         })
     }
 

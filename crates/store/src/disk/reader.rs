@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::output::Totals;
 use crate::row::{Row, Span};
@@ -29,7 +29,7 @@ pub(super) struct Reader {
     sums: Sums,
     /// Open segments. Those of a small log are all open from the beginning, so that its owner, who removes segments
     /// fast when the limit is small, cannot disturb the reader.
-    near: RefCell<Vec<Rc<Segment>>>,
+    near: RefCell<Vec<Arc<Segment>>>,
 }
 
 /// Which way a walk over the entries goes.
@@ -62,25 +62,25 @@ impl Reader {
         self.starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
-    fn segment(&self, start: u64) -> io::Result<Rc<Segment>> {
+    fn segment(&self, start: u64) -> io::Result<Arc<Segment>> {
         let mut near = self.near.borrow_mut();
         if let Some(segment) = near.iter().find(|near| near.start() == start) {
-            return Ok(Rc::clone(segment));
+            return Ok(Arc::clone(segment));
         }
         let Some(segment) = Segment::open(&self.folder, start)? else {
             return Err(io::Error::other("the output went over its limit while it was read"));
         };
-        let segment = Rc::new(segment);
+        let segment = Arc::new(segment);
         if near.len() >= NEAR {
             near.clear();
         }
-        near.push(Rc::clone(&segment));
+        near.push(Arc::clone(&segment));
         Ok(segment)
     }
 }
 
 /// What is in each segment, some of them open, and whether one was removed while they were looked at.
-fn look(folder: &Path) -> io::Result<(Vec<Part>, Vec<Rc<Segment>>, bool)> {
+fn look(folder: &Path) -> io::Result<(Vec<Part>, Vec<Arc<Segment>>, bool)> {
     let (mut parts, mut near) = (Vec::new(), Vec::new());
     let mut removed = false;
     for start in segment::list(folder)? {
@@ -88,7 +88,7 @@ fn look(folder: &Path) -> io::Result<(Vec<Part>, Vec<Rc<Segment>>, bool)> {
             Some(segment) => {
                 parts.push(Part::of(&segment)?);
                 if near.len() < NEAR {
-                    near.push(Rc::new(segment));
+                    near.push(Arc::new(segment));
                 }
             }
             None => removed = true,
@@ -165,7 +165,7 @@ struct Walk<'a> {
     /// The number of the segment to look at next; `None` at the end.
     place: Option<usize>,
     /// The open segment, and the entries in it that are still to be read.
-    at: Option<(Rc<Segment>, Range<u64>)>,
+    at: Option<(Arc<Segment>, Range<u64>)>,
     /// Spans that were read and come next, the next one last.
     ready: Vec<Span>,
     from: u64,
@@ -190,7 +190,7 @@ impl Walk<'_> {
     }
 
     /// Reads the next block of entries.
-    fn read(&mut self, segment: Rc<Segment>, left: Range<u64>) -> io::Result<()> {
+    fn read(&mut self, segment: Arc<Segment>, left: Range<u64>) -> io::Result<()> {
         let block = BLOCK as u64;
         let (entries, left) = match self.way {
             Way::On => {

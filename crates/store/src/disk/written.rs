@@ -6,12 +6,18 @@ use std::sync::Arc;
 
 use sshepherd_model::{Stream, TaskId};
 
+use crate::block::Region;
 use crate::retained::Retained;
 
 use super::entry::Sums;
 use super::files::OpenFiles;
 use super::log::{self, Log, Unflushed};
 use super::spool::{EACH, Spool, encode};
+
+/// Bytes that are remembered of a log: most of a screen of a slow reader. A thousand of them are 16 MiB.
+const LAST: u64 = 16 << 10;
+/// Largest piece that is remembered.
+const SMALL: u64 = 4 << 10;
 
 /// Where the output is.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub(super) struct Written {
     most: u64,
     sums: Sums,
     place: Place,
+    /// The last bytes of what went to the log in small pieces: who follows a task reads them a moment later.
+    last: Region,
     spool: Arc<Spool>,
     open: Arc<OpenFiles>,
 }
@@ -51,7 +59,16 @@ impl Written {
         spool: Arc<Spool>,
         open: Arc<OpenFiles>,
     ) -> Self {
-        Self { id, folder, most, sums: Sums::default(), place: Place::Spool, spool, open }
+        Self {
+            id,
+            folder,
+            most,
+            sums: Sums::default(),
+            place: Place::Spool,
+            last: Region::default(),
+            spool,
+            open,
+        }
     }
 
     /// Goes on with the output of a task that another server wrote: what the spool has taken from that one's, or the log,
@@ -89,7 +106,10 @@ impl Written {
         }
         match &mut self.place {
             Place::Spool => self.spool.append(&self.id, stream, bytes)?,
-            Place::Log(log) => log.append(stream, bytes)?,
+            Place::Log(log) => {
+                log.append(stream, bytes)?;
+                remember(&mut self.last, self.sums.bytes(), stream, bytes);
+            }
         }
         self.sums = sums;
         Ok(())
@@ -116,6 +136,12 @@ impl Written {
         }
     }
 
+    /// The last bytes, when they begin at offset `from` or before it and nothing is missing.
+    pub(super) fn last(&self, from: u64) -> Option<Region> {
+        let whole = self.sums.bytes() <= self.most && self.last.end() == self.sums.bytes();
+        (whole && self.last.start() <= from).then(|| self.last.since(from))
+    }
+
     /// What is to be done before its task can end.
     pub(super) fn ending(&self) -> Ending {
         match &self.place {
@@ -125,6 +151,19 @@ impl Written {
             Place::Log(log) => Ending::Log(log.unflushed()),
         }
     }
+}
+
+/// Adds to the last bytes what came at offset `at`. A flood is not worth the copying: whoever reads it reads files.
+fn remember(last: &mut Region, at: u64, stream: Stream, bytes: &[u8]) {
+    let end = at + bytes.len() as u64;
+    if bytes.len() as u64 > SMALL {
+        return last.restart(end);
+    }
+    if last.end() != at {
+        last.restart(at);
+    }
+    last.push(stream, bytes);
+    last.keep_last(LAST);
 }
 
 fn empty() -> Arc<Retained> {

@@ -368,3 +368,32 @@ async fn whoever_waits_for_the_table_waits_on_another_thread() {
 async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await
 }
+
+/// A task's owner reads the end of its output from memory, the others from files.
+#[tokio::test]
+async fn what_an_owner_reads_is_what_the_others_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path()).await, open(folder.path()).await);
+    let task = running(&one, 1, 60_000).await;
+    let mut total = 0;
+    for round in 0..120_u64 {
+        // Small pieces, now and then a large one, and over the limit in the end.
+        let length = if round % 17 == 16 { 5000 } else { 1 + round * 7919 % 700 };
+        let stream = if round % 3 == 0 { Stream::Stderr } else { Stream::Stdout };
+        total = one.append(&task, stream, bytes(total, length)).await.unwrap().bytes();
+        for back in [0, 1, 300, 5000, 16_383, 16_384, 16_385, 40_000] {
+            let from = total.saturating_sub(back);
+            for (most, filter) in [(100, StreamFilter::Both), (50_000, StreamFilter::Stderr)] {
+                let read = async |store: &DiskStore| store.read(&task, from, most, filter).await;
+                let (own, other) = (read(&one).await.unwrap(), read(&two).await.unwrap());
+                assert_eq!(own, other, "round {round}, {back} before the end");
+            }
+            let most = usize::try_from(back).unwrap();
+            let tail = async |store: &DiskStore| store.tail_lines(&task, 3, most).await;
+            assert_eq!(tail(&one).await.unwrap(), tail(&two).await.unwrap(), "{back} at the end");
+        }
+    }
+    let beyond = one.read(&task, total + 1, 9, StreamFilter::Both).await;
+    assert!(matches!(beyond, Err(Error::BeyondEnd { .. })), "{beyond:?}");
+    assert!(total > 60_000);
+}
