@@ -14,14 +14,19 @@ impl Formatter for Ascii {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        let printable = |c: char| c == ' ' || c.is_ascii_graphic();
         let mut units = [0_u16; 2];
-        for c in fragment.chars() {
-            if c == ' ' || c.is_ascii_graphic() {
-                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
-            } else {
-                for unit in c.encode_utf16(&mut units) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
+        let mut rest = fragment;
+        while let Some(c) = rest.chars().next() {
+            let plain = rest.find(|c| !printable(c)).unwrap_or(rest.len());
+            let (now, later) = rest.split_at(if plain == 0 { c.len_utf8() } else { plain });
+            rest = later;
+            if plain > 0 {
+                writer.write_all(now.as_bytes())?;
+                continue;
+            }
+            for unit in c.encode_utf16(&mut units) {
+                write!(writer, "\\u{unit:04x}")?;
             }
         }
         Ok(())

@@ -68,10 +68,10 @@ impl AuditFile {
     /// Appends the line that `record` makes of the head of the chain and of what stands behind it, with one write(2).
     pub(crate) fn append(
         &mut self,
-        record: impl Fn(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
+        mut record: impl FnMut(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
     ) -> Result<Written, Error> {
         self.hold()?;
-        let written = self.append_locked(record);
+        let written = self.append_locked(&mut record);
         if written.is_err() {
             // Whatever is there now is looked at anew.
             self.end = None;
@@ -82,7 +82,7 @@ impl AuditFile {
 
     fn append_locked(
         &mut self,
-        record: impl Fn(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
+        record: &mut impl FnMut(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
     ) -> Result<Written, Error> {
         self.follow_rotation()?;
         let mut end = self.end()?;

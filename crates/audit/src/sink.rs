@@ -100,21 +100,23 @@ impl Sink {
     /// Blocks for one write to a file and for other processes that write to it, which is short.
     /// Errors: [`Error::Write`], [`Error::Encode`]. What is to be recorded must then not be done.
     pub fn record(&self, entry: &Entry) -> Result<(), Error> {
-        let entry = bounded(entry);
-        let seal = |head: &Head, unchained: Option<Unchained>| {
-            chain::seal(&Record {
-                v: VERSION,
-                seq: head.seq + 1,
-                prev: head.hash.clone(),
-                unchained,
-                instance: self.inner.instance.clone(),
-                entry: entry.clone(),
-                own: String::new(),
-            })
+        let mut record = Record {
+            v: VERSION,
+            seq: 0,
+            prev: String::new(),
+            unchained: None,
+            instance: self.inner.instance.clone(),
+            entry: bounded(entry),
+            own: String::new(),
+        };
+        let mut seal = |head: &Head, unchained: Option<Unchained>| {
+            (record.seq, record.unchained) = (head.seq + 1, unchained);
+            record.prev.clone_from(&head.hash);
+            chain::seal(&record)
         };
         let mut book = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner);
         let written = match &mut *book {
-            Book::File(file) => file.append(seal),
+            Book::File(file) => file.append(&mut seal),
             Book::Head(head) => seal(head, None).map(|(line, next)| {
                 *head = next.clone();
                 Written { line, head: next, rotated: None }

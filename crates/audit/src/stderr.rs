@@ -15,6 +15,12 @@ const BACKLOG: usize = 1024;
 /// How long the end of the process waits for the last lines; a reader that is there takes microseconds.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// How long a line waits for others that are written with it: a hundredth of what a person notices.
+const TOGETHER: Duration = Duration::from_millis(2);
+
+/// Bytes from which lines wait for no more.
+const AT_ONCE: usize = 64 << 10;
+
 /// Where the lines go.
 pub(crate) type Writer = Box<dyn Write + Send>;
 
@@ -34,9 +40,17 @@ impl Stderr {
         thread::Builder::new()
             .name("audit-stderr".to_owned())
             .spawn(move || {
-                for line in incoming {
+                while let Ok(first) = incoming.recv() {
+                    // Lines come in bursts, and each that finds this thread asleep has to wake it.
+                    thread::sleep(TOGETHER);
+                    let mut lines = first.to_vec();
+                    while lines.len() < AT_ONCE
+                        && let Ok(line) = incoming.try_recv()
+                    {
+                        lines.extend_from_slice(&line);
+                    }
                     // A standard error that fails is nobody's business here: the file decides.
-                    let _ = writer.write_all(&line).and_then(|()| writer.flush());
+                    let _ = writer.write_all(&lines).and_then(|()| writer.flush());
                 }
                 drop(finished);
             })
