@@ -10,19 +10,22 @@ use crate::ground::Ground;
 /// Lines that a job writes.
 const LINES: usize = 20;
 
+/// Digits on each: so long that the output outgrows the store's place for short ones half-way.
+const WIDTH: usize = 300;
+
 /// The command of one job: a mark, lines over about a second, an error line, an exit status.
 pub(crate) fn command(ground: &Ground, name: &str) -> String {
     let ledger = ground.path("ledger");
     let ledger = ledger.display();
     format!(
         "mkdir {ledger}/{name} || mkdir {ledger}/{name}.twice.$$; i=0; \
-         while [ $i -lt {LINES} ]; do echo {name} $i; i=$((i+1)); sleep 0.05; done; \
+         while [ $i -lt {LINES} ]; do printf '%s %s %0{WIDTH}d\\n' {name} $i 0; i=$((i+1)); sleep 0.05; done; \
          echo {name} error >&2; exit 3"
     )
 }
 
 fn stdout(name: &str) -> String {
-    (0..LINES).map(|line| format!("{name} {line}\n")).collect()
+    (0..LINES).map(|line| format!("{name} {line} {:0WIDTH$}\n", 0)).collect()
 }
 
 /// What came of the jobs.

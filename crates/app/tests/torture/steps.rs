@@ -11,7 +11,7 @@ use crate::server::{Pid, Server};
 
 /// Where the server dies, and at which time that it comes by. Each step of a task is a commit (accepted, started, placed,
 /// ended), and so is each of the store's own.
-const PLACES: [&str; 20] = [
+const PLACES: [&str; 23] = [
     "database.before-commit@1",
     "database.after-commit@1",
     "database.before-commit@2",
@@ -20,8 +20,11 @@ const PLACES: [&str; 20] = [
     "job.started@1",
     "database.before-commit@3",
     "database.after-commit@3",
+    "spool.record@1",
+    "spool.record@5",
     "append.bytes-without-entry@1",
     "append.entry@1",
+    "spool.moved@1",
     "append.bytes-without-entry@5",
     "append.entry@5",
     "finish.flushed@1",
