@@ -1,5 +1,6 @@
 //! What one command may cost, after all overrides.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Limits in force for one host. Defaults are the seed's (`SEED-CONTRACT`: `policy.yml`, `limits`).
@@ -18,7 +19,7 @@ pub struct Limits {
     /// How often a running task reports progress.
     pub progress_interval: Duration,
     /// Texts that no command may contain.
-    pub deny_substrings: Vec<String>,
+    pub deny_substrings: Arc<[String]>,
     /// Most commands that are started on the host within a minute.
     pub per_minute: Option<u32>,
     /// Most commands that run on the host at once.
@@ -78,6 +79,10 @@ pub const DEFAULT_DENY_SUBSTRINGS: [&str; 20] = [
     "az ",
 ];
 
+/// Made once: limits are made for each command.
+static DENIED: LazyLock<Arc<[String]>> =
+    LazyLock::new(|| DEFAULT_DENY_SUBSTRINGS.map(str::to_owned).into());
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -87,7 +92,7 @@ impl Default for Limits {
             require_known_host: true,
             result_ttl: Duration::from_secs(300),
             progress_interval: Duration::from_secs(5),
-            deny_substrings: DEFAULT_DENY_SUBSTRINGS.map(str::to_owned).to_vec(),
+            deny_substrings: Arc::clone(&DENIED),
             per_minute: None,
             concurrent: None,
             shells: ShellLimits::default(),

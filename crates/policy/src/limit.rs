@@ -68,7 +68,7 @@ impl LimitPatch {
         shells.input_bytes = self.shell_max_input_bytes.unwrap_or(shells.input_bytes);
         shells.output_bytes = self.shell_max_output_bytes.unwrap_or(shells.output_bytes);
         if let Some(texts) = &self.deny_substrings {
-            limits.deny_substrings.clone_from(texts);
+            limits.deny_substrings = texts.as_slice().into();
         }
     }
 

@@ -131,7 +131,7 @@ impl From<&sshepherd_model::Limits> for PolicyLimits {
             task_progress_interval: limits.progress_interval.as_secs(),
             max_per_minute: limits.per_minute,
             max_concurrent: limits.concurrent,
-            deny_substrings: Some(limits.deny_substrings.clone()),
+            deny_substrings: Some(limits.deny_substrings.to_vec()),
         }
     }
 }

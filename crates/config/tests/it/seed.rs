@@ -36,7 +36,7 @@ fn a_seed_folder_loads_as_it_is() {
     assert_eq!(limits.max_time, Duration::from_secs(20), "alias over tag over limits");
     assert_eq!(limits.max_output_bytes, 131_072);
     assert_eq!(limits.result_ttl, Duration::from_secs(600));
-    assert_eq!(limits.deny_substrings, ["rm -rf /", "mkfs ", "shutdown -h"]);
+    assert_eq!(limits.deny_substrings[..], ["rm -rf /", "mkfs ", "shutdown -h"]);
     let credential = loaded.inventory.credential(db).unwrap();
     match credential.methods.as_slice() {
         [AuthMethod::Password(password)] => assert_eq!(password.expose(), "from a file"),

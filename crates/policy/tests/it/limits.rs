@@ -27,7 +27,7 @@ fn table() -> LimitTable {
 
 fn of(policy: &Policy, alias: &str, tags: &[&str]) -> (u64, u64, Vec<String>) {
     let limits = policy.limits(&host(alias, tags));
-    (limits.max_time.as_secs(), limits.max_output_bytes, limits.deny_substrings)
+    (limits.max_time.as_secs(), limits.max_output_bytes, limits.deny_substrings.to_vec())
 }
 
 #[test]

@@ -22,7 +22,7 @@ const GROUP: usize = 256;
 
 /// How long what nobody waits for may lie before the thread is woken for it. Many commands are over by then, and nothing
 /// is left to do.
-const SOON: Duration = Duration::from_millis(20);
+const SOON: Duration = Duration::from_millis(50);
 
 /// How safe a transaction is when it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

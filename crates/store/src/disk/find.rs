@@ -110,7 +110,14 @@ impl Shared {
                     read(&source).map_err(failed)?
                 }
                 Place::Log { total, ended } => {
-                    let open = move || Reader::open(log.clone(), most, ended).map(Source::Log);
+                    let open = move |tried| {
+                        let trusting = match tried {
+                            1 => Reader::trusting(log.clone(), most, total, ended)?,
+                            _ => None,
+                        };
+                        let looking = || Reader::open(log.clone(), most, ended);
+                        trusting.map_or_else(looking, Ok).map(Source::Log)
+                    };
                     let (there, answer) = self.read_files(id, open, again).await?;
                     if there < total {
                         // It may have expired since.
@@ -179,15 +186,15 @@ impl Shared {
         let log = self.folder().log(id.as_str());
         let spool = self.folder().spool(stored.owner.as_deref().unwrap_or_default());
         let of = id.clone();
-        let open = move || elsewhere(&spool, log.clone(), &of, most);
+        let open = move |_| elsewhere(&spool, log.clone(), &of, most);
         Ok(self.read_files(&id, open, Arc::new(read)).await?.1)
     }
 
-    /// Answers `read`, and how much was there, on a thread that may wait for the disk.
+    /// Answers `read` over what `open` opens, which hears how often it has been tried, and how much was there, on a thread that may wait for the disk.
     async fn read_files<T: Send + 'static>(
         &self,
         id: &TaskId,
-        open: impl Fn() -> io::Result<Source> + Send + 'static,
+        open: impl Fn(usize) -> io::Result<Source> + Send + 'static,
         read: Arc<impl Fn(&Source) -> io::Result<T> + Send + Sync + 'static>,
     ) -> Result<(u64, T), Error> {
         let _one_of_a_few = self.reads.acquire().await;
@@ -195,7 +202,7 @@ impl Shared {
             let mut tried = 1;
             loop {
                 let answer =
-                    open().and_then(|output| Ok((output.totals().bytes(), read(&output)?)));
+                    open(tried).and_then(|output| Ok((output.totals().bytes(), read(&output)?)));
                 match answer {
                     Err(_) if tried < READ_TRIES => tried += 1,
                     answer => return answer,

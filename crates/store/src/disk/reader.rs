@@ -40,6 +40,27 @@ enum Way {
 }
 
 impl Reader {
+    /// Opens a log of which is known that all `total` bytes came, without looking at each of its segments; `None` when its
+    /// end says otherwise, or when it has so few that looking at them is as well. A hole in it, as a power cut leaves it,
+    /// is an error of the read that comes upon it.
+    pub(super) fn trusting(
+        folder: PathBuf,
+        most: u64,
+        total: u64,
+        ended: bool,
+    ) -> io::Result<Option<Self>> {
+        let starts = segment::list(&folder)?;
+        let last = match starts.last() {
+            Some(last) if starts.len() > NEAR => Segment::open(&folder, *last)?,
+            Some(_) | None => None,
+        };
+        let Some(last) = last else { return Ok(None) };
+        let sums = Part::of(&last)?.sums;
+        let whole = sums.bytes() >= total;
+        let near = RefCell::new(vec![Arc::new(last)]);
+        Ok(whole.then_some(Self { folder, most, ended, starts, sums, near }))
+    }
+
     /// Opens the log of a task that keeps at most `most` bytes.
     pub(super) fn open(folder: PathBuf, most: u64, ended: bool) -> io::Result<Self> {
         let mut tried = 1;
@@ -123,8 +144,15 @@ impl Row for Reader {
         };
         let total = self.sums.bytes();
         let (lo, hi) = self.gap().unwrap_or((total, total));
-        Ok(walk.flat_map(move |span| {
+        let kept = walk.flat_map(move |span| {
             split(span, [(from, lo.max(from)), (hi.max(from), total)]).into_iter().flatten()
+        });
+        let mut next = if (lo..hi).contains(&from) { hi } else { from };
+        Ok(kept.map(move |span| {
+            let span = span?;
+            let follows = span.at == next || (next == lo && span.at == hi);
+            next = span.end();
+            if follows { Ok(span) } else { Err(hole()) }
         }))
     }
 
@@ -140,8 +168,15 @@ impl Row for Reader {
         };
         let total = self.sums.bytes();
         let (lo, hi) = self.gap().unwrap_or((total, total));
-        Ok(walk.flat_map(move |span| {
+        let kept = walk.flat_map(move |span| {
             split(span, [(hi.max(floor), total), (floor, lo.max(floor))]).into_iter().flatten()
+        });
+        let mut next = total;
+        Ok(kept.map(move |span| {
+            let span = span?;
+            let follows = span.end() == next || (next == hi && span.end() == lo);
+            next = span.at;
+            if follows { Ok(span) } else { Err(hole()) }
         }))
     }
 
@@ -149,6 +184,11 @@ impl Row for Reader {
         let start = self.starts.get(self.place(span.at)).copied().unwrap_or_default();
         self.segment(start)?.load(span.at, span.length, into)
     }
+}
+
+/// A log that was trusted has lost something: it is to be looked at.
+fn hole() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a part of the output is missing from its log")
 }
 
 /// The parts of a span that lie in the two kept ranges.

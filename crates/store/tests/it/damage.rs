@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use sshepherd_model::{Stream, TaskId};
-use sshepherd_store::{DiskBounds, DiskStore, Orphans, Store};
+use sshepherd_store::{DiskBounds, DiskStore, Orphans, Store, StreamFilter};
 
-use crate::common::{found, new_task, started};
+use crate::common::{exit, flat, found, new_task, started};
 use crate::crashes::{content, go_on};
 use crate::worker::{Worker, bytes};
 
@@ -230,4 +230,43 @@ async fn what_lies_behind_a_hole_is_not_believed() {
     assert_eq!(claimed[0].output.bytes(), 150_000);
     content(&store, &id, 150_000).await;
     go_on(&store, &id, false).await;
+}
+
+/// A long output is read without looking at each of its segments, and a hole in it still ends what is believed.
+#[tokio::test]
+async fn a_long_output_is_read_anywhere_up_to_a_hole() {
+    const MIB: u64 = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let mut new = new_task(1);
+    new.limits.max_output_bytes = 1 << 30;
+    let id = new.id.clone();
+    let store = DiskStore::open(folder.path(), DiskBounds::default()).await.unwrap();
+    store.create(new).await.unwrap();
+    let _ = store.patch(&id, started(1)).await.unwrap();
+    // Segments are of 64 MiB.
+    let total = 450 * MIB;
+    for round in 0..450 {
+        store.append(&id, Stream::Stdout, bytes(round * MIB, MIB)).await.unwrap();
+    }
+    let places = [0, 3 * MIB + 7, 64 * MIB - 5, 200 * MIB, total - 9, total];
+    let read = async |from| store.read(&id, from, 9000, StreamFilter::Both).await;
+    for ended in [false, true] {
+        for from in places {
+            let page = found(read(from).await.unwrap());
+            assert_eq!((page.from, page.total, page.missing_before), (from, total, 0));
+            assert!(flat(&page.chunks) == bytes(from, page.next - from), "from {from}");
+            assert_eq!(page.next, total.min(from + 9000));
+        }
+        if !ended {
+            exit(&store, &id, 0).await;
+        }
+    }
+    let path = folder.path().join("logs").join(id.as_str()).join(format!("{:020}.idx", 128 * MIB));
+    let mut index = std::fs::read(&path).unwrap();
+    index[10 * 32..11 * 32].fill(0);
+    std::fs::write(&path, index).unwrap();
+    for from in [138 * MIB, 138 * MIB + 7, 139 * MIB - 1] {
+        assert!(read(from).await.is_err(), "what a power cut took is not made up: from {from}");
+    }
+    assert!(flat(&found(read(5 * MIB).await.unwrap()).chunks) == bytes(5 * MIB, 9000));
 }
