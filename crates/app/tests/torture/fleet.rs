@@ -201,10 +201,10 @@ fn hosts_that_fail_hold_no_others_up_and_each_has_one_end() {
         percent(whole),
         percent(alone)
     );
-    // A timed assertion is for the script, on a machine that does nothing else. What failing costs shows beside as many hosts that
-    // do not fail; by themselves the healthy ones have the processors of 150 others as well.
+    // A timed assertion is for the script, on a machine that does nothing else. By themselves is the strict measure: it counts
+    // all that the others cost, and not only what their failing does.
     let most = setting("FLEET_MOST_PERCENT", u64::MAX);
-    assert!(percent(whole) <= u128::from(most), "{} %", percent(whole));
+    assert!(percent(alone) <= u128::from(most), "{} %", percent(alone));
 }
 
 #[test]
