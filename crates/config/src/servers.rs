@@ -164,10 +164,31 @@ fn login_shell(document: &Document, section: &Section<'_>) -> Option<LoginShell>
         None => Some(LoginShell::Posix),
         Some(text) => match text.text.as_str() {
             "posix" => Some(LoginShell::Posix),
-            "other" => Some(LoginShell::Other),
-            "none" => Some(LoginShell::None),
+            "fish" => Some(LoginShell::Fish),
+            "csh" => Some(LoginShell::Csh),
+            "raw-words" => Some(LoginShell::RawWords),
+            "other" => {
+                let message =
+                    "other is read as fish: write login_shell: fish, or csh for csh and tcsh";
+                document.warn(Some(text.line), &text.field, message);
+                Some(LoginShell::Fish)
+            }
+            "none" => {
+                let message = "none is read as raw-words: write login_shell: raw-words";
+                document.warn(Some(text.line), &text.field, message);
+                Some(LoginShell::RawWords)
+            }
+            "powershell" => {
+                let message =
+                    "powershell is read as raw-words, for it is not tried with a real PowerShell";
+                document.warn(Some(text.line), &text.field, message);
+                Some(LoginShell::RawWords)
+            }
             other => {
-                let message = format!("{other:?} is none of posix, other, none");
+                let message = format!(
+                    "{other:?} is none of posix, fish, csh, raw-words; sh, bash, dash, ash, ksh and zsh are posix, \
+                     tcsh is csh, and anything else (cmd, RouterOS, IOS, Junos, a forced command) is raw-words"
+                );
                 document.error(Some(text.line), &text.field, message);
                 None
             }

@@ -214,7 +214,7 @@ async fn send(
     began: Instant,
 ) {
     let peer = Some(ready.peer());
-    let keeps_jobs = plan.brief.host.login_shell != LoginShell::None;
+    let keeps_jobs = plan.brief.host.login_shell != LoginShell::RawWords;
     let background = matches!(plan.manner, Manner::Background { .. });
     let start =
         Start { wire: plan.wire, stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())) };

@@ -2,17 +2,20 @@
 
 use crate::{Alias, CredentialName, Tag};
 
-/// What answers an `exec` request on a host: it decides how a command is launched and stopped.
+/// What reads the text of an `exec` request on a host: the dialect that a command is judged for and sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LoginShell {
-    /// A POSIX shell (sh, bash, dash, zsh, ksh): the usual case.
+    /// A POSIX shell (sh, bash, dash, busybox ash, mksh, ksh93, zsh): the usual case.
     #[default]
     Posix,
-    /// Another shell (fish; csh and tcsh take no text of several lines) on a host that has a POSIX `sh` in its path.
-    Other,
-    /// No shell: a forced command or an appliance. The command is sent alone; a stop can only be asked
-    /// of the server, so it is reported as unconfirmed unless the end is seen.
-    None,
+    /// fish, on a host that has a POSIX `sh` in its path: the judged text is handed to that.
+    Fish,
+    /// csh or tcsh, in the same way.
+    Csh,
+    /// Anything else: a forced command, an appliance, a language that we do not know. Only words that need no quoting in
+    /// any known language are sent, alone and as they are; a stop can only be asked of the server, so it is reported as
+    /// unconfirmed unless the end is seen.
+    RawWords,
 }
 
 /// One reachable machine: who it is and how to log in. Validated once, when the configuration is read.

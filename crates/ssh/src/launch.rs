@@ -32,8 +32,10 @@ pub fn launch(shell: LoginShell, wire: &str, cookie: &str, nonce: &str) -> Launc
     );
     match shell {
         LoginShell::Posix => Launch { text, marker: Some(Marker::new(nonce)) },
-        LoginShell::Other => Launch { text: in_sh(&text), marker: Some(Marker::new(nonce)) },
-        LoginShell::None => Launch { text: wire.to_owned(), marker: None },
+        LoginShell::Fish | LoginShell::Csh => {
+            Launch { text: in_sh(&text), marker: Some(Marker::new(nonce)) }
+        }
+        LoginShell::RawWords => Launch { text: wire.to_owned(), marker: None },
     }
 }
 

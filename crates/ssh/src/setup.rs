@@ -61,8 +61,8 @@ pub(crate) fn text(
     nonce: &str,
 ) -> String {
     let (what, line, name) = match (shell, *program) {
-        (LoginShell::None, Program::LoginShell) => return String::new(),
-        (LoginShell::None, Program::Command(line)) => return line.to_owned(),
+        (LoginShell::RawWords, Program::LoginShell) => return String::new(),
+        (LoginShell::RawWords, Program::Command(line)) => return line.to_owned(),
         (_, Program::LoginShell) => ("shell", None, ""),
         (_, Program::Command(line)) => ("command", Some(line), ""),
         (_, Program::Persistent { name, command, resume: false }) => ("start", command, name),
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn without_a_shell_nothing_is_added() {
-        let text = |program| text(LoginShell::None, &program, &[], "c", "n");
+        let text = |program| text(LoginShell::RawWords, &program, &[], "c", "n");
         assert_eq!(text(Program::LoginShell), "");
         assert_eq!(text(Program::Command("show version")), "show version");
     }

@@ -75,8 +75,8 @@ pub fn command(
     grace: Duration,
 ) -> Option<String> {
     match shell {
-        LoginShell::None => None,
-        LoginShell::Posix | LoginShell::Other => {
+        LoginShell::RawWords => None,
+        LoginShell::Posix | LoginShell::Fish | LoginShell::Csh => {
             let group = pid.map(|pid| pid.to_string()).unwrap_or_default();
             let tenths = (grace.as_millis() / 100).max(1);
             // Standard output is kept for the verdict; what tools complain about is dropped.

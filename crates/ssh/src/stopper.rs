@@ -133,7 +133,7 @@ impl Stopper {
                 break;
             }
         }
-        let seen = *self.end.borrow() && self.target.login_shell == LoginShell::None;
+        let seen = *self.end.borrow() && self.target.login_shell == LoginShell::RawWords;
         if seen { Stopped::Confirmed } else { Stopped::Unconfirmed }
     }
 }

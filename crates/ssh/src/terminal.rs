@@ -154,12 +154,12 @@ impl Ready {
             }
         };
         // Without a shell that takes a prefix nothing can be set up, and the account's shell is all that there is.
-        let plain = shell == LoginShell::None;
+        let plain = shell == LoginShell::RawWords;
         let persistent = matches!(opening.program, Interactive::Persistent { .. });
         if plain && (persistent || !opening.env.is_empty()) {
             return Err(ConnectFailure {
                 phase: Phase::Exec,
-                detail: "a host with login_shell: none takes no variables and keeps no shell"
+                detail: "a host with login_shell: raw-words takes no variables and keeps no shell"
                     .to_owned(),
                 hint: "nothing was opened; leave persistent and env out".to_owned(),
             });

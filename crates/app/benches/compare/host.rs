@@ -108,7 +108,7 @@ pub(crate) fn run_true(mcp: &mut Mcp, alias: &str) {
 /// `box`, the same without jobs, and the same again for every cold call.
 fn set_up(folder: &Path, sshd: &Sshd) {
     let place = format!("host: 127.0.0.1, port: {}, credentials: t", sshd.port());
-    let mut more = format!("  - {{alias: attached, {place}, login_shell: none}}\n");
+    let mut more = format!("  - {{alias: attached, {place}, login_shell: raw-words}}\n");
     more.extend((0..COLD).map(|number| format!("  - {{alias: cold{number}, {place}}}\n")));
     let rules = "  - {action: allow, commands: [\"*\"]}\n\
                  limits: {max_seconds: 600, max_output_bytes: 1073741824}\n";

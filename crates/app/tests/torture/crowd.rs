@@ -114,7 +114,7 @@ pub(crate) fn configure(folder: &Path, kinds: &[Kind], closed: &[u16], settings:
         logins += &format!("  - {{name: {name}, username: demo, key_path: {name}}}\n");
         known += &fleet.known_hosts();
         // What a fake host is told about jobs is output too, and would be cut.
-        let shell = if *name == "dying" { ", login_shell: none" } else { "" };
+        let shell = if *name == "dying" { ", login_shell: raw-words" } else { "" };
         let hosts = fleet.hosts();
         for (at, host) in hosts.iter().enumerate() {
             let rest = format!("credentials: {name}{shell}");

@@ -69,18 +69,47 @@ fn questions_go_through_the_client_only_where_the_owner_says_so() {
 }
 
 #[test]
-fn a_host_has_the_seeds_defaults_and_our_login_shells() {
+fn a_host_has_the_seeds_defaults_and_a_dialect() {
     let folder = Folder::sound();
     let loaded = folder.load().unwrap();
     let host = &loaded.inventory.hosts()[0];
     assert_eq!((host.port, host.description.as_str()), (22, ""));
-    for (text, wanted) in
-        [("posix", LoginShell::Posix), ("other", LoginShell::Other), ("none", LoginShell::None)]
-    {
+    for (text, wanted) in [
+        ("posix", LoginShell::Posix),
+        ("fish", LoginShell::Fish),
+        ("csh", LoginShell::Csh),
+        ("raw-words", LoginShell::RawWords),
+    ] {
         let line =
             format!("hosts:\n  - {{alias: a, host: a, credentials: ops, login_shell: {text}}}\n");
         folder.write("servers.yml", &line);
         assert_eq!(folder.load().unwrap().inventory.hosts()[0].login_shell, wanted);
+        assert!(folder.warnings().is_empty(), "{:?}", folder.warnings());
+    }
+}
+
+/// The names of before, and PowerShell, of which no real one was tried.
+#[test]
+fn a_login_shell_that_is_read_as_another_is_a_warning_that_names_the_one_to_write() {
+    let folder = Folder::sound();
+    for (text, wanted, named) in [
+        ("other", LoginShell::Fish, "login_shell: fish"),
+        ("none", LoginShell::RawWords, "login_shell: raw-words"),
+        ("powershell", LoginShell::RawWords, "raw-words"),
+    ] {
+        let line =
+            format!("hosts:\n  - {{alias: a, host: a, credentials: ops, login_shell: {text}}}\n");
+        folder.write("servers.yml", &line);
+        assert_eq!(folder.load().unwrap().inventory.hosts()[0].login_shell, wanted);
+        let warnings = folder.warnings();
+        told(&warnings, &format!("servers.yml:2 Warning hosts[0].login_shell: {text}"));
+        assert!(warnings.iter().any(|line| line.contains(named)), "{named}: {warnings:?}");
+    }
+    for text in ["tcsh", "cmd", "bash", "Posix", "''", "[fish]"] {
+        let line =
+            format!("hosts:\n  - {{alias: a, host: a, credentials: ops, login_shell: {text}}}\n");
+        folder.write("servers.yml", &line);
+        told(&folder.problems(), "servers.yml:2 Error hosts[0].login_shell:");
     }
 }
 

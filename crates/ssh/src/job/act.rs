@@ -101,7 +101,7 @@ pub async fn remove(
 
 /// Tells whether a start whose answer was lost has run, and if not, sees to it that it never will.
 pub async fn settle(pool: &Pool, target: Arc<Target>, id: &str) -> Result<Settled, ConnectFailure> {
-    if target.login_shell == LoginShell::None {
+    if target.login_shell == LoginShell::RawWords {
         return Ok(Settled::Unsure { reason: "the host has no shell".to_owned() });
     }
     let nonce = mark()?;

@@ -28,7 +28,7 @@ pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> St
         spec.max_time.as_secs().saturating_add(u64::from(spec.max_time.subsec_nanos() > 0));
     let program = match shell {
         LoginShell::Posix => "-",
-        LoginShell::Other | LoginShell::None => "sh",
+        LoginShell::Fish | LoginShell::Csh | LoginShell::RawWords => "sh",
     };
     let seconds = seconds.clamp(1, MAX_SECONDS).to_string();
     let (supervise, run, stop) = (bare(&[SUPERVISE]), bare(&[RUN]), bare(&[OWN, stop::SCRIPT]));

@@ -30,7 +30,7 @@ impl Ready {
     /// start may then be sent again, since an id runs once, or [`super::settle`] tells.
     pub async fn start_job(self, spec: JobSpec) -> Result<Launched, Outcome> {
         let (pool, target) = self.owner();
-        if target.login_shell == LoginShell::None {
+        if target.login_shell == LoginShell::RawWords {
             let exec = Exec { wire: spec.wire, stdin: spec.stdin, cookie: spec.cookie };
             return self.exec(exec).await.map(Launched::Attached);
         }

@@ -53,7 +53,7 @@ impl Account {
 
     fn kind(&self) -> LoginShell {
         if self.shell.ends_with("fish") || self.shell.ends_with("csh") {
-            LoginShell::Other
+            LoginShell::Fish
         } else {
             LoginShell::Posix
         }

@@ -79,7 +79,7 @@ impl Fake {
             format!("[{}]:{} {}\n", self.address.ip(), self.address.port(), pair.public_key());
         Target {
             methods: vec![key(pair.path())],
-            login_shell: LoginShell::None,
+            login_shell: LoginShell::RawWords,
             ..target_at(self.address, &known)
         }
     }

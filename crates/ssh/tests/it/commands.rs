@@ -71,7 +71,7 @@ async fn every_byte_arrives() {
 #[tokio::test]
 async fn each_kind_of_shell_runs_the_text() {
     let server = Sshd::start();
-    for login_shell in [LoginShell::Posix, LoginShell::Other, LoginShell::None] {
+    for login_shell in [LoginShell::Posix, LoginShell::Fish, LoginShell::RawWords] {
         let target = Arc::new(Target { login_shell, ..target(&server) });
         let ran = run(&pool(), &target, "echo 'it'\\''s'; echo \"$0\" >/dev/null; exit 4").await;
         assert_eq!(ran, Ran::said("it's\n", "", 4), "{login_shell:?}");

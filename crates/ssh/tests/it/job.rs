@@ -407,7 +407,7 @@ async fn a_forced_command_runs_attached_and_once() {
 #[tokio::test]
 async fn a_host_without_a_shell_runs_attached() {
     let server = Sshd::start();
-    let target = Arc::new(Target { login_shell: LoginShell::None, ..target(&server) });
+    let target = Arc::new(Target { login_shell: LoginShell::RawWords, ..target(&server) });
     let Launched::Attached(mut running) = launch(&pool(), &target, spec("echo in")).await else {
         panic!("a job without a shell");
     };

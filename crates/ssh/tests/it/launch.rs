@@ -149,7 +149,7 @@ const RUNS: [(&str, &str, &str, &str, i32); 9] = [
 #[test]
 fn every_shell_tells_its_process_id_and_changes_nothing_else() {
     for shell in shells() {
-        for kind in [LoginShell::Posix, LoginShell::Other] {
+        for kind in [LoginShell::Posix, LoginShell::Fish] {
             for (wire, input, out, err, status) in RUNS {
                 for piece in [1, 4096] {
                     let job = Job::start(&shell, kind, wire);
@@ -203,9 +203,9 @@ fn every_shell_ends_every_kind_of_job() {
 fn the_cookie_alone_finds_a_job() {
     // The shell of the launch itself carries no cookie, what it becomes does.
     let wire = "exec sh -c 'echo up; exec sleep 1000'";
-    let mut job = Job::start(&["sh"], LoginShell::Other, wire);
+    let mut job = Job::start(&["sh"], LoginShell::Fish, wire);
     job.up();
-    assert_eq!(stop_with(&["sh"], LoginShell::Other, None, &job.cookie), Stopped::Confirmed);
+    assert_eq!(stop_with(&["sh"], LoginShell::Fish, None, &job.cookie), Stopped::Confirmed);
     assert!(!processes::alive(job.pid()));
 }
 
@@ -217,5 +217,5 @@ fn nothing_to_stop_is_gone_and_nobody_else_is_hit() {
         assert_eq!(stop_with(&shell, LoginShell::Posix, None, &cookie()), Stopped::Confirmed);
         assert!(processes::alive(other.pid()), "{shell:?}");
     }
-    assert_eq!(stop::command(LoginShell::None, Some(2), "c", GRACE), None);
+    assert_eq!(stop::command(LoginShell::RawWords, Some(2), "c", GRACE), None);
 }

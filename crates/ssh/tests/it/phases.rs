@@ -71,7 +71,7 @@ async fn faulty(fault: Fault) -> (FakeFleet, TempDir, Target) {
     let fleet = FakeFleet::start(vec![FakeHostSpec::new("web-1").fault(fault)]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let target = Target {
-        login_shell: LoginShell::None,
+        login_shell: LoginShell::RawWords,
         deadlines: short(),
         ..target_fake(&fleet, "web-1", &folder)
     };

@@ -99,7 +99,7 @@ async fn a_stop_finds_a_way_when_every_session_is_taken() {
 #[tokio::test]
 async fn another_shell_is_stopped_the_same_way() {
     let server = Sshd::start();
-    let target = Arc::new(Target { login_shell: LoginShell::Other, ..target(&server) });
+    let target = Arc::new(Target { login_shell: LoginShell::Fish, ..target(&server) });
     let mut running = start(&pool(), &target, exec("echo $$; exec sleep 1000")).await;
     let pid: u32 = first_line(&mut running).await.parse().unwrap();
     assert_eq!(stop(&mut running, GRACE).await, Stopped::Confirmed);
@@ -110,7 +110,7 @@ async fn another_shell_is_stopped_the_same_way() {
 #[tokio::test]
 async fn a_stop_that_was_not_seen_is_not_claimed() {
     let server = Sshd::start();
-    let target = Arc::new(Target { login_shell: LoginShell::None, ..target(&server) });
+    let target = Arc::new(Target { login_shell: LoginShell::RawWords, ..target(&server) });
     let mut running = start(&pool(), &target, exec("echo $$; exec sleep 1000")).await;
     let pid: u32 = first_line(&mut running).await.parse().unwrap();
     let stopped = running.stopper().stop(Duration::from_millis(200)).await;
@@ -170,7 +170,7 @@ async fn dying(folder: &TempDir) -> (FakeFleet, Arc<Target>) {
     let host = FakeHostSpec::new("dying").fault(Fault::CutAfterBytes(1 << 20));
     let fleet = FakeFleet::start(vec![host]).await.unwrap();
     let target = target_fake(&fleet, "dying", folder);
-    (fleet, Arc::new(Target { login_shell: LoginShell::None, ..target }))
+    (fleet, Arc::new(Target { login_shell: LoginShell::RawWords, ..target }))
 }
 
 #[tokio::test]

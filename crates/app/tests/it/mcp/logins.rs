@@ -70,7 +70,7 @@ impl Asking {
         site.write(
             "servers.yml",
             &format!(
-                "hosts:\n  - {{alias: {ALIAS}, host: 127.0.0.1, port: {port}, credentials: test, login_shell: none}}\n"
+                "hosts:\n  - {{alias: {ALIAS}, host: 127.0.0.1, port: {port}, credentials: test, login_shell: raw-words}}\n"
             ),
         );
         let prompts = format!("audit: {{path: audit.jsonl, commands: true}}\n{elicitation}\n");

@@ -85,7 +85,7 @@ async fn a_host_without_a_login_shell_gives_the_accounts_shell_and_keeps_none() 
         unseen(&client, &shell).await;
     }
     let answer = client.bad("ssh_open_shell", json!({"alias": ALIAS, "persistent": true})).await;
-    assert!(answer["error"].as_str().unwrap().contains("login_shell: none"), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("login_shell: raw-words"), "{answer}");
 }
 
 #[tokio::test]

@@ -324,7 +324,7 @@ impl RawServer {
         let place = format!("[{}]:{}", self.address.ip(), self.address.port());
         Target {
             methods: vec![key(self.pair.path())],
-            login_shell: LoginShell::None,
+            login_shell: LoginShell::RawWords,
             ..target_at(self.address, &format!("{place} {}\n", self.pair.public_key()))
         }
     }
