@@ -192,7 +192,7 @@ impl Entry {
                 "exited"
             }
             Outcome::Signalled { signal } => {
-                self.exit_signal = Some(signal.clone());
+                self.exit_signal = Some(signal.to_string());
                 "signalled"
             }
             Outcome::TimedOut { stopped } => {
@@ -212,7 +212,7 @@ impl Entry {
                 "denied"
             }
             Outcome::Interrupted(interruption) => {
-                self.reason = Some(interruption.detail.clone());
+                self.reason = Some(interruption.detail.to_string());
                 interruption.cause.as_str()
             }
         };

@@ -106,7 +106,7 @@ fn host<'a>(
         port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(22),
         credentials: named,
         tags,
-        description,
+        description: description.into(),
         login_shell: login_shell?,
         jump,
     })

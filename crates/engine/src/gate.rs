@@ -271,7 +271,7 @@ mod tests {
     fn refused() -> Outcome {
         Outcome::NotStarted(ConnectFailure {
             phase: Phase::Dial,
-            detail: "refused".to_owned(),
+            detail: "refused".into(),
             hint: String::new(),
         })
     }

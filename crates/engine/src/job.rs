@@ -77,7 +77,7 @@ enum Reached {
 pub(crate) fn said(event: Option<JobEvent>) -> Said {
     match event {
         Some(JobEvent::Output { stream, bytes }) => Said::Output(stream, bytes),
-        Some(JobEvent::Lost { detail }) => Said::Cut(detail),
+        Some(JobEvent::Lost { detail }) => Said::Cut(detail.to_string()),
         Some(JobEvent::Ended(JobEnd::Limit)) => Said::LimitThere,
         Some(JobEvent::Ended(end)) => Said::Over(outcome(end)),
         None => Said::Cut("the job's stream ended without a word".to_owned()),
@@ -85,9 +85,8 @@ pub(crate) fn said(event: Option<JobEvent>) -> Said {
 }
 
 fn outcome(end: JobEnd) -> Outcome {
-    let interrupted = |cause, detail: &str| {
-        Outcome::Interrupted(Interruption { cause, detail: detail.to_owned() })
-    };
+    let interrupted =
+        |cause, detail: &str| Outcome::Interrupted(Interruption { cause, detail: detail.into() });
     match end {
         JobEnd::Exited { status } => Outcome::Exited { status },
         JobEnd::Cut { status } => interrupted(
@@ -104,7 +103,7 @@ fn outcome(end: JobEnd) -> Outcome {
         ),
         JobEnd::NotStarted => Outcome::NotStarted(ConnectFailure {
             phase: Phase::Exec,
-            detail: "the start broke off before the command ran".to_owned(),
+            detail: "the start broke off before the command ran".into(),
             hint: "nothing was run; send it again".to_owned(),
         }),
         JobEnd::Gone => interrupted(Cause::Unknown, "its folder on the host is gone"),

@@ -174,7 +174,7 @@ impl Engine {
         let config = self.config();
         let host = config.inventory.host(alias).ok_or_else(|| ConnectFailure {
             phase: Phase::Resolve,
-            detail: format!("no host is called {alias}"),
+            detail: format!("no host is called {alias}").into(),
             hint: "see the list of hosts".to_owned(),
         })?;
         let target = runner::target(self, &config, host).await?;

@@ -213,7 +213,7 @@ impl Engine {
         entry.target_ip = Some(peer);
         self.audit().record(&entry).map_err(|error| ConnectFailure {
             phase: Phase::Exec,
-            detail: error.to_string(),
+            detail: error.to_string().into(),
             hint: "nothing was sent, because it could not be recorded; see audit.path in sshepherd.yml"
                 .to_owned(),
         })

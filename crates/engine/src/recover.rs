@@ -138,7 +138,7 @@ impl Engine {
             | State::TimedOut
             | State::Interrupted => Outcome::NotStarted(ConnectFailure {
                 phase: Phase::Resolve,
-                detail: format!("no host is called {} any more", task.alias),
+                detail: format!("no host is called {} any more", task.alias).into(),
                 hint: "nothing was sent; see servers.yml".to_owned(),
             }),
         };

@@ -23,7 +23,7 @@ pub(crate) async fn way<'a>(
     for hop in hops.iter().copied().rev() {
         let addresses = resolve(hop, config.policy.network()).await.map_err(|failure| {
             let detail = format!("jump host {}: {}", hop.alias, failure.detail);
-            ConnectFailure { detail, ..failure }
+            ConnectFailure { detail: detail.into(), ..failure }
         })?;
         way.push((hop, addresses));
     }
@@ -52,7 +52,7 @@ async fn resolve(host: &Host, network: &NetworkPolicy) -> Result<Vec<SocketAddr>
     if admitted.is_empty() {
         return Err(ConnectFailure {
             phase: Phase::Network,
-            detail: format!("{}: {}", host.address, refused.join("; ")),
+            detail: format!("{}: {}", host.address, refused.join("; ")).into(),
             hint: "the owner's network policy (policy.yml, network) does not admit this address; \
                    ask the owner to change it"
                 .to_owned(),
@@ -64,7 +64,7 @@ async fn resolve(host: &Host, network: &NetworkPolicy) -> Result<Vec<SocketAddr>
 async fn look_up(host: &Host) -> Result<Vec<IpAddr>, ConnectFailure> {
     let failed = |detail: String| ConnectFailure {
         phase: Phase::Resolve,
-        detail,
+        detail: detail.into(),
         hint: "check the host's name in servers.yml and this machine's DNS".to_owned(),
     };
     let bare = host.address.trim_start_matches('[').trim_end_matches(']');

@@ -169,7 +169,7 @@ pub(crate) async fn target(
     }
     via.ok_or_else(|| ConnectFailure {
         phase: Phase::Resolve,
-        detail: format!("there is no way to {}", host.alias),
+        detail: format!("there is no way to {}", host.alias).into(),
         hint: "see servers.yml".to_owned(),
     })
 }
@@ -182,7 +182,7 @@ fn one(
 ) -> Result<Target, ConnectFailure> {
     let credential = config.inventory.credential(host).ok_or_else(|| ConnectFailure {
         phase: Phase::Auth,
-        detail: format!("no credentials entry is called {}", host.credentials),
+        detail: format!("no credentials entry is called {}", host.credentials).into(),
         hint: "add it to credentials.yml and reload".to_owned(),
     })?;
     let judging = Arc::clone(config);
@@ -320,7 +320,7 @@ async fn mark_started(
 fn unrecorded(error: &Error) -> ConnectFailure {
     ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("the task store failed: {error}"),
+        detail: format!("the task store failed: {error}").into(),
         hint: "nothing was sent; try again".to_owned(),
     }
 }

@@ -42,7 +42,7 @@ impl Engine {
         let config = self.config();
         let host = config.inventory.host(alias).ok_or_else(|| ConnectFailure {
             phase: Phase::Resolve,
-            detail: format!("no host is called {alias}"),
+            detail: format!("no host is called {alias}").into(),
             hint: "see the list of hosts".to_owned(),
         })?;
         let file = file(&config.known_hosts)?;
@@ -68,7 +68,7 @@ impl Engine {
     ) -> Result<(), ConnectFailure> {
         let refused = |detail: String, hint: &str| ConnectFailure {
             phase: Phase::HostKey,
-            detail,
+            detail: detail.into(),
             hint: hint.to_owned(),
         };
         let host = &shown.host;
@@ -106,7 +106,7 @@ fn file(files: &KnownHostsFiles) -> Result<PathBuf, ConnectFailure> {
     };
     own.ok_or_else(|| ConnectFailure {
         phase: Phase::HostKey,
-        detail: "there is no home folder to keep a known_hosts file in".to_owned(),
+        detail: "there is no home folder to keep a known_hosts file in".into(),
         hint: "set known_hosts_path in policy.yml".to_owned(),
     })
 }

@@ -1,6 +1,6 @@
 //! A host of the inventory.
 
-use crate::{Alias, CredentialName, Tag};
+use crate::{Alias, CredentialName, HostWords, Tag};
 
 /// What reads the text of an `exec` request on a host: the dialect that a command is judged for and sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,8 +31,8 @@ pub struct Host {
     pub credentials: CredentialName,
     /// Groups this host belongs to, in file order.
     pub tags: Vec<Tag>,
-    /// Free text of the owner.
-    pub description: String,
+    /// Free text of the owner or of the program that lists hosts.
+    pub description: HostWords,
     /// How commands are launched there.
     pub login_shell: LoginShell,
     /// The host that the connection goes through, by alias; it may have one itself. The configuration reader has seen to

@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`id`] (names and ids with their rules), [`host`], [`credential`] and [`inventory`] (what the
 //! owner configured), [`selector`] and [`targets`] (which hosts), [`rollout`] (how many at a time, and when to stop), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
-//! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file).
+//! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file), [`words`] (what hosts say).
 //!
 //! This crate knows no I/O, no clock, no async runtime and no other crate of the workspace.
 
@@ -20,6 +20,7 @@ pub mod rollout;
 pub mod secret;
 pub mod selector;
 pub mod targets;
+pub mod words;
 
 pub use credential::{AuthMethod, Credential};
 pub use host::{Host, LoginShell};
@@ -34,3 +35,4 @@ pub use rollout::{Rollout, Share};
 pub use secret::Secret;
 pub use selector::{BadSelector, Selector};
 pub use targets::Targets;
+pub use words::{HostWords, Unseen, unseen};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::HostWords;
+
 /// The step of setting up a command that failed or ran out of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,8 +52,8 @@ impl fmt::Display for Phase {
 pub struct ConnectFailure {
     /// The step that failed.
     pub phase: Phase,
-    /// What happened, in words for the caller; no secrets.
-    pub detail: String,
+    /// What happened, in words for the caller, the host's among them; no secrets.
+    pub detail: HostWords,
     /// What to do next.
     pub hint: String,
 }
@@ -71,8 +73,8 @@ pub enum Stopped {
 pub struct Interruption {
     /// The kind.
     pub cause: Cause,
-    /// What was seen, in words for the caller; no secrets.
-    pub detail: String,
+    /// What was seen, in words for the caller, the host's among them; no secrets.
+    pub detail: HostWords,
 }
 
 /// What is known of a command whose end was not seen.
@@ -127,7 +129,7 @@ pub enum Outcome {
     /// It was ended by a signal that we did not send.
     Signalled {
         /// Signal name without `SIG`, for example `SEGV`.
-        signal: String,
+        signal: HostWords,
     },
     /// It ran over its time limit and was stopped.
     TimedOut {
@@ -154,7 +156,7 @@ pub enum Outcome {
 impl Outcome {
     /// It was lost from sight; `detail` says what was seen.
     #[must_use]
-    pub fn lost(detail: impl Into<String>) -> Self {
+    pub fn lost(detail: impl Into<HostWords>) -> Self {
         Self::Interrupted(Interruption { cause: Cause::Lost, detail: detail.into() })
     }
 

@@ -360,7 +360,7 @@ mod tests {
             port: 22,
             credentials: "x".parse::<CredentialName>().unwrap(),
             tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
-            description: String::new(),
+            description: "".into(),
             login_shell: LoginShell::Posix,
             jump: None,
         };

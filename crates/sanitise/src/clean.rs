@@ -3,6 +3,8 @@
 //! A small state machine after ECMA-48 (5.6, 8.3) and DEC's string sequences. It begins anew at every newline: a sequence that
 //! is not ended there is taken for ended, so nothing that a host prints can swallow the lines after it.
 
+use sshepherd_model::{Unseen, unseen};
+
 /// What was removed, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Removed {
@@ -50,6 +52,17 @@ pub enum Kind {
     Invisible,
     /// A tag character.
     Tag,
+}
+
+impl From<Unseen> for Kind {
+    fn from(why: Unseen) -> Self {
+        match why {
+            Unseen::Control => Self::Control,
+            Unseen::Bidi => Self::Bidi,
+            Unseen::Tag => Self::Tag,
+            Unseen::Invisible => Self::Invisible,
+        }
+    }
 }
 
 /// What comes out, each with the place of the byte that it came from.
@@ -216,41 +229,11 @@ impl Cleaner {
                 out(self.at, Out::Gone(Kind::Control));
                 out(self.at, Out::Show('\n'));
             }
-            other => match hidden(other) {
-                Some(kind) => out(self.at, Out::Gone(kind)),
+            other => match unseen(other) {
+                Some(why) => out(self.at, Out::Gone(why.into())),
                 None => out(self.at, Out::Show(other)),
             },
         }
-    }
-}
-
-/// Why a character is not shown; `None` for one that is. After Unicode 16: `Bidi_Control`, `Default_Ignorable_Code_Point` and the
-/// controls; characters of private use are shown, for fonts give them shapes.
-fn hidden(character: char) -> Option<Kind> {
-    match character {
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => Some(Kind::Control),
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some(Kind::Bidi)
-        }
-        '\u{e0000}'..='\u{e007f}' => Some(Kind::Tag),
-        '\u{ad}'
-        | '\u{34f}'
-        | '\u{115f}'..='\u{1160}'
-        | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200d}'
-        | '\u{2060}'..='\u{2065}'
-        | '\u{206a}'..='\u{206f}'
-        | '\u{2800}'
-        | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{feff}'
-        | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0080}'..='\u{e0fff}' => Some(Kind::Invisible),
-        _ => None,
     }
 }
 

@@ -130,7 +130,7 @@ fn unchecked(target: &Target) -> ConnectFailure {
         detail: format!(
             "{} exchanged keys again, and its host key cannot be checked a second time, so the connection was ended",
             target.alias
-        ),
+        ).into(),
         hint: "try again: a new connection checks the host key; sshd's RekeyLimit says how often it does this"
             .to_owned(),
     }

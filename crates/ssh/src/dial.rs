@@ -28,7 +28,7 @@ pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), Connect
     }
     Err(ConnectFailure {
         phase: Phase::Dial,
-        detail: tried.join("; "),
+        detail: tried.join("; ").into(),
         hint: "check that the host is up, that sshd listens on this port, and that no firewall is between"
             .to_owned(),
     })
@@ -50,7 +50,7 @@ pub(crate) fn admitted(target: &Target, peer: IpAddr) -> Result<IpAddr, ConnectF
 fn refused(detail: String) -> ConnectFailure {
     ConnectFailure {
         phase: Phase::Network,
-        detail,
+        detail: detail.into(),
         hint: "the address that was reached is not one that the network policy admits".to_owned(),
     }
 }

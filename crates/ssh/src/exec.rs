@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
-use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stream};
+use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Outcome, Phase, Stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::launch::{self, Marker};
@@ -47,12 +47,12 @@ pub enum Event {
     /// A signal ended it.
     Signalled {
         /// The signal's name without `SIG`.
-        signal: String,
+        signal: HostWords,
     },
     /// The connection or the channel ended without a word about the command.
     Lost {
         /// What was seen.
-        detail: String,
+        detail: HostWords,
     },
 }
 
@@ -203,7 +203,7 @@ fn unsent(link: &Link) -> Outcome {
 fn no_terminal(target: &Target, detail: &str) -> ConnectFailure {
     ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("{}: {detail}", target.alias),
+        detail: format!("{}: {detail}", target.alias).into(),
         hint: "no terminal was opened, so nothing was run; try again".to_owned(),
     }
 }
@@ -324,7 +324,7 @@ fn refused(target: &Target, what: &str) -> ConnectFailure {
     let verb = if what == "a command" { "run" } else { "give" };
     ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("{} refused to {verb} {what}", target.alias),
+        detail: format!("{} refused to {verb} {what}", target.alias).into(),
         hint: "the account may not do that; see the server's log".to_owned(),
     }
 }
@@ -334,7 +334,7 @@ pub(crate) fn nonce() -> Result<String, ConnectFailure> {
     let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).map_err(|error| ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("the system gives no random numbers: {error}"),
+        detail: format!("the system gives no random numbers: {error}").into(),
         hint: "nothing was sent".to_owned(),
     })?;
     Ok(format!("{:016x}", u64::from_le_bytes(bytes)))
@@ -433,21 +433,23 @@ impl Running {
         }
         let last = self.last.take().filter(|_| !self.late).unwrap_or_else(|| Event::Lost {
             detail: if self.late {
-                "the host took longer to start the command than anyone waits, and then did"
-                    .to_owned()
+                "the host took longer to start the command than anyone waits, and then did".into()
             } else if self.slot.link.is_closed() {
-                self.slot.link.how_it_ended()
+                self.slot.link.how_it_ended().into()
             } else {
-                "the server closed the channel without an exit status".to_owned()
+                "the server closed the channel without an exit status".into()
             },
         });
         self.held.push_back(last);
     }
 }
 
-pub(crate) fn signal(name: &Sig) -> String {
+/// Longest name of a signal; those that systems know are shorter.
+const MAX_SIGNAL: usize = 32;
+
+pub(crate) fn signal(name: &Sig) -> HostWords {
     if let Sig::Custom(name) = name {
-        return name.chars().filter(char::is_ascii_graphic).take(32).collect();
+        return HostWords::within(name, MAX_SIGNAL);
     }
-    format!("{name:?}")
+    HostWords::from(format!("{name:?}"))
 }

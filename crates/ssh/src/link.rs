@@ -181,8 +181,10 @@ impl Link {
 
     /// The same in words.
     pub(crate) fn how_it_ended(&self) -> String {
-        self.failure()
-            .map_or_else(|| "the connection was lost".to_owned(), |failure| failure.detail)
+        self.failure().map_or_else(
+            || "the connection was lost".to_owned(),
+            |failure| failure.detail.to_string(),
+        )
     }
 
     /// Returns when the connection has ended.
@@ -276,7 +278,8 @@ fn flood(target: &Target, meter: &Meter, phase: Phase) -> Option<ConnectFailure>
         detail: format!(
             "{} sent more than {MAX_BEFORE_LOG_IN} bytes before the log-in was over",
             target.alias
-        ),
+        )
+        .into(),
         hint: "no SSH server in order does this; see what listens on this port".to_owned(),
     })
 }
@@ -320,7 +323,9 @@ pub(crate) fn failed(
     if progress.phase != Phase::Banner {
         return NoLink::Failed(ConnectFailure {
             phase: Phase::KeyExchange,
-            detail: error.map_or_else(|| silent(target), |error| format!("{alias}: {error}")),
+            detail: error
+                .map_or_else(|| silent(target), |error| format!("{alias}: {error}"))
+                .into(),
             hint:
                 "client and server may share no algorithm, or the path between them drops packets"
                     .to_owned(),
@@ -330,7 +335,7 @@ pub(crate) fn failed(
     let failure = |detail: String| {
         ConnectFailure {
         phase: Phase::Banner,
-        detail,
+        detail: detail.into(),
         hint: "the port may not be sshd's, or the server refuses new connections (MaxStartups, a full machine)"
             .to_owned(),
     }

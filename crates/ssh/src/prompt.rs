@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use sshepherd_model::{Alias, Secret};
+use sshepherd_model::{Alias, HostWords, Secret};
 
 /// What a host asks at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Questions {
     pub alias: Alias,
     /// Who logs in there.
     pub username: String,
-    /// The host's words about it, safe to print, at most 1,024 characters; often empty.
-    pub instructions: String,
+    /// The host's words about it; often empty.
+    pub instructions: HostWords,
     /// One to 16 questions.
     pub prompts: Vec<Prompt>,
 }
@@ -21,8 +21,8 @@ pub struct Questions {
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
-    /// The host's words, safe to print, at most 256 characters. They are the host's: it may ask for what it should not.
-    pub text: String,
+    /// The host's words, at most 256 characters. They are the host's: it may ask for what it should not.
+    pub text: HostWords,
     /// Whether the answer may be seen while it is typed.
     pub echo: bool,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
-use sshepherd_model::{ConnectFailure, LoginShell, Outcome, Phase, Stopped};
+use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Outcome, Phase, Stopped};
 
 use crate::exec::{Input, Pty, Ready, nonce, signal};
 use crate::pool::Slot;
@@ -62,9 +62,9 @@ pub struct Opening {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeted {
     /// The terminal's device on the host.
-    pub tty: Option<String>,
+    pub tty: Option<HostWords>,
     /// `bash`, `zsh`, `fish`, `sh`, `none`, `tmux` or `screen`.
-    pub kind: String,
+    pub kind: HostWords,
     /// Whether prompts will be marked, under [`Terminal::nonce`].
     pub marks: bool,
 }
@@ -75,7 +75,7 @@ pub enum TerminalEvent {
     /// The program is about to start.
     Greeted(Greeted),
     /// The host started nothing, for this reason: `gone` or `no-multiplexer`.
-    Refused(String),
+    Refused(HostWords),
     /// It wrote.
     Output(Bytes),
     /// It ended by itself.
@@ -86,12 +86,12 @@ pub enum TerminalEvent {
     /// A signal ended it.
     Signalled {
         /// The signal's name without `SIG`.
-        signal: String,
+        signal: HostWords,
     },
     /// The connection or the channel ended without a word about the program.
     Lost {
         /// What was seen.
-        detail: String,
+        detail: HostWords,
     },
 }
 
@@ -160,7 +160,7 @@ impl Ready {
             return Err(ConnectFailure {
                 phase: Phase::Exec,
                 detail: "a host with login_shell: raw-words takes no variables and keeps no shell"
-                    .to_owned(),
+                    .into(),
                 hint: "nothing was opened; leave persistent and env out".to_owned(),
             });
         }
@@ -194,12 +194,12 @@ impl Ready {
 fn not_opened(outcome: Outcome) -> ConnectFailure {
     let failure = |detail: String| ConnectFailure {
         phase: Phase::Exec,
-        detail,
+        detail: detail.into(),
         hint: "the shell may have been started; it ends with its connection".to_owned(),
     };
     match outcome {
         Outcome::NotStarted(failure) => failure,
-        Outcome::Interrupted(interruption) => failure(interruption.detail),
+        Outcome::Interrupted(interruption) => failure(interruption.detail.to_string()),
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }
@@ -273,12 +273,12 @@ impl Terminal {
                 self.tell.process(greeted.pid);
                 self.keyboard.know_tty(greeted.tty.clone());
                 self.held.push_back(TerminalEvent::Greeted(Greeted {
-                    tty: greeted.tty,
-                    kind: greeted.kind,
+                    tty: greeted.tty.map(HostWords::from),
+                    kind: greeted.kind.into(),
                     marks: greeted.marks,
                 }));
             }
-            Some(Err(reason)) => self.held.push_back(TerminalEvent::Refused(reason)),
+            Some(Err(reason)) => self.held.push_back(TerminalEvent::Refused(reason.into())),
             None => {}
         }
         self.show(Bytes::from(fed.bytes));
@@ -304,9 +304,9 @@ impl Terminal {
         }
         let last = self.last.take().unwrap_or_else(|| TerminalEvent::Lost {
             detail: if self.slot.link.is_closed() {
-                self.slot.link.how_it_ended()
+                self.slot.link.how_it_ended().into()
             } else {
-                "the server closed the terminal without an exit status".to_owned()
+                "the server closed the terminal without an exit status".into()
             },
         });
         self.held.push_back(last);
@@ -343,7 +343,8 @@ impl Keyboard {
         said.split(|byte| *byte == b'\n').any(|line| line == b"sshepherd-signal sent")
     }
 
-    /// Whose program leads the foreground, and its name: the account in whose name it acts, and the file that was started.
+    /// Whose program leads the foreground, and its name: the account in whose name it acts, and the file that was started. To be
+    /// compared, never shown.
     pub async fn foreground(&self) -> Option<(String, String)> {
         let pid = self.stopper.process()?;
         let text = about_foreground(WHO, self.tty().as_deref(), pid, &[]);

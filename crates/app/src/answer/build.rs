@@ -86,7 +86,7 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
             "exited"
         }
         Outcome::Signalled { signal } => {
-            answer.signal = Some(signal.clone());
+            answer.signal = Some(signal.to_string());
             "signalled"
         }
         Outcome::TimedOut { stopped } => {
@@ -123,7 +123,7 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
             "denied"
         }
         Outcome::Interrupted(interruption) => {
-            answer.detail = Some(interruption.detail.clone());
+            answer.detail = Some(interruption.detail.to_string());
             answer.hint = Some(interruption.cause.hint().to_owned());
             interruption.cause.as_str()
         }
@@ -139,7 +139,7 @@ fn not_started(answer: &mut RunAnswer, failure: &ConnectFailure) {
     answer.hostname =
         network.then(|| failure.detail.split(": ").next().unwrap_or_default().to_owned());
     answer.phase = Some(failure.phase.to_string());
-    answer.detail = Some(failure.detail.clone());
+    answer.detail = Some(failure.detail.to_string());
     answer.hint = Some(failure.hint.clone());
     // Nothing was written, so there is nothing to say about output.
     answer.output = None;
@@ -342,7 +342,7 @@ mod tests {
         let mut answer = RunAnswer::default();
         let failure = ConnectFailure {
             phase: Phase::Auth,
-            detail: "publickey refused".to_owned(),
+            detail: "publickey refused".to_owned().into(),
             hint: "check the key".to_owned(),
         };
         fate(&mut answer, &Outcome::NotStarted(failure));

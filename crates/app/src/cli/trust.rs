@@ -127,7 +127,7 @@ fn known(shown: &Shown) -> Result<bool, Exit> {
 async fn asked(shown: &Shown) -> Result<Vec<String>, Exit> {
     let words = "Compare a fingerprint with what the host's owner told you, over another way than this network.";
     let prompt = Prompt {
-        text: "Type the fingerprint, or yes to trust all of them:".to_owned(),
+        text: "Type the fingerprint, or yes to trust all of them:".to_owned().into(),
         echo: true,
     };
     let answers = Terminal::default().converse(words.to_owned(), vec![prompt]).await;

@@ -306,7 +306,7 @@ mod tests {
             ("PASSWORD again: ", true, false, false),
             ("Passphrase: ", true, false, false),
         ] {
-            let prompt = Prompt { text: text.to_owned(), echo };
+            let prompt = Prompt { text: text.to_owned().into(), echo };
             assert_eq!(may_go(&prompt, Through::Visible), visible, "{text}");
             assert_eq!(may_go(&prompt, Through::All), all, "{text}");
         }

@@ -166,7 +166,8 @@ fn elsewhere(record: &ShellRecord, now: &str) -> ConnectFailure {
         detail: format!(
             "{} is {now} now, and this shell was opened at {}",
             record.alias, record.host
-        ),
+        )
+        .into(),
         hint: "nothing was connected to; the owner can give the alias its earlier address again"
             .to_owned(),
     }

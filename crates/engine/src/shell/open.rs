@@ -282,7 +282,8 @@ fn unkept() -> ConnectFailure {
         detail: format!(
             "the host has not said within {} s that it keeps the shell",
             GREETED.as_secs()
-        ),
+        )
+        .into(),
         hint: "a forced command or an appliance keeps no shell; leave persistent out, or try again"
             .to_owned(),
     }
@@ -291,7 +292,7 @@ fn unkept() -> ConnectFailure {
 fn unrecorded(error: &sshepherd_store::Error) -> ConnectFailure {
     ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("the shell could not be entered into the state folder: {error}"),
+        detail: format!("the shell could not be entered into the state folder: {error}").into(),
         hint: "nothing was opened; see the state folder".to_owned(),
     }
 }

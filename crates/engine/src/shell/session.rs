@@ -153,7 +153,7 @@ impl Session {
             size: (record.cols, record.rows),
             opened_at: self.opened_at,
             persistent: record.persistent.is_some(),
-            kind: state.greeted.as_ref().map(|greeted| greeted.kind.clone()),
+            kind: state.greeted.as_ref().map(|greeted| greeted.kind.to_string()),
             marked: state.prompt.marked,
             at_prompt: state.at_prompt(),
             exit_status: state.prompt.status,

@@ -127,7 +127,7 @@ impl State {
             TerminalEvent::Signalled { signal } => {
                 (format!("the program was ended by the signal {signal}"), None)
             }
-            TerminalEvent::Lost { detail } => (detail, None),
+            TerminalEvent::Lost { detail } => (detail.into(), None),
             other @ (TerminalEvent::Greeted(_)
             | TerminalEvent::Refused(_)
             | TerminalEvent::Output(_)) => return Err(other),

@@ -31,7 +31,7 @@ async fn a_signal_is_no_exit_status() {
     let sshd = Sshd::start();
     let site = Site::new(&sshd);
     let finished = site.run("kill -SEGV $$").await;
-    assert_eq!(finished.outcome, Outcome::Signalled { signal: "SEGV".to_owned() });
+    assert_eq!(finished.outcome, Outcome::Signalled { signal: "SEGV".to_owned().into() });
 }
 
 #[tokio::test(flavor = "multi_thread")]

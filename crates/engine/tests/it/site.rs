@@ -51,7 +51,7 @@ impl Jump {
                 port: sshd.port(),
                 credentials: "jump".parse().unwrap(),
                 tags: Vec::new(),
-                description: String::new(),
+                description: "".into(),
                 login_shell: LoginShell::Posix,
                 jump: None,
             },
@@ -143,7 +143,7 @@ impl Site {
             port,
             credentials: "test".parse().unwrap(),
             tags: vec!["all".parse().unwrap()],
-            description: String::new(),
+            description: "".into(),
             login_shell: LoginShell::Posix,
             jump: behind.clone(),
         });

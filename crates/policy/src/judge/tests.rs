@@ -51,7 +51,7 @@ fn host() -> Arc<Host> {
         port: 22,
         credentials: "ops".parse().unwrap(),
         tags: vec!["web".parse().unwrap()],
-        description: String::new(),
+        description: "".into(),
         login_shell: LoginShell::Posix,
         jump: None,
     })

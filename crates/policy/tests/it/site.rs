@@ -41,7 +41,7 @@ pub(crate) fn host(alias: &str, tags: &[&str]) -> Arc<Host> {
         port: 22,
         credentials: "ops".parse().unwrap(),
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
-        description: String::new(),
+        description: "".into(),
         login_shell: LoginShell::Posix,
         jump: None,
     })

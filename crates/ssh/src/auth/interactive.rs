@@ -1,7 +1,7 @@
 //! keyboard-interactive: a configured password answers the one question that asks for it; a person answers the others.
 
 use russh::client::{Handle, KeyboardInteractiveAuthResponse as Reply, Prompt as Asked};
-use sshepherd_model::{ConnectFailure, Secret};
+use sshepherd_model::{ConnectFailure, HostWords, Secret};
 
 use super::{Answer, broken, failure};
 use crate::client::Client;
@@ -12,9 +12,8 @@ use crate::target::Target;
 const MAX_ROUNDS: usize = 10;
 /// Most questions in a turn, far more than a person is ever asked.
 const MAX_PROMPTS: usize = 16;
-/// Most characters shown of a question and of the words before it.
+/// Most characters shown of a question.
 const MAX_PROMPT: usize = 256;
-const MAX_INSTRUCTIONS: usize = 1024;
 
 /// Logs in by answering. `password` is given once, and only to a single hidden question for a password; whatever else is
 /// asked goes to the target's prompter.
@@ -73,7 +72,10 @@ async fn ask(
     let prompts: Vec<Prompt> = asked
         .iter()
         .take(MAX_PROMPTS)
-        .map(|asked| Prompt { text: printable(&asked.prompt, MAX_PROMPT), echo: asked.echo })
+        .map(|asked| Prompt {
+            text: HostWords::within(&asked.prompt, MAX_PROMPT),
+            echo: asked.echo,
+        })
         .collect();
     let first = prompts.first().map_or("", |prompt| prompt.text.trim()).to_owned();
     if asked.len() > MAX_PROMPTS {
@@ -90,7 +92,7 @@ async fn ask(
     let questions = Questions {
         alias: alias.clone(),
         username: target.username.clone(),
-        instructions: printable(instructions, MAX_INSTRUCTIONS),
+        instructions: instructions.into(),
         prompts,
     };
     match prompter.ask(questions).await {
@@ -102,21 +104,6 @@ async fn ask(
             "try again when a person is there to answer; `sshepherd run` asks at a terminal",
         )),
     }
-}
-
-/// A host's words without what a terminal or a reader could be led astray by: controls, and marks that change direction
-/// or are not seen (Unicode's bidi controls, zero-width characters, tags).
-fn printable(text: &str, most: usize) -> String {
-    let unseen = |c: char| {
-        matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{061c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    text.chars()
-        .filter(|c| !unseen(*c))
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(most)
-        .collect()
 }
 
 #[cfg(test)]
@@ -142,11 +129,5 @@ mod tests {
             let asked = Asked { prompt: prompt.to_owned(), echo };
             assert_eq!(wants_password(&asked), expected, "{prompt:?}");
         }
-    }
-
-    #[test]
-    fn a_hosts_words_are_safe_to_print() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}c\u{e0041}", 100), "a [2Jb  c");
-        assert_eq!(printable(&"é".repeat(9), 4), "éééé");
     }
 }

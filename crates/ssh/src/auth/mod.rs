@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::target::Target;
 
 fn failure(detail: String, hint: &str) -> ConnectFailure {
-    ConnectFailure { phase: Phase::Auth, detail, hint: hint.to_owned() }
+    ConnectFailure { phase: Phase::Auth, detail: detail.into(), hint: hint.to_owned() }
 }
 
 /// What the server said to one method.

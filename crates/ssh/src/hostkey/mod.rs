@@ -33,7 +33,7 @@ pub struct KnownHosts {
 }
 
 fn unusable(detail: String, hint: &str) -> ConnectFailure {
-    ConnectFailure { phase: Phase::HostKey, detail, hint: hint.to_owned() }
+    ConnectFailure { phase: Phase::HostKey, detail: detail.into(), hint: hint.to_owned() }
 }
 
 impl KnownHosts {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sshepherd_model::{ConnectFailure, LoginShell, Phase, Stopped, Stream};
+use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Phase, Stopped, Stream};
 
 use super::channel::{ask, mark};
 use super::{JobPlace, script, start};
@@ -43,7 +43,7 @@ pub enum Settled {
     /// The host can make no folder: it cannot be told.
     Unsure {
         /// Why.
-        reason: String,
+        reason: HostWords,
     },
 }
 
@@ -102,7 +102,7 @@ pub async fn remove(
 /// Tells whether a start whose answer was lost has run, and if not, sees to it that it never will.
 pub async fn settle(pool: &Pool, target: Arc<Target>, id: &str) -> Result<Settled, ConnectFailure> {
     if target.login_shell == LoginShell::RawWords {
-        return Ok(Settled::Unsure { reason: "the host has no shell".to_owned() });
+        return Ok(Settled::Unsure { reason: "the host has no shell".into() });
     }
     let nonce = mark()?;
     let (_, words) = ask(pool, &target, script::settle(&nonce, id), &nonce).await?;
@@ -111,7 +111,7 @@ pub async fn settle(pool: &Pool, target: Arc<Target>, id: &str) -> Result<Settle
             Ok(Settled::Started(place))
         }
         Some(("refused", "buried")) => Ok(Settled::Never),
-        Some(("refused", reason)) => Ok(Settled::Unsure { reason: reason.to_owned() }),
+        Some(("refused", reason)) => Ok(Settled::Unsure { reason: reason.into() }),
         _ => Err(not_understood(&target, &words)),
     }
 }
@@ -119,7 +119,7 @@ pub async fn settle(pool: &Pool, target: Arc<Target>, id: &str) -> Result<Settle
 fn not_understood(target: &Target, words: &str) -> ConnectFailure {
     ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("{}: the answer is not understood: {words:?}", target.alias),
+        detail: format!("{}: the answer is not understood: {words:?}", target.alias).into(),
         hint: "look into the job folder on the host".to_owned(),
     }
 }

@@ -172,7 +172,7 @@ pub(super) async fn ask(
     let ready = pool.open(Arc::clone(target)).await?;
     let failure = |detail: String| ConnectFailure {
         phase: Phase::Exec,
-        detail: format!("{}: {detail}", target.alias),
+        detail: format!("{}: {detail}", target.alias).into(),
         hint: "nothing was changed that cannot be asked for again".to_owned(),
     };
     match greet(ready, text, nonce, None).await {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sshepherd_model::Stream;
+use sshepherd_model::{HostWords, Stream};
 
 pub use act::{Removed, Settled, Tombstone, remove, settle, stop};
 pub use running::{JobRunning, follow};
@@ -90,7 +90,7 @@ pub enum JobEvent {
     /// It is out of sight, and may live on: follow it again from the bytes that were given.
     Lost {
         /// What was seen.
-        detail: String,
+        detail: HostWords,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sshepherd_model::{ConnectFailure, Stream};
+use sshepherd_model::{ConnectFailure, HostWords, Stream};
 
 use super::channel::{Channel, Piece, ask, mark};
 use super::{JobEnd, JobEvent, JobPlace, Offsets, script};
@@ -121,7 +121,7 @@ impl JobRunning {
         JobEvent::Output { stream, bytes }
     }
 
-    fn lost(&mut self, detail: impl Into<String>) {
+    fn lost(&mut self, detail: impl Into<HostWords>) {
         self.state = State::Last(JobEvent::Lost { detail: detail.into() });
     }
 

@@ -1,6 +1,6 @@
 //! The start of a job, at most once.
 
-use sshepherd_model::{LoginShell, Outcome};
+use sshepherd_model::{HostWords, LoginShell, Outcome};
 
 use super::channel::{Greeting, greet, mark};
 use super::{JobPlace, JobRunning, JobSpec, Offsets, script};
@@ -15,7 +15,7 @@ pub enum Launched {
     /// The host has a shell and no place for a job. Nothing was run, so the command may be run attached.
     Refused {
         /// Why.
-        reason: String,
+        reason: HostWords,
     },
     /// The host runs something else than what it is told (a forced command, an appliance), or has no shell: it runs as
     /// any command does, without a job. A host that is only slow may be taken for one; then the last event is `Lost`, and
@@ -50,17 +50,27 @@ impl Ready {
                 Ok(Launched::Job(JobRunning::streaming(pool, target, place, start, channel)))
             }
             Some(("exists", rest)) if let Some(place) = place(rest) => Ok(Launched::Exists(place)),
-            Some(("refused", reason)) => Ok(Launched::Refused { reason: reason.to_owned() }),
+            Some(("refused", reason)) => Ok(Launched::Refused { reason: reason.into() }),
             _ => Err(Outcome::lost(format!("the host's answer is not understood: {words:?}"))),
         }
     }
 }
 
-/// `PID START BOOT FOLDER`.
+/// Longest field before the folder: a boot's id has 36 characters.
+const MAX_FIELD: usize = 64;
+
+/// `PID START BOOT FOLDER`: short words, and a path that is shown as it is, for all of them are.
 pub(super) fn place(fields: &str) -> Option<JobPlace> {
     let mut fields = fields.splitn(4, ' ');
     let (pid, start, boot) = (fields.next()?, fields.next()?, fields.next()?);
     let folder = fields.next().filter(|folder| folder.starts_with('/'))?;
+    let plain = |word: &str| {
+        word.len() <= MAX_FIELD
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let known =
+        [pid, start, boot].into_iter().all(plain) && HostWords::from(folder).as_str() == folder;
+    known.then_some(())?;
     Some(JobPlace {
         folder: folder.to_owned(),
         pid: pid.to_owned(),

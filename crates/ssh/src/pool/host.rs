@@ -159,7 +159,7 @@ impl HostLinks {
         if others == 0 {
             return Err(ConnectFailure {
                 phase: Phase::Channel,
-                detail: format!("{} refuses to open a session: {reason:?}", target.alias),
+                detail: format!("{} refuses to open a session: {reason:?}", target.alias).into(),
                 hint: "the account may not run commands (MaxSessions 0, a forced subsystem), or the server is full"
                     .to_owned(),
             });

@@ -271,7 +271,7 @@ impl Pool {
                 detail: format!(
                     "{}: {} connections are open, all of them at work, and this server can afford no more",
                     target.alias, self.inner.settings.connections
-                ),
+                ).into(),
                 hint: "try again, or raise the limit of open files (ulimit -n) that the server is started under"
                     .to_owned(),
             }),
@@ -361,7 +361,7 @@ fn jitter() -> f64 {
 fn channel_failure(target: &Target, what: &str) -> ConnectFailure {
     ConnectFailure {
         phase: Phase::Channel,
-        detail: format!("{}: {what}", target.alias),
+        detail: format!("{}: {what}", target.alias).into(),
         hint: "nothing was sent; try again".to_owned(),
     }
 }

@@ -76,7 +76,7 @@ impl Pool {
             }
             Err(ConnectFailure {
                 phase: Phase::Dial,
-                detail: format!("{}: {}", jump.alias, tried.join("; ")),
+                detail: format!("{}: {}", jump.alias, tried.join("; ")).into(),
                 hint: format!(
                     "check that the host is up and that {} may forward to it (AllowTcpForwarding and PermitOpen in its \
                      sshd_config)",
@@ -156,5 +156,5 @@ fn refusal(to: SocketAddr, reason: ChannelOpenFailure) -> String {
 /// A failure on the way, which is not the target's own.
 fn by_way_of(jump: &Target, failure: ConnectFailure) -> ConnectFailure {
     let detail = format!("jump host {}: {}", jump.alias, failure.detail);
-    ConnectFailure { detail, ..failure }
+    ConnectFailure { detail: detail.into(), ..failure }
 }

@@ -27,7 +27,7 @@ async fn output_is_kept_apart_and_the_status_is_the_commands_own() {
 async fn a_signal_is_not_an_exit_status() {
     let server = Sshd::start();
     let ran = run(&pool(), &Arc::new(target(&server)), "ulimit -c 0; kill -SEGV $$").await;
-    assert_eq!(ran.end, Event::Signalled { signal: "SEGV".to_owned() });
+    assert_eq!(ran.end, Event::Signalled { signal: "SEGV".into() });
 }
 
 #[tokio::test]

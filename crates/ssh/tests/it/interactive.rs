@@ -107,10 +107,10 @@ async fn a_person_is_asked_the_rest() {
         [Questions {
             alias: "test".parse().unwrap(),
             username: "root".to_owned(),
-            instructions: "By order of the  owner".to_owned(),
+            instructions: "By order of the  owner".into(),
             prompts: vec![
-                Prompt { text: "Code:  ".to_owned(), echo: false },
-                Prompt { text: "Team: ".to_owned(), echo: true },
+                Prompt { text: "Code:  ".into(), echo: false },
+                Prompt { text: "Team: ".into(), echo: true },
             ],
         }]
     );

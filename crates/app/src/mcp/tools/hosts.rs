@@ -91,7 +91,7 @@ impl Server {
             credentials: Some(host.credentials.to_string()),
             tags: Some(host.tags.iter().map(ToString::to_string).collect()),
             jump: Some(answer::jumps(&config.inventory, &host)).filter(|hops| !hops.is_empty()),
-            description: Some(host.description.clone()),
+            description: Some(host.description.to_string()),
             circuit: circuit(&self.engine.circuit(&host.alias)),
             policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),
             shells: Some(answer::shells(&config, &host)),
