@@ -287,6 +287,16 @@ pub(crate) struct Text {
     pub(crate) field: String,
 }
 
+/// What a literal `[]` comes to.
+pub(crate) enum EmptyList {
+    /// It is an error.
+    Refused,
+    /// As if the key were not there, which means this; a warning says so.
+    CountsAsAbsent(&'static str),
+    /// It says what it says.
+    Value,
+}
+
 /// A mapping that is being read.
 pub(crate) struct Section<'a> {
     pub(crate) document: &'a Document,
@@ -404,29 +414,48 @@ impl<'a> Section<'a> {
         Section::of(self.document, node, &self.path(key))
     }
 
-    /// The fields of a mapping whose keys are names, as sections.
+    /// The fields of a mapping whose keys are names, as sections; one without a value is an error.
     pub(crate) fn named_sections(&self) -> Vec<(&'a str, Section<'a>)> {
-        self.entries
-            .iter()
-            .filter_map(|(name, node)| {
-                Some((name.as_str(), Section::of(self.document, node, &self.path(name))?))
-            })
-            .collect()
+        let section = |(name, node): &'a (String, Node)| {
+            let path = self.path(name);
+            if node.is_null() {
+                let message = "has no value; leave it out, or say what holds there";
+                self.document.error(Some(node.line), &path, message);
+                return None;
+            }
+            Some((name.as_str(), Section::of(self.document, node, &path)?))
+        };
+        self.entries.iter().filter_map(section).collect()
     }
 
-    /// Warns of every key that nobody asked for.
+    /// Ends the reading of a section in which an unknown key has always been passed over: it is a warning, but an error where
+    /// it looks like a slip of a known one, for what it was to narrow (`tag:`, `jmp:`) would be missing.
     pub(crate) fn finish(self) {
         self.unasked(Severity::Warning, "unknown key, ignored");
     }
 
-    /// The same where a misspelt key could let something through: each is an error.
+    /// Ends the reading of a section where a slip could let something through: each unknown key and each key that says
+    /// nothing is an error.
     pub(crate) fn finish_strictly(self) {
+        self.finish_with(|_| EmptyList::Refused);
+    }
+
+    /// The same, where some keys may hold an empty list.
+    pub(crate) fn finish_with(self, empty_list: impl Fn(&str) -> EmptyList) {
         for (name, node) in self.entries {
-            let empty = match &node.kind {
+            let (field, line) = (self.path(name), Some(node.line));
+            let problem = match &node.kind {
                 Kind::Null => "has no value; leave it out, or give it one",
-                Kind::List(items) if items.is_empty() => {
-                    "is an empty list; leave it out, or say what is in it"
-                }
+                Kind::List(items) if items.is_empty() => match empty_list(name) {
+                    EmptyList::Refused => "is an empty list; leave it out, or say what is in it",
+                    EmptyList::CountsAsAbsent(meaning) => {
+                        let message =
+                            format!("is an empty list, which counts as left out: {meaning}");
+                        self.document.warn(line, &field, message);
+                        continue;
+                    }
+                    EmptyList::Value => continue,
+                },
                 Kind::Boolean(_)
                 | Kind::Integer(_)
                 | Kind::Text(_)
@@ -434,7 +463,9 @@ impl<'a> Section<'a> {
                 | Kind::Map(_)
                 | Kind::Other(_) => continue,
             };
-            self.document.error(Some(node.line), &self.path(name), empty);
+            if !self.document.has_error_at(node.line, &field) {
+                self.document.error(line, &field, problem);
+            }
         }
         self.unasked(Severity::Error, "unknown key");
     }
@@ -445,14 +476,19 @@ impl<'a> Section<'a> {
             if asked.contains(&name.as_str()) {
                 continue;
             }
+            let lower = name.to_ascii_lowercase();
             let near = asked
                 .iter()
-                .map(|known| (strsim::damerau_levenshtein(name, known), *known))
+                .map(|known| (strsim::damerau_levenshtein(&lower, known), *known))
                 .min()
-                .filter(|(distance, _)| *distance <= 1.max(name.len() / 3));
-            let message = match near {
-                Some((_, near)) => format!("{what}; did you mean {near}?"),
-                None => format!("{what}; known here: {}", asked.join(", ")),
+                .filter(|(distance, known)| {
+                    // `alias` for `aliases`: short names lose more than a letter at their end.
+                    let shortened = lower.len() > 2 && known.starts_with(&lower);
+                    shortened || *distance <= 1.max(name.len() / 3)
+                });
+            let (severity, message) = match near {
+                Some((_, near)) => (Severity::Error, format!("unknown key; did you mean {near}?")),
+                None => (severity, format!("{what}; known here: {}", asked.join(", "))),
             };
             self.document.push(severity, Some(node.line), &self.path(name), message);
         }

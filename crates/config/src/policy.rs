@@ -8,7 +8,7 @@ use sshepherd_policy::{
     Action, Dialect, Enforcement, LimitPatch, LimitTable, NetworkPolicy, Policy, Rule,
 };
 
-use crate::document::{Document, Node, Section, Text};
+use crate::document::{Document, EmptyList, Node, Section, Text};
 use crate::{packs, rules};
 
 /// What the file says.
@@ -60,15 +60,15 @@ pub(crate) fn read(
     let mut dialect = Dialect::default();
     if let Some(section) = top.section("pipes") {
         dialect.filters = section.boolean("filters").unwrap_or(true);
-        section.finish();
+        section.finish_strictly();
     }
     if let Some(section) = top.section("redirections") {
         dialect.harmless_redirections = section.boolean("harmless").unwrap_or(true);
-        section.finish();
+        section.finish_strictly();
     }
     let enforcement = enforcement(&top);
     let packs = packs::names(&top);
-    top.finish();
+    top.finish_with(|_| EmptyList::Value);
     let policy = Policy::new(rules, limits, network, dialect)
         .with_enforcement(enforcement)
         .with_shells(shells);
@@ -141,9 +141,9 @@ impl Reader<'_> {
             shell_max_seconds: section.integer("shell_max_seconds", 1..=2_592_000),
             shell_max_input_bytes: section.integer("shell_max_input_bytes", 1..=1 << 40),
             shell_max_output_bytes: section.integer("shell_max_output_bytes", 1024..=1 << 40),
-            deny_substrings: section.texts("deny_substrings").map(|texts| {
-                texts.into_iter().map(|text| text.text).filter(|text| !text.is_empty()).collect()
-            }),
+            deny_substrings: section
+                .texts("deny_substrings")
+                .map(|texts| texts.into_iter().filter_map(|text| self.denied_text(text)).collect()),
         };
         if patch.host_key_auto_add == Some(true) {
             self.deprecated(&section, "host_key_auto_add");
@@ -151,8 +151,18 @@ impl Reader<'_> {
         if patch.require_known_host == Some(false) {
             self.deprecated(&section, "require_known_host");
         }
-        section.finish();
+        // An empty list of denied texts takes the seed's own away: that is how it is said.
+        section.finish_with(|_| EmptyList::Value);
         patch
+    }
+
+    fn denied_text(&self, text: Text) -> Option<String> {
+        if text.text.is_empty() {
+            let message = "is empty; leave it out, or write the text to deny";
+            self.document.error(Some(text.line), &text.field, message);
+            return None;
+        }
+        Some(text.text)
     }
 
     fn deprecated(&self, section: &Section<'_>, key: &str) {
@@ -164,40 +174,26 @@ impl Reader<'_> {
     }
 
     fn network(&self, section: Section<'_>) -> NetworkPolicy {
-        let mut written = 0;
-        let lists = ["allow_ips", "allow_cidrs", "block_ips", "block_cidrs"].map(|key| {
-            section.texts(key).map(|texts| {
-                if key.starts_with("allow") {
-                    written += texts.len();
-                }
-                texts
-                    .iter()
-                    .filter_map(|text| self.net(text, key.ends_with("_ips")))
-                    .collect::<Vec<_>>()
-            })
-        });
+        let list = |key: &'static str| {
+            let texts = section.texts(key).unwrap_or_default();
+            let single = key.ends_with("_ips");
+            texts.iter().filter_map(|text| self.net(text, single)).collect::<Vec<_>>()
+        };
+        let allow = [list("allow_ips"), list("allow_cidrs")].concat();
+        let block = [list("block_ips"), list("block_cidrs")].concat();
         if section.boolean("require_known_host") == Some(false) {
             self.deprecated(&section, "require_known_host");
         }
-        let line = section.line;
-        let path = section.path("allow_ips");
-        section.finish();
-        let [allow_ips, allow_cidrs, block_ips, block_cidrs] = lists;
-        let joined = |a: Option<Vec<IpNet>>, b: Option<Vec<IpNet>>| match (a, b) {
-            (None, None) => None,
-            (a, b) => Some(a.into_iter().chain(b).flatten().collect::<Vec<_>>()),
-        };
         // The seed's own example files carry empty lists that mean "no list"; an allow list is in force once it names
-        // something. One whose every entry is wrong has errors and is not used at all.
-        let allow = joined(allow_ips, allow_cidrs).filter(|allow| {
-            if written == 0 {
-                let message =
-                    "the allow lists are empty, so every address that is not blocked is allowed";
-                self.document.warn(Some(line), &path, message);
-            }
-            !allow.is_empty()
+        // something. One with a wrong entry is an error, so that it never comes to mean every address.
+        section.finish_with(|key| {
+            EmptyList::CountsAsAbsent(if key.starts_with("allow") {
+                "every address that is not blocked is allowed, unless the other allow list names some"
+            } else {
+                "it blocks nothing"
+            })
         });
-        NetworkPolicy::new(allow, joined(block_ips, block_cidrs).unwrap_or_default())
+        NetworkPolicy::new(Some(allow).filter(|allow| !allow.is_empty()), block)
     }
 
     fn net(&self, text: &Text, single: bool) -> Option<IpNet> {
@@ -257,6 +253,6 @@ impl Reader<'_> {
                 }
             }
         }
-        section.finish();
+        section.finish_strictly();
     }
 }

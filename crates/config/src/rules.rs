@@ -7,7 +7,7 @@ use sshepherd_policy::{
     Action, Glob, Grants, Lasts, Position, Rule, SimpleCommand, Terms, recognise, sudo,
 };
 
-use crate::document::{Document, Node, Section, Text};
+use crate::document::{Document, EmptyList, Node, Section, Text};
 use crate::typed;
 
 /// Most seconds that a question stays open: a day.
@@ -61,9 +61,9 @@ impl Reader<'_> {
         };
         self.examples(&section, &rule, typed, before);
         if typed || rule.action == Action::Ask {
-            section.finish_strictly()
+            section.finish_strictly();
         } else {
-            section.finish()
+            section.finish_with(empty_list_of_the_seed);
         }
         // A typed rule whose specification has an error must not turn into one that matches something else.
         (action.is_some() && (rule.spec.is_some() || !typed)).then_some(rule)
@@ -235,6 +235,16 @@ impl Reader<'_> {
                 self.document.error(Some(text.line), &text.field, message);
             }
         }
+    }
+}
+
+/// The seed's files write `[]` for what they leave out; what is ours alone is never written so.
+fn empty_list_of_the_seed(key: &str) -> EmptyList {
+    match key {
+        "aliases" => EmptyList::CountsAsAbsent("the rule is for hosts of every name"),
+        "tags" => EmptyList::CountsAsAbsent("the rule is for hosts with any tags or none"),
+        "commands" => EmptyList::CountsAsAbsent("the rule matches nothing"),
+        _ => EmptyList::Refused,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sshepherd_model::{Host, LoginShell, Tag};
+use sshepherd_model::{Alias, Host, LoginShell, Tag};
 
 use crate::document::{Document, Node, Section, Text};
 
@@ -19,7 +19,7 @@ pub(crate) struct Servers<'a> {
 /// their documents. With `whole`, all that gives hosts could be read, so a jump host that is not there is none.
 pub(crate) fn read<'a>(sources: &[(&'a Document, &'a Node)], whole: bool) -> Servers<'a> {
     let mut servers = Servers::default();
-    let mut places: BTreeMap<String, (&Document, usize)> = BTreeMap::new();
+    let mut places: BTreeMap<String, (String, &Document, usize)> = BTreeMap::new();
     let mut ways = Ways::default();
     for (number, (document, root)) in sources.iter().enumerate() {
         let Some(top) = Section::of(document, root, "") else { continue };
@@ -29,17 +29,25 @@ pub(crate) fn read<'a>(sources: &[(&'a Document, &'a Node)], whole: bool) -> Ser
                 continue;
             };
             let alias = host.alias.to_string();
-            if let Some((other, line)) = places.get(&alias) {
+            // `Web1` beside `web1` would be taken for the other one sooner or later.
+            let key = alias.to_ascii_lowercase();
+            if let Some((taken, other, line)) = places.get(&key) {
                 let place = if std::ptr::eq(*other, *document) {
                     format!("line {line}")
                 } else {
                     format!("{}:{line}", other.file.display())
                 };
-                let message = format!("{alias} is already the alias of the host at {place}");
+                let message = if *taken == alias {
+                    format!("{alias} is already the alias of the host at {place}")
+                } else {
+                    format!(
+                        "{alias} differs from {taken}, the alias of the host at {place}, only in case"
+                    )
+                };
                 document.error(Some(node.line), &format!("{path}.alias"), message);
                 continue;
             }
-            places.insert(alias, (document, node.line));
+            places.insert(key, (alias, document, node.line));
             servers.hosts.push(host);
         }
         if number == 0 {
@@ -81,7 +89,7 @@ fn host<'a>(
     ways.add(document, alias.as_ref(), jump.as_ref());
     section.finish();
     // Each field is looked at before the first bad one ends the host, so that all problems are told.
-    let alias = alias.and_then(|text| parsed(document, text));
+    let alias = alias.and_then(|text| alias_of(document, text));
     let address = address.filter(|address| {
         let sound = sound_address(&address.text);
         if !sound {
@@ -198,6 +206,23 @@ fn login_shell(document: &Document, section: &Section<'_>) -> Option<LoginShell>
 
 fn tags(document: &Document, texts: Vec<Text>) -> Vec<Tag> {
     texts.into_iter().filter_map(|text| parsed(document, text)).collect()
+}
+
+/// Words of the selector language; a host of such a name could not be selected, or something else would be.
+const SELECTOR_WORDS: [&str; 5] = ["all", "and", "minus", "not", "or"];
+
+/// An alias that means one host wherever it is written.
+fn alias_of(document: &Document, text: Text) -> Option<Alias> {
+    let name = text.text.trim();
+    let problem = if SELECTOR_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word)) {
+        format!("{name:?} is a word of selectors; write another alias, such as host-{name}")
+    } else if name.starts_with('-') {
+        format!("{name:?} looks like an option; write another alias, such as host{name}")
+    } else {
+        return parsed(document, text);
+    };
+    document.error(Some(text.line), &text.field, problem);
+    None
 }
 
 /// A name parsed by its own rule; what breaks it is an error at its place.

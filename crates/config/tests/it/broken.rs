@@ -61,7 +61,7 @@ const EXPECTED: [&str; 18] = [
     "servers.yml:6 Error hosts[1].host:",
     "servers.yml:10 Error hosts[2].port:",
     "servers.yml:14 Error hosts[3].credentials: no entry",
-    "servers.yml:15 Warning hosts[3].descripton: unknown key, ignored; did you mean description?",
+    "servers.yml:15 Error hosts[3].descripton: unknown key; did you mean description?",
     "servers.yml:16 Error hosts[4].alias: db is already the alias of the host at line 12",
     "servers.yml:19 Error hosts[5].alias: is required",
     "servers.yml:24 Error hosts[6].login_shell:",

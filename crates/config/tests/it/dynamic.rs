@@ -105,7 +105,7 @@ fn errors_of_a_file_are_told_with_its_name_and_line() {
         &folder,
         "a.yml:4 Error hosts[0].credentials: no entry of credentials.yml is called nobody",
     );
-    told(&folder, "a.yml:5 Warning hosts[0].tag: unknown key, ignored; did you mean tags?");
+    told(&folder, "a.yml:5 Error hosts[0].tag: unknown key; did you mean tags?");
     folder.write("servers.d/a.yml", "inventory: []\nhosts: [\n");
     told(&folder, "not YAML");
     folder.write("servers.d/a.yml", "inventory: []\n");

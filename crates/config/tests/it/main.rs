@@ -13,6 +13,7 @@ mod logins;
 mod safety;
 mod seed;
 mod shapes;
+mod slips;
 mod starter;
 mod terminals;
 mod wiped;

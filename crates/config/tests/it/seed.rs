@@ -25,7 +25,8 @@ fn example() -> Folder {
 fn a_seed_folder_loads_as_it_is() {
     let folder = example();
     let loaded = folder.load().unwrap();
-    assert_eq!(loaded.warnings, []);
+    let warned: Vec<&str> = loaded.warnings.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(warned, ["rules[0].aliases", "rules[0].tags"], "empty lists count as left out");
     let aliases: Vec<&str> =
         loaded.inventory.hosts().iter().map(|host| host.alias.as_str()).collect();
     assert_eq!(aliases, ["web-1", "web-2", "db.main"]);
@@ -98,9 +99,13 @@ fn seed_defect_13_unknown_keys_are_told_with_the_nearest_known_one() {
         "policy.yml",
         "limits:\n  max_second: 5\nrules:\n  - {action: allow, comands: [uptime]}\n",
     );
-    let warnings = folder.warnings();
-    assert!(warnings.iter().any(|line| line.contains("policy.yml:2") && line.contains("did you mean max_seconds?")), "{warnings:?}");
-    assert!(warnings.iter().any(|line| line.contains("did you mean commands?")), "{warnings:?}");
+    let problems = folder.problems();
+    assert!(
+        problems.iter().any(|line| line.contains("policy.yml:2 Error")
+            && line.contains("did you mean max_seconds?")),
+        "{problems:?}"
+    );
+    assert!(problems.iter().any(|line| line.contains("did you mean commands?")), "{problems:?}");
 }
 
 #[test]
