@@ -113,6 +113,21 @@ pub(crate) fn owned(data: &Metadata) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Whether a file may be written by its group, and that group is its owner's own (Debian and Fedora give each user one, and a
+/// umask of 002 with it): called like the user, the user's first group, and nobody else in it.
+pub(crate) fn private_group_writes(data: &Metadata) -> bool {
+    if data.permissions().mode() & 0o022 != 0o020 {
+        return false;
+    }
+    let owner = nix::unistd::User::from_uid(data.uid().into()).ok().flatten();
+    let group = nix::unistd::Group::from_gid(data.gid().into()).ok().flatten();
+    owner.zip(group).is_some_and(|(owner, group)| {
+        owner.gid == group.gid
+            && owner.name == group.name
+            && group.mem.iter().all(|member| *member == owner.name)
+    })
+}
+
 /// A path from a configuration file: `~/` is the home folder, anything else is relative to `folder`. The error says what to
 /// write instead.
 pub(crate) fn named(text: &str, folder: &Path) -> Result<PathBuf, String> {

@@ -112,7 +112,13 @@ fn known_hosts(document: &Document, text: &Text, folder: &Path) -> Option<PathBu
         return None;
     }
     let data = std::fs::metadata(&path).ok()?;
-    if let Err(problem) = crate::files::owned(&data) {
+    if crate::files::private_group_writes(&data) {
+        let message = format!(
+            "{} can be written by its owner's own group; run chmod g-w on it, in case somebody joins that group",
+            path.display()
+        );
+        document.warn(Some(text.line), &text.field, message);
+    } else if let Err(problem) = crate::files::owned(&data) {
         let message = format!("{} {problem}", path.display());
         document.error(Some(text.line), &text.field, message);
         return None;

@@ -160,9 +160,9 @@ impl Outcome {
         Self::Interrupted(Interruption { cause: Cause::Lost, detail: detail.into() })
     }
 
-    /// Whether sending the same command again cannot run it twice.
+    /// Whether nothing was sent to the host.
     #[must_use]
-    pub fn safe_to_resend(&self) -> bool {
+    pub fn nothing_was_sent(&self) -> bool {
         match self {
             Self::NotStarted(_) | Self::Denied { .. } => true,
             Self::Exited { .. }
@@ -171,5 +171,11 @@ impl Outcome {
             | Self::Cancelled { .. }
             | Self::Interrupted(_) => false,
         }
+    }
+
+    /// Whether sending the same command again cannot run it twice.
+    #[must_use]
+    pub fn safe_to_resend(&self) -> bool {
+        self.nothing_was_sent()
     }
 }

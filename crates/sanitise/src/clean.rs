@@ -18,13 +18,15 @@ pub struct Removed {
     pub invisible: u64,
     /// Tag characters (U+E0000 to U+E007F), which can spell text that no person sees.
     pub tags: u64,
+    /// Bytes that are no UTF-8, shown as U+FFFD.
+    pub undecodable: u64,
 }
 
 impl Removed {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.control + self.escapes + self.bidi + self.invisible + self.tags
+        self.control + self.escapes + self.bidi + self.invisible + self.tags + self.undecodable
     }
 
     pub(crate) fn add(&mut self, kind: Kind) {
@@ -34,6 +36,7 @@ impl Removed {
             Kind::Bidi => &mut self.bidi,
             Kind::Invisible => &mut self.invisible,
             Kind::Tag => &mut self.tags,
+            Kind::Undecodable => &mut self.undecodable,
         };
         *count += 1;
     }
@@ -52,6 +55,8 @@ pub enum Kind {
     Invisible,
     /// A tag character.
     Tag,
+    /// A byte that is no UTF-8; U+FFFD is shown once for it and its neighbours.
+    Undecodable,
 }
 
 impl From<Unseen> for Kind {
@@ -127,18 +132,26 @@ impl Cleaner {
                 self.partial = invalid.to_vec();
                 return;
             }
-            self.character(char::REPLACEMENT_CHARACTER, &mut out);
-            self.at += invalid.len() as u64;
+            self.replace(invalid.len(), &mut out);
         }
     }
 
     /// The end: what was begun is ended.
     pub fn finish(mut self, mut out: impl FnMut(u64, Out)) {
         if !self.partial.is_empty() {
-            self.character(char::REPLACEMENT_CHARACTER, &mut out);
+            self.replace(self.partial.len(), &mut out);
         }
         if let State::Return(at) = self.state {
             out(at, Out::Show('\n'));
+        }
+    }
+
+    /// Shows one U+FFFD for bytes that are no UTF-8, and counts each.
+    fn replace(&mut self, bytes: usize, out: &mut impl FnMut(u64, Out)) {
+        self.character(char::REPLACEMENT_CHARACTER, out);
+        for _ in 0..bytes {
+            out(self.at, Out::Gone(Kind::Undecodable));
+            self.at += 1;
         }
     }
 

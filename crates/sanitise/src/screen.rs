@@ -241,6 +241,7 @@ impl View {
         self.removed.bidi += other.removed.bidi;
         self.removed.invisible += other.removed.invisible;
         self.removed.tags += other.removed.tags;
+        self.removed.undecodable += other.removed.undecodable;
         for (kind, count) in &other.redacted {
             *self.redacted.entry(kind).or_default() += count;
         }
@@ -265,6 +266,7 @@ impl fmt::Display for Note<'_> {
             (removed.bidi, "bidi controls"),
             (removed.invisible, "invisible characters"),
             (removed.tags, "tag characters"),
+            (removed.undecodable, "bytes that are no UTF-8 replaced"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -282,6 +284,21 @@ mod tests {
 
     fn screen() -> Screen {
         Screen::new(["hunter2!"])
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_are_replaced_and_counted_wherever_they_are_cut() {
+        let bytes = b"caf\xe9 \xff\xfe ok \xe2\x82\n";
+        let whole = screen().whole(bytes);
+        assert_eq!(whole.note().as_deref(), Some("5 bytes that are no UTF-8 replaced"));
+        assert_eq!(whole.text(), "caf\u{fffd} \u{fffd}\u{fffd} ok \u{fffd}\n");
+        for cut in 0..bytes.len() {
+            let (one, two) = bytes.split_at(cut);
+            let mut both = screen().view(&[], one, two);
+            both.count(&screen().view(one, two, &[]));
+            assert_eq!(both.note(), whole.note(), "cut at {cut}");
+        }
+        assert_eq!(screen().whole("naïve – 日本\n".as_bytes()).note(), None);
     }
 
     #[test]

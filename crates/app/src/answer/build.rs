@@ -46,18 +46,35 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
         truncated: (missing > 0).then_some(true),
         missing_bytes: (missing > 0).then_some(missing),
         cursor: (missing > 0).then_some(head),
-        raw_shell: task.raw_shell.then_some(true),
+        raw_shell: ran_raw(report.finished).then_some(true),
         enforcement: (report.enforcement == Enforcement::Audit).then(|| "audit".to_owned()),
         safe_to_resend: Some(report.finished.outcome.safe_to_resend()),
         ..RunAnswer::default()
     };
     fate(&mut answer, &report.finished.outcome);
+    if answer.exit_code == Some(1) {
+        answer.hint = sudo_refused(&report.shown.1, &report.shown.0);
+    }
     if let Outcome::Interrupted(interruption) = &report.finished.outcome {
         let bytes = task.output.bytes();
         answer.detail =
             Some(format!("{}; interrupted at byte {bytes} of its output", interruption.detail));
     }
     answer
+}
+
+/// What to do where `sudo -n` ended without running the command: it exits with 1 and its own words come last (sudo(8)).
+fn sudo_refused(tail: &View, head: &View) -> Option<String> {
+    let text = if tail.text().trim().is_empty() { head.text() } else { tail.text() };
+    let last = text.trim_end().lines().next_back()?;
+    let hint = "sudo ran without a password and refused: the host's sudoers must let this account run exactly this program with \
+        NOPASSWD; SSHepherd types no passwords for sudo";
+    last.starts_with("sudo: ").then(|| hint.to_owned())
+}
+
+/// Whether a full shell was given the raw text: not where it never got there.
+pub(crate) fn ran_raw(finished: &Finished) -> bool {
+    finished.task.raw_shell && !finished.outcome.nothing_was_sent()
 }
 
 /// Head, a line that counts what is missing and says where to read it, tail.

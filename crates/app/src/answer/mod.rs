@@ -20,8 +20,8 @@ mod shell;
 mod task;
 
 pub(crate) use build::{
-    Report, asked_for_all, cancelled, could_not_start, finished, now_ms, refused_by_person, status,
-    with_hosts,
+    Report, asked_for_all, cancelled, could_not_start, finished, now_ms, ran_raw,
+    refused_by_person, status, with_hosts,
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};

@@ -135,6 +135,10 @@ async fn on_host(
                 out::json(&whole(engine, &finished).await);
             } else {
                 tell(alias, &finished);
+                if finished.outcome == (Outcome::Exited { status: 1 }) {
+                    let hint = whole(engine, &finished).await.hint;
+                    hint.into_iter().for_each(|hint| out::complain(&format!("  {hint}")));
+                }
             }
             exit_of(&finished.outcome)
         }
@@ -169,7 +173,7 @@ pub(crate) fn tell(alias: &Alias, finished: &Finished) {
             out::complain(&format!("{alias}: {detail}\n  {}", cause.hint()));
         }
     }
-    if finished.task.raw_shell {
+    if answer::ran_raw(finished) {
         out::complain(&format!(
             "{alias}: the raw text was run by a full shell (shell: unrestricted)"
         ));

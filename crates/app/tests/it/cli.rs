@@ -69,6 +69,42 @@ fn a_host_that_cannot_be_reached_gives_4() {
 }
 
 #[test]
+fn a_full_shell_is_not_said_to_have_run_where_the_host_was_never_reached() {
+    let site = Site::new();
+    site.unreachable("gone");
+    site.rules("  - {action: allow, commands: [\"*\"], shell: unrestricted}\n");
+    let gone = run(&site, &["run", "gone", "echo $HOME"]);
+    assert_eq!(code(&gone), 4);
+    assert!(!text(&gone.stderr).contains("full shell"), "{}", text(&gone.stderr));
+    let answer = json(&run(&site, &["--json", "run", "gone", "echo $HOME"]));
+    assert_eq!(answer["raw_shell"], Value::Null, "{answer}");
+    let ran = run(&site, &["run", ALIAS, "echo $HOME"]);
+    assert!(text(&ran.stderr).contains("run by a full shell"), "{}", text(&ran.stderr));
+}
+
+/// sudo(8) exits with 1 and says why last, in the language of the account.
+#[test]
+fn a_sudo_that_refuses_carries_a_hint() {
+    let site = Site::new();
+    site.rules("  - {action: allow, commands: [\"*\"], shell: unrestricted}\n");
+    let hint = |command: &str| {
+        let answer = json(&run(&site, &["--json", "run", ALIAS, command]));
+        answer["hint"].as_str().unwrap_or_default().to_owned()
+    };
+    for words in ["a password is required", "se requiere una contraseña"] {
+        assert!(hint(&format!("echo 'sudo: {words}' >&2; exit 1")).contains("NOPASSWD"), "{words}");
+    }
+    let plain = run(&site, &["run", ALIAS, "echo 'sudo: a password is required' >&2; exit 1"]);
+    assert!(text(&plain.stderr).contains("NOPASSWD"), "{}", text(&plain.stderr));
+    // Of sudo's, but a warning: the command itself ran and failed.
+    assert_eq!(
+        hint("echo 'sudo: unable to resolve host web1' >&2; echo no such unit >&2; exit 1"),
+        ""
+    );
+    assert_eq!(hint("echo 'sudo: a password is required' >&2; exit 0"), "");
+}
+
+#[test]
 fn run_on_a_tag_answers_in_inventory_order() {
     let site = Site::new();
     let done = run(&site, &["run", "--per-host", "--tag", TAG, "echo hello"]);

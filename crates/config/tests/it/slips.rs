@@ -77,22 +77,22 @@ fn no_misspelt_key_of_a_policy_is_passed_over() {
     let folder = Folder::sound();
     folder.write("policy.yml", POLICY);
     folder.load().unwrap();
-    let keys = |line: &str| {
-        let start = line.find(|letter: char| letter != ' ' && letter != '-')?;
-        Some(start..start + line[start..].find(':')?)
+    let key = |line: &str| {
+        let (before, _) = line.split_once(':')?;
+        Some(before.trim_start_matches([' ', '-']).to_owned())
     };
     let mut tried = 0;
     for (number, line) in POLICY.lines().enumerate() {
-        let Some(place) =
-            keys(line).filter(|place| !["web1", "web"].contains(&&line[place.clone()]))
-        else {
+        let Some(key) = key(line).filter(|key| !["web1", "web"].contains(&key.as_str())) else {
             continue;
         };
-        let key = &line[place.clone()];
-        let doubled = format!("{}{key}", &key[..1]);
-        for wrong in [&key[..key.len() - 1], &key[1..], doubled.as_str(), &key.to_uppercase()] {
+        let letters: Vec<char> = key.chars().collect();
+        let of = |letters: &[char]| letters.iter().collect::<String>();
+        let doubled = format!("{}{key}", letters[0]);
+        let (shorter, later) = (of(&letters[..letters.len() - 1]), of(&letters[1..]));
+        for wrong in [shorter, later, doubled, key.to_uppercase()] {
             let mut lines: Vec<String> = POLICY.lines().map(str::to_owned).collect();
-            lines[number].replace_range(place.clone(), wrong);
+            lines[number] = line.replacen(&format!("{key}:"), &format!("{wrong}:"), 1);
             folder.write("policy.yml", &lines.join("\n"));
             assert!(folder.load().is_err(), "{wrong} for {key} loads");
             tried += 1;
@@ -176,4 +176,30 @@ fn a_misspelt_key_of_a_host_or_a_log_in_is_refused_and_a_strange_one_is_a_warnin
         &folder.warnings(),
         "servers.yml:2 Warning hosts[0].rack: unknown key, ignored; known here: ",
     );
+}
+
+/// Debian's umask of 002 gives such files; a group with others in it could add a host key.
+#[test]
+fn known_hosts_that_the_owners_own_group_may_write_is_a_warning_and_any_other_group_an_error() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let folder = Folder::sound();
+    folder.write("known_hosts", "");
+    folder.write("policy.yml", "known_hosts_path: known_hosts\n");
+    let ours = std::fs::metadata(folder.path("known_hosts")).unwrap();
+    let user = nix::unistd::User::from_uid(ours.uid().into()).unwrap().unwrap();
+    let own = nix::unistd::Group::from_gid(user.gid).unwrap().unwrap();
+    chown(folder.path("known_hosts"), None, Some(user.gid.as_raw())).unwrap();
+    folder.mode("known_hosts", 0o664);
+    if own.name == user.name && own.mem.iter().all(|member| *member == user.name) {
+        told(&folder.warnings(), "policy.yml:1 Warning known_hosts_path:");
+    } else {
+        told(&folder.problems(), "policy.yml:1 Error known_hosts_path:");
+    }
+    folder.mode("known_hosts", 0o666);
+    told(&folder.problems(), "policy.yml:1 Error known_hosts_path:");
+    // Only root gives files to strange groups.
+    if chown(folder.path("known_hosts"), None, Some(1)).is_ok() {
+        folder.mode("known_hosts", 0o664);
+        told(&folder.problems(), "policy.yml:1 Error known_hosts_path:");
+    }
 }

@@ -36,6 +36,19 @@ fn unusable(detail: String, hint: &str) -> ConnectFailure {
     ConnectFailure { phase: Phase::HostKey, detail: detail.into(), hint: hint.to_owned() }
 }
 
+/// Whether the group of a file is its owner's own, and nobody else's: called like the user, the user's first group, no other
+/// member. Debian and Fedora give each user such a group, and a umask of 002 with it.
+fn owner_alone_is_in_group(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let owner = nix::unistd::User::from_uid(metadata.uid().into()).ok().flatten();
+    let group = nix::unistd::Group::from_gid(metadata.gid().into()).ok().flatten();
+    owner.zip(group).is_some_and(|(owner, group)| {
+        owner.gid == group.gid
+            && owner.name == group.name
+            && group.mem.iter().all(|member| *member == owner.name)
+    })
+}
+
 impl KnownHosts {
     /// Reads one file, which must exist, be a regular file of at most 64 MiB (a link to one is fine), and be writable by
     /// its owner alone.
@@ -88,7 +101,9 @@ impl KnownHosts {
         let metadata = file.metadata().map_err(failed)?;
         regular(&metadata)?;
         let mode = metadata.permissions().mode();
-        if mode & 0o022 != 0 {
+        if mode & 0o022 == 0o020 && owner_alone_is_in_group(&metadata) {
+            tracing::warn!(file = %shown, "known_hosts can be written by its owner's own group; run chmod g-w on it");
+        } else if mode & 0o022 != 0 {
             return Err(unusable(
                 format!("{shown} can be written by others (mode {:03o})", mode & 0o777),
                 "run chmod go-w on it",
