@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sshepherd_model::Inventory;
 use sshepherd_policy::{
-    Action, Glob, Grants, Lasts, Position, Rule, SimpleCommand, Terms, recognise, sudo,
+    Action, Glob, Grants, Lasts, Position, Rule, SimpleCommand, Terms, recognise, steering, sudo,
 };
 
 use crate::document::{Document, EmptyList, Node, Section, Text};
@@ -55,7 +55,7 @@ impl Reader<'_> {
             shell_unrestricted: self.unrestricted(&section),
             grants: Grants {
                 cwd: only(self.globs(section.texts("cwd"))),
-                env: only(self.globs(section.texts("env"))),
+                env: only(self.variables(&section)),
                 stdin: section.boolean("stdin").unwrap_or(false),
             },
         };
@@ -188,6 +188,17 @@ impl Reader<'_> {
             }
         };
         texts.unwrap_or_default().into_iter().filter_map(glob).collect()
+    }
+
+    /// Names of variables; a pattern that reaches none is most likely meant to.
+    pub(crate) fn variables(&self, section: &Section<'_>) -> Vec<(Glob, Text)> {
+        let globs = self.globs(section.texts("env"));
+        for (glob, text) in globs.iter().filter(|(glob, _)| !glob.is_literal()) {
+            if let Some(remark) = steering::remark(glob) {
+                self.document.warn(Some(text.line), &text.field, remark);
+            }
+        }
+        globs
     }
 
     /// A rule for a host that is not there is most likely misspelt.

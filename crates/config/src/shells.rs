@@ -50,7 +50,7 @@ impl Reader<'_> {
             terms: self.terms(&section, action),
             examples: Vec::new(),
             shell_unrestricted: false,
-            grants: Grants { env: only(self.globs(section.texts("env"))), ..Grants::default() },
+            grants: Grants { env: only(self.variables(&section)), ..Grants::default() },
         };
         let grant = ShellGrant {
             persistent: section.boolean("persistent").unwrap_or(false),

@@ -1,9 +1,10 @@
 //! Commands with the verdict that a policy should give, one JSON object a line.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Host, Request};
+use sshepherd_model::{Host, InvalidField, Request};
 
 use crate::explain::Answer;
 use crate::policy::Policy;
@@ -18,6 +19,25 @@ pub struct Case {
     /// Why it is right.
     #[serde(default)]
     pub why: String,
+    /// The working folder asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// The variables asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The standard input given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+}
+
+impl Case {
+    fn request(&self) -> Result<Request, InvalidField> {
+        let mut request = Request::new(&self.command)?;
+        request.cwd.clone_from(&self.cwd);
+        request.env = self.env.clone().into_iter().collect();
+        request.stdin.clone_from(&self.stdin);
+        Ok(request)
+    }
 }
 
 /// A verdict.
@@ -44,7 +64,7 @@ pub struct Mismatch {
 /// Judges one case for `host`. A command whose shape is refused before any policy counts as denied.
 #[must_use]
 pub fn judge_case(policy: &Policy, host: &Arc<Host>, case: &Case) -> Option<Mismatch> {
-    let (got, because) = match Request::new(&case.command) {
+    let (got, because) = match case.request() {
         Err(invalid) => (Expect::Deny, invalid.to_string()),
         Ok(request) => {
             let explanation = policy.explain(host, &request);

@@ -4,6 +4,7 @@ use sshepherd_model::{Host, Request};
 
 use crate::approval::Terms;
 use crate::denial::{Denial, DenialReason};
+use crate::doubt::Doubt;
 use crate::filter;
 use crate::glob::Glob;
 use crate::permit::Decision;
@@ -37,7 +38,8 @@ impl Policy {
         request: &Request,
         command: &SimpleCommand,
     ) -> Result<Passed, Denial> {
-        if let Some(rule) = self.denying(host).find(|rule| rule.hits(command)) {
+        let cwd = request.cwd.as_deref();
+        if let Some(rule) = self.denied(host, command.argv(), &command.canonical(), cwd) {
             return Err(Denial::by_rule(rule).of(command));
         }
         if !command.redirections().is_empty() && !self.dialect().harmless_redirections {
@@ -98,6 +100,20 @@ impl Policy {
         Err(refused)
     }
 
+    /// The first deny rule that hits a simple command in any form in which it may be meant.
+    pub(crate) fn denied(
+        &self,
+        host: &Host,
+        argv: &[String],
+        canonical: &str,
+        cwd: Option<&str>,
+    ) -> Option<&Rule> {
+        let mut denying = self.denying(host).peekable();
+        denying.peek()?;
+        let doubt = Doubt::of(argv, canonical, cwd);
+        denying.find(|rule| doubt.is_hit_by(rule))
+    }
+
     /// The rules that may let a command through on `host`.
     fn permitting(&self, host: &Host) -> impl Iterator<Item = &Rule> {
         self.rules().iter().filter(move |rule| {
@@ -130,8 +146,10 @@ impl Policy {
         surroundings::granted(rule, request)
             .map_err(|problem| Denial::from(problem).of(command))?;
         // What is sent may differ from what was written: by a path, or by sudo before it.
-        let canonical = quote_words(&argv);
-        if let Some(deny) = self.denying(host).find(|deny| deny.hits_argv(&argv, &canonical)) {
+        if argv != command.argv()
+            && let Some(deny) =
+                self.denied(host, &argv, &quote_words(&argv), request.cwd.as_deref())
+        {
             return Err(Denial::by_rule(deny).of(command));
         }
         Ok(Passed {

@@ -4,14 +4,20 @@
 //! the `regex` crate, which takes time linear in the text.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use regex::bytes::Regex;
+
+mod loose;
+pub(crate) use loose::Loose;
 
 /// A pattern that was checked.
 #[derive(Clone)]
 pub struct Glob {
     text: String,
     regex: Regex,
+    /// How deny rules read it, made when one first does.
+    loose: OnceLock<Box<Loose>>,
 }
 
 /// A text that is no pattern.
@@ -40,23 +46,9 @@ impl Glob {
         if text.chars().any(char::is_control) {
             return Err(bad("it contains a control character"));
         }
-        let mut pattern = String::from("(?s-u)^");
-        let mut rest = text.chars().peekable();
-        while let Some(next) = rest.next() {
-            match next {
-                '*' => {
-                    // Neighbouring stars mean one; more would only make the automaton larger.
-                    while rest.next_if_eq(&'*').is_some() {}
-                    pattern.push_str(".*");
-                }
-                '?' => pattern.push('.'),
-                '[' => class(&mut rest, &mut pattern).map_err(bad)?,
-                other => literal(other, &mut pattern),
-            }
-        }
-        pattern.push('$');
-        let regex = Regex::new(&pattern).map_err(|_| bad("it is too complex"))?;
-        Ok(Self { text: text.to_owned(), regex })
+        let body = body(text).map_err(bad)?;
+        let regex = Regex::new(&format!("(?s-u)^{body}$")).map_err(|_| bad("it is too complex"))?;
+        Ok(Self { text: text.to_owned(), regex, loose: OnceLock::new() })
     }
 
     /// The pattern that matches `text` only.
@@ -85,11 +77,40 @@ impl Glob {
         self.regex.is_match(text.as_bytes())
     }
 
+    /// Its looser readings, for deny rules.
+    pub(crate) fn loose(&self) -> &Loose {
+        self.loose.get_or_init(|| Box::new(Loose::of(&self.text)))
+    }
+
+    /// Whether it fits a command that stands within `text`.
+    pub(crate) fn matches_within(&self, text: &str) -> bool {
+        self.loose().fits_within(text)
+    }
+
     /// Whether the pattern has no wildcard, so that it matches its own text only.
     #[must_use]
     pub fn is_literal(&self) -> bool {
         !self.text.contains(['*', '?', '['])
     }
+}
+
+/// The regular expression of a pattern, without its anchors.
+fn body(text: &str) -> Result<String, &'static str> {
+    let mut pattern = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(next) = rest.next() {
+        match next {
+            '*' => {
+                // Neighbouring stars mean one; more would only make the automaton larger.
+                while rest.next_if_eq(&'*').is_some() {}
+                pattern.push_str(".*");
+            }
+            '?' => pattern.push('.'),
+            '[' => class(&mut rest, &mut pattern)?,
+            other => literal(other, &mut pattern),
+        }
+    }
+    Ok(pattern)
 }
 
 /// Copies one character so that it stands for its bytes.

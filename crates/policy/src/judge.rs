@@ -9,6 +9,7 @@ use sshepherd_model::{Host, Limits, Request};
 use crate::approval::Terms;
 use crate::decide::Passed;
 use crate::denial::{Denial, DenialReason};
+use crate::doubt::Doubt;
 use crate::explain::{Answer, Explanation, Part};
 use crate::permit::{Decision, Permit, PermitParts};
 use crate::policy::{Enforcement, Policy};
@@ -169,9 +170,15 @@ impl Policy {
 
     /// Deny rules over a text that goes to a shell as it is, or was not understood.
     fn line_denied(&self, host: &Host, raw: &str) -> Option<Denial> {
+        let mut denying = self.denying(host).peekable();
+        denying.peek()?;
         let lines = lines(raw);
-        self.denying(host)
-            .find(|rule| lines.iter().any(|line| rule.matches_line(line)))
+        let doubts: Vec<Doubt> = lines.iter().map(|line| bare(line)).collect();
+        denying
+            .find(|rule| {
+                lines.iter().any(|line| rule.matches_line(line))
+                    || doubts.iter().any(|doubt| doubt.is_hit_by(rule))
+            })
             .map(Denial::by_rule)
     }
 
@@ -333,19 +340,20 @@ fn blanks_folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A raw text as deny rules see it: whole, with blanks folded, and cut at everything that may separate commands, each piece
-/// also without its program's folder. More cuts than a shell would make only deny more.
+/// A raw text as deny rules see it: whole, with blanks folded, and cut at everything that may separate commands. More cuts
+/// than a shell would make only deny more.
 fn lines(raw: &str) -> Vec<String> {
     let mut lines = vec![raw.to_owned(), blanks_folded(raw)];
-    for piece in raw.split([';', '&', '|', '\n', '\r', '(', ')', '{', '}', '`']) {
-        let piece = blanks_folded(piece);
-        let program = piece.split(' ').next().unwrap_or_default();
-        if let Some((folder, _)) = program.rsplit_once('/') {
-            lines.extend(piece.get(folder.len() + 1..).map(str::to_owned));
-        }
-        lines.push(piece);
-    }
+    let pieces = raw.split([';', '&', '|', '\n', '\r', '(', ')', '{', '}', '`']);
+    lines.extend(pieces.map(blanks_folded));
     lines
+}
+
+/// One of them by its words, without quotes.
+fn bare(line: &str) -> Doubt {
+    let unquoted = line.replace(['\'', '"', '\\'], "");
+    let words: Vec<String> = unquoted.split_whitespace().map(str::to_owned).collect();
+    Doubt::of(&words, line, None)
 }
 
 #[cfg(test)]

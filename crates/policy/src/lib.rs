@@ -2,8 +2,8 @@
 //!
 //! [`words`] recognises a small shell language and refuses the rest (program names are its own room, `program`); [`script`] is what it recognised and its
 //! re-quoted form; [`rule`], [`glob`], [`limit`] and [`network`] are the owner's policy as typed values;
-//! [`filter`] knows the programs that are harmless after a pipe; [`typed`] is what a program may be called with, word by word; `decide` finds the rule for one
-//! simple command and [`judge`](mod@judge) brings the commands of a text together; [`approval`] and [`question`] are what a person's yes is
+//! [`filter`] knows the programs that are harmless after a pipe; [`typed`] is what a program may be called with, word by word; [`steering`] knows the variables that make programs run something; `decide` finds the rule for one
+//! simple command and `doubt` is what deny rules make of it, and `wrapper` knows the programs that run others; [`judge`](mod@judge) brings the commands of a text together; [`approval`] and [`question`] are what a person's yes is
 //! wanted for; [`denial`] says why not and what instead; [`permit`] is the
 //! proof that something was judged, which only this crate can make; [`shell`] is the same for interactive shells; [`explain`], [`lint`](mod@lint), [`suggest`](mod@suggest) and [`corpus`] serve those who
 //! write policies.
@@ -12,12 +12,14 @@ pub mod approval;
 pub mod corpus;
 mod decide;
 pub mod denial;
+mod doubt;
 pub mod explain;
 pub mod filter;
 pub mod glob;
 pub mod judge;
 pub mod limit;
 pub mod lint;
+mod lint_denies;
 mod lint_shells;
 pub mod network;
 pub mod permit;
@@ -27,11 +29,13 @@ pub mod question;
 pub mod rule;
 pub mod script;
 pub mod shell;
+pub mod steering;
 pub mod sudo;
 pub mod suggest;
 mod surroundings;
 pub mod typed;
 pub mod words;
+mod wrapper;
 
 pub use approval::{Lasts, Terms};
 pub use denial::{Denial, DenialReason};

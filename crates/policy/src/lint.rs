@@ -7,10 +7,11 @@ use sshepherd_model::{Inventory, Request, Severity};
 
 use crate::explain::Part;
 use crate::glob::Glob;
-use crate::lint_shells;
 use crate::policy::{Enforcement, Policy};
 use crate::rule::{Action, Rule};
+use crate::steering;
 use crate::typed::{Spec, ValueType, base};
+use crate::{lint_denies, lint_shells};
 
 /// One remark about a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -130,12 +131,16 @@ fn about_rule(
     }
     found.extend(elsewhere(inventory, rule));
     if rule.action == Action::Deny {
+        let walked_past = lint_denies::about(policy, inventory, rule);
+        found.extend(walked_past.into_iter().map(|message| (Severity::Warning, message)));
         return found;
     }
     if let Some(deny) = shadow(policy, place, rule) {
         found.push((Severity::Error, format!("rule {deny} denies everything it allows")));
     }
     found.extend(unreached(policy, inventory, rule));
+    let variables = rule.grants.env.iter().filter_map(steering::remark);
+    found.extend(variables.map(|what| (Severity::Warning, format!("env: {what}"))));
     if let Some(spec) = &rule.spec {
         found.extend(free_words(spec).map(|message| (Severity::Warning, message)));
         return found;

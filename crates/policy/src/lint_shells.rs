@@ -7,6 +7,7 @@ use crate::lint::{broad, elsewhere, is_shell_in_disguise};
 use crate::policy::Policy;
 use crate::rule::{Action, Rule};
 use crate::shell::ShellRule;
+use crate::steering;
 use crate::typed::base;
 
 /// What there is to say about one of them.
@@ -27,6 +28,8 @@ pub(crate) fn about(
         let message = "it opens shells on every host, and what is typed in a shell is not judged: name the hosts, or ask";
         found.push((Severity::Warning, message.to_owned()));
     }
+    let variables = rule.grants.env.iter().filter_map(steering::remark);
+    found.extend(variables.map(|what| warning(format!("env: {what}"))));
     found.extend(rule.commands.iter().filter_map(disguised).map(warning));
     let spec = rule.spec.as_ref().map(|spec| spec.program().base());
     found.extend(spec.and_then(as_good_as_a_shell).map(warning));

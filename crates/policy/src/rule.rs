@@ -4,10 +4,11 @@ use serde::Serialize;
 use sshepherd_model::Host;
 
 use crate::approval::Terms;
+use crate::doubt::Doubt;
 use crate::glob::Glob;
 use crate::script::SimpleCommand;
 use crate::sudo;
-use crate::typed::{Mismatch, Spec, base};
+use crate::typed::{Mismatch, Spec};
 
 /// What a rule does with what it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub struct Position {
 pub struct Grants {
     /// Working folders, as patterns of absolute paths.
     pub cwd: Vec<Glob>,
-    /// Names of environment variables, as patterns; variables that steer loaders, shells or interpreters must be named
-    /// literally.
+    /// Names of environment variables, in full or as patterns that begin with letters of the owner's; a variable that makes
+    /// programs run or load something must be named in full.
     pub env: Vec<Glob>,
     /// Standard input, and a place after a pipe.
     pub stdin: bool,
@@ -117,30 +118,12 @@ impl Rule {
         matches.then(|| argv.to_vec()).ok_or(Mismatch::Program)
     }
 
-    /// Whether a deny rule hits a simple command: its patterns in its plain form, its quoted form, or with the program's
-    /// folder left out (`rm *` also catches `/bin/rm x`); a typed rule as loosely as [`Spec::hits`]. What stands behind
-    /// `sudo` is looked at by itself, too.
+    /// Whether a deny rule hits a simple command in any form in which it may be meant: its patterns in its plain form, its
+    /// quoted form, or with the program's folder left out (`rm *` also catches `/bin/rm x`), and word by word; a typed rule as
+    /// loosely as [`Spec::hits`]. What stands behind `sudo` and other wrappers is looked at by itself, too.
     #[must_use]
     pub fn hits(&self, command: &SimpleCommand) -> bool {
-        self.hits_argv(command.argv(), &command.canonical())
-            || sudo::read(command.argv())
-                .is_some_and(|(_, inner)| self.hits_argv(inner, &inner.join(" ")))
-    }
-
-    /// The same for words that are not in a text.
-    #[must_use]
-    pub(crate) fn hits_argv(&self, argv: &[String], canonical: &str) -> bool {
-        if let Some(spec) = &self.spec {
-            return spec.hits(argv);
-        }
-        let joined = argv.join(" ");
-        let program = argv.first().map_or("", String::as_str);
-        let short = joined.strip_prefix(program).map(|rest| format!("{}{rest}", base(program)));
-        self.commands.iter().any(|glob| {
-            glob.matches(&joined)
-                || glob.matches(canonical)
-                || short.as_deref().is_some_and(|short| glob.matches(short))
-        })
+        Doubt::of(command.argv(), &command.canonical(), None).is_hit_by(self)
     }
 
     /// Whether it hits a line that goes to a shell as it is, or was not understood: a typed rule wherever its program's name

@@ -249,7 +249,8 @@ impl Policy {
             return Err(denial);
         }
         let denied = script.commands().iter().find_map(|command| {
-            let rule = self.denying(host).find(|rule| rule.hits(command))?;
+            let rule =
+                self.denied(host, command.argv(), &command.canonical(), request.cwd.as_deref())?;
             Some(Denial::by_rule(rule).of(command))
         });
         denied.map_or(Ok(()), Err)

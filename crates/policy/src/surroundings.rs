@@ -6,22 +6,12 @@ use sshepherd_model::request::MAX_STDIN_BYTES;
 use crate::glob::Glob;
 use crate::rule::Rule;
 use crate::script::{quote, quote_always};
+use crate::steering;
 
 /// Longest variable name and value, and most variables: far above what programs read by hand-set variables.
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 4096;
 const MAX_VARIABLES: usize = 32;
-
-/// Variables that make loaders, shells, interpreters, pagers, editors or well-known programs run or read something else; a
-/// rule must name them literally, a pattern does not reach them.
-const STEERING: &str = "BASHOPTS BASH_ENV BROWSER CDPATH CLASSPATH CVS_RSH EDITOR ENV EXINIT FCEDIT FPATH \
-    GLIBC_TUNABLES HOME HOSTALIASES IFS INPUTRC JDK_JAVA_OPTIONS KUBECONFIG LOCPATH MAKEFLAGS MAKEFILES \
-    MANOPT NLSPATH OPENSSL_CONF PATH PHPRC PHP_INI_SCAN_DIR PROMPT_COMMAND PS0 PS1 PS2 PS4 R_PROFILE SHELL \
-    SHELLOPTS SVN_SSH TAR_OPTIONS TERMCAP TERMINFO TERMINFO_DIRS TMPDIR VIMINIT VISUAL XDG_CONFIG_HOME \
-    XDG_CONFIG_DIRS XDG_DATA_DIRS ZDOTDIR ZIPOPT UNZIP _JAVA_OPTIONS JAVA_TOOL_OPTIONS GREP_OPTIONS";
-const STEERING_PREFIXES: &str = "AWK BASH_ DOCKER_ DYLD_ GCONV_ GIT_ LD_ LESS LUA_ MALLOC_ NODE_ NPM_CONFIG_ \
-    OPENSSL_ PERL PYTHON RSYNC_ RUBY SSHEPHERD_ SSL_CERT_ SYSTEMD_ npm_config_";
-const STEERING_SUFFIXES: &str = "PAGER EDITOR ASKPASS";
 
 /// What a request asks for that a rule does not grant, or that has no sound form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +90,17 @@ pub(crate) fn granted(rule: &Rule, request: &Request) -> Result<(), NotGranted> 
         );
     }
     for (name, _) in &request.env {
-        if !rule.grants.env.iter().any(|glob| names(glob, name)) {
-            return not_granted(
-                "env",
-                format!("{at} does not grant the variable {name}"),
-                granted_list("env", &rule.grants.env),
-            );
+        if !rule.grants.env.iter().any(|glob| steering::reaches(glob, name)) {
+            let named = steering::steers(name)
+                && rule.grants.env.iter().any(|glob| !glob.is_literal() && glob.matches(name));
+            let hint = match named {
+                true => format!(
+                    "{name} can make programs run or load something else, so no pattern reaches it; the owner must name it in full: \
+                     `env: [{name}]`"
+                ),
+                false => granted_list("env", &rule.grants.env),
+            };
+            return not_granted("env", format!("{at} does not grant the variable {name}"), hint);
         }
     }
     if request.stdin.is_some() && !rule.grants.stdin {
@@ -124,14 +119,6 @@ fn granted_list(field: &str, globs: &[Glob]) -> String {
     }
     let list: Vec<&str> = globs.iter().map(Glob::as_str).collect();
     format!("the rule grants {field}: {}", list.join(", "))
-}
-
-/// Whether a granted pattern reaches a variable.
-fn names(glob: &Glob, name: &str) -> bool {
-    let steering = STEERING.split(' ').any(|known| known == name)
-        || STEERING_PREFIXES.split(' ').any(|prefix| name.starts_with(prefix))
-        || STEERING_SUFFIXES.split(' ').any(|suffix| name.ends_with(suffix));
-    if steering { glob.as_str() == name } else { glob.matches(name) }
 }
 
 /// The text to send: `script` in its folder and with its variables.

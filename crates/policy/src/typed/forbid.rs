@@ -9,7 +9,8 @@ impl Spec {
     #[must_use]
     pub fn hits(&self, argv: &[String]) -> bool {
         let Some((program, words)) = argv.split_first() else { return false };
-        if base(program) != self.program.base() {
+        // A file system may not tell capitals from small letters.
+        if !base(program).eq_ignore_ascii_case(self.program.base()) {
             return false;
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -41,7 +42,7 @@ fn in_order(wanted: &[String], words: &[&str]) -> bool {
 }
 
 /// Whether a word may be an option: in full, abbreviated, with a value, or as a letter in a cluster.
-fn may_be(name: &str, word: &str) -> bool {
+pub(crate) fn may_be(name: &str, word: &str) -> bool {
     let given = word.split('=').next().unwrap_or(word);
     if given == name {
         return true;
@@ -58,7 +59,16 @@ fn may_be(name: &str, word: &str) -> bool {
     }
 }
 
-/// Whether a word, or the value in it, is of a type.
+/// Whether a word, or a value in it, is of a type. Where a path with `..` leads depends on the host's links, so it may lead
+/// anywhere.
 fn holds(value: &ValueType, word: &str) -> bool {
-    value.takes(word) || word.split_once('=').is_some_and(|(_, rest)| value.takes(rest))
+    let path = matches!(value, ValueType::Path | ValueType::PathUnder(_) | ValueType::PathIn(_));
+    if path && word.split(['/', '=']).any(|part| part == "..") {
+        return true;
+    }
+    let attached = word.starts_with('-').then(|| word.get(2..)).flatten();
+    let from_slash = word.find('/').filter(|_| path).and_then(|slash| word.get(slash..));
+    value.takes(word)
+        || word.split(['=', ',']).any(|piece| value.takes(piece))
+        || [attached, from_slash].into_iter().flatten().any(|piece| value.takes(piece))
 }

@@ -11,6 +11,7 @@ mod spec;
 mod tests;
 mod value;
 
+pub(crate) use forbid::may_be;
 pub use read::Mismatch;
 pub(crate) use spec::base;
 pub use spec::{BadSpec, OperandSpec, OptionSpec, Order, Program, Spec};

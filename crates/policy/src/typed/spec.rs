@@ -225,6 +225,12 @@ impl Spec {
         &self.operands
     }
 
+    /// Where options may stand.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
     /// Every type of value in it.
     pub(crate) fn values(&self) -> impl Iterator<Item = &ValueType> {
         let options = self.options.iter().filter_map(|option| option.value.as_ref());

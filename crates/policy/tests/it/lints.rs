@@ -88,6 +88,62 @@ fn a_typed_rule_that_takes_any_word_is_pointed_at() {
 }
 
 #[test]
+fn a_pattern_that_denies_beside_a_typed_rule_is_pointed_at() {
+    let status = |operands: usize| {
+        let program = Program::new("systemctl", Vec::new()).unwrap();
+        let operand = OperandSpec { value: ValueType::Unit, min: 1, max: operands };
+        let verbs = vec![vec!["status".to_owned()]];
+        let spec = Spec::new(program, verbs, Vec::new(), vec![operand], Order::Any).unwrap();
+        Rule { id: "typed".to_owned(), spec: Some(spec), ..rule(Action::Allow, &[]) }
+    };
+    let said = |deny: &str, allow: Rule| -> Vec<String> {
+        findings(vec![allow, rule(Action::Deny, &[deny])])
+            .into_iter()
+            .map(|(severity, message)| {
+                assert_eq!(severity, Severity::Warning);
+                message
+            })
+            .collect()
+    };
+    for deny in [
+        "systemctl status vault*",
+        "/bin/systemctl status vault",
+        "systemctl st* vault",
+        "systemctl -l vault",
+    ] {
+        let found = said(deny, status(16));
+        assert_eq!(found.len(), 1, "{deny}: {found:?}");
+        assert!(
+            found[0].contains("rule typed allows systemctl") && found[0].contains("typed rule")
+        );
+    }
+    for deny in ["systemctl stop *", "systemd-analyze status x", "systemctl"] {
+        assert_eq!(said(deny, status(16)), [] as [&str; 0], "{deny}");
+    }
+    assert_eq!(said("systemctl status vault", status(1)), [] as [&str; 0], "nothing but the unit");
+    let elsewhere = Rule { tags: globs(&["db"]), ..status(16) };
+    let found = said("systemctl status vault*", elsewhere);
+    assert!(found.iter().all(|message| message.contains("no host")), "{found:?}");
+}
+
+#[test]
+fn variables_that_steer_are_pointed_at() {
+    let granting = |names: &[&str]| {
+        let mut open = rule(Action::Allow, &["make all"]);
+        open.grants.env = globs(names);
+        findings(vec![open]).into_iter().map(|(_, message)| message).collect::<Vec<_>>()
+    };
+    assert_eq!(granting(&["LANG", "BUILD_*"]), [] as [&str; 0]);
+    let found = granting(&["RUSTC_WRAPPER", "*FLAGS"]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("env: RUSTC_WRAPPER makes programs run"), "{found:?}");
+    assert!(found[1].starts_with("env: \"*FLAGS\" reaches no variable"), "{found:?}");
+    let mut shell = Rule { aliases: globs(&["web1"]), ..rule(Action::Allow, &[]) };
+    shell.grants.env = globs(&["PATH"]);
+    assert!(of_shells(vec![shell])[0].1.starts_with("env: PATH makes programs run"));
+}
+
+#[test]
 fn a_rule_whose_examples_go_elsewhere_is_pointed_at() {
     let example = |rule: Rule, examples: &[&str]| Rule {
         examples: examples.iter().map(|text| (*text).to_owned()).collect(),

@@ -8,6 +8,7 @@
 )]
 
 mod corpora;
+mod denials;
 mod edges;
 mod executed;
 mod filters;
