@@ -1,6 +1,8 @@
 //! Whole folders: the seed's as it is, a broken one with every problem in its place, files that others may write.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod admitted;
+mod adversary;
 mod ansible;
 mod broken;
 mod dynamic;
@@ -10,10 +12,12 @@ mod gaps;
 mod jumps;
 mod keyring;
 mod logins;
+mod packs;
 mod safety;
 mod seed;
 mod shapes;
 mod slips;
 mod starter;
 mod terminals;
+mod traced;
 mod wiped;
