@@ -82,19 +82,52 @@ fn sound(path: &Path) -> Result<u64, Refused> {
         return Err(Refused::Unsafe(format!("has {} bytes; at most 10 MB are read", data.len())));
     }
     owned(&data)?;
-    if let Some(folder) = path.parent() {
-        let data = fs::metadata(folder)?;
-        let mode = data.permissions().mode();
-        // In a sticky folder (/tmp) others cannot replace our file.
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            return Err(Refused::Unsafe(format!(
-                "its folder {} can be written by others (mode {:03o}); run chmod go-w on it",
-                folder.display(),
-                mode & 0o777
-            )));
-        }
-    }
+    in_own_folder(path)?;
     Ok(data.len())
+}
+
+/// Refuses a file that others could replace by another.
+fn in_own_folder(path: &Path) -> Result<(), Refused> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    let data = fs::metadata(folder)?;
+    let mode = data.permissions().mode();
+    // In a sticky folder (/tmp) others cannot replace our file.
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        return Err(Refused::Unsafe(format!(
+            "its folder {} can be written by others (mode {:03o}); run chmod go-w on it",
+            folder.display(),
+            mode & 0o777
+        )));
+    }
+    Ok(())
+}
+
+/// The file of a program that is named by its path, or found on `PATH`, and that nobody else can have written.
+pub(crate) fn program(name: &str) -> Result<PathBuf, Refused> {
+    let runs = |path: &Path| {
+        fs::metadata(path)
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
+    let path = if name.contains('/') {
+        PathBuf::from(name)
+    } else {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&folders)
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(name))
+            .find(|path| runs(path))
+            .ok_or(Refused::Missing)?
+    };
+    // What a link leads to is the program; who may turn the link round decides as well.
+    let real = fs::canonicalize(&path)?;
+    if !runs(&real) {
+        return Err(Refused::Unsafe("is no program that can be run".to_owned()));
+    }
+    in_own_folder(&path)?;
+    in_own_folder(&real)?;
+    owned(&fs::metadata(&real)?)?;
+    // By the name it was called: some programs are many, and do what their name says.
+    Ok(path)
 }
 
 /// Refuses a file that others may write, or that another user owns.

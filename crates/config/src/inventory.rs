@@ -23,6 +23,8 @@ const MOST: usize = 4 << 20;
 pub(crate) struct Source {
     pub(crate) document: Document,
     pub(crate) root: Option<Node>,
+    /// A program printed it.
+    pub(crate) printed: bool,
 }
 
 /// The files of a configuration folder that a change of is a change of the configuration, whether they are there or not.
@@ -60,7 +62,7 @@ fn dropped_in(folder: &Path, servers: &Document) -> Vec<Source> {
         Err(error) => {
             servers.error(None, "", format!("{} cannot be read: {error}", folder.display()));
             // As one that could not be read, so that its hosts are not said to be missing.
-            return vec![Source { document: Document::new(&folder), root: None }];
+            return vec![Source { document: Document::new(&folder), root: None, printed: false }];
         }
     };
     let mut sources = Vec::new();
@@ -71,7 +73,7 @@ fn dropped_in(folder: &Path, servers: &Document) -> Vec<Source> {
             let document = Document::new(&path);
             document.warn(None, "", "is not read: files of servers.d end in .yml");
             let nothing = document.parse("");
-            sources.push(Source { document, root: nothing });
+            sources.push(Source { document, root: nothing, printed: false });
         }
     }
     sources
@@ -104,7 +106,7 @@ fn file(path: &Path) -> Source {
             None
         }
     };
-    Source { document, root }
+    Source { document, root, printed: false }
 }
 
 /// Runs one program of `inventory:`. What keeps it from being run is told at its place in `servers.yml`; what is wrong with what it
@@ -119,7 +121,7 @@ fn program(servers: &Document, section: Section<'_>, path: &str) -> Source {
     let own = format!("{} {path} (what {name} prints)", servers.file.display());
     let document = Document::new(Path::new(&own));
     let Some(argv) = argv.as_ref().filter(|_| sound) else {
-        return Source { document, root: None };
+        return Source { document, root: None, printed: true };
     };
     let patience = Duration::from_secs(seconds.unwrap_or(USUAL_SECONDS));
     let printed = helper::run(argv, Bounds { patience, most: MOST, own_group: true })
@@ -144,7 +146,7 @@ fn program(servers: &Document, section: Section<'_>, path: &str) -> Source {
             None
         }
     };
-    Source { document, root }
+    Source { document, root, printed: true }
 }
 
 /// JSON with letters in two halves (`\ud83d\ude00`, as many programs write what is not ASCII) as YAML has them, in one.

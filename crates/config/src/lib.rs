@@ -1,12 +1,13 @@
 //! Reads the owner's files into typed values and reports every problem of all files with file, line and field.
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
-//! `servers`, `inventory` (what else gives hosts), `credentials`, [`secrets`], `helper` (programs that print them, or hosts), `keyring` (the system's), `policy`, [`settings`] (one room a file), `rules` (one rule), `shells` (one about interactive shells), `typed` (the typed part
+//! `servers`, `connection` (how hosts are reached), `inventory` (what else gives hosts), `credentials`, [`secrets`], `helper` (programs that print them, or hosts), `keyring` (the system's), `policy`, [`settings`] (one room a file), `rules` (one rule), `shells` (one about interactive shells), `typed` (the typed part
 //! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes), [`ssh_config`] (OpenSSH's own file) and [`ansible`] (its inventories), for `import`.
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
 
 pub mod ansible;
+mod connection;
 mod credentials;
 mod document;
 mod files;

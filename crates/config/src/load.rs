@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use sshepherd_model::{Inventory, Problem, Secret, Severity};
-use sshepherd_policy::Policy;
+use sshepherd_policy::{NetworkPolicy, Policy};
 
-use crate::document::{Document, Node, Section};
+use crate::document::{Document, Node, Section, Text};
 use crate::files::{self, Refused};
 use crate::folders::{Environment, Folders};
 use crate::inventory::{self, Source};
 use crate::packs::PACKS;
 use crate::secrets::Secrets;
+use crate::servers::Given;
 use crate::settings::Settings;
 use crate::{credentials, helper, policy, servers, settings};
 
@@ -124,7 +125,7 @@ fn read(
 
     let more = inventory::sources(&folders.config, &servers.document, servers.root.as_ref());
     let secrets = Secrets::new(folders, environment, own.helpers());
-    let inventory = inventory(&servers, &more, &logins, folders, &secrets);
+    let (inventory, by_program) = inventory(&servers, &more, &logins, folders, &secrets);
     let read = rules
         .root
         .as_ref()
@@ -141,6 +142,9 @@ fn read(
         Some(file) => (file.policy, file.known_hosts, file.packs),
         None => (Policy::default(), None, Vec::new()),
     };
+    for (document, at) in by_program {
+        warn_of_escape(document, &at, &inventory, policy.network());
+    }
     let policy_hash = policy_hash(&rules.text, &packs);
     let more = more.into_iter().map(|source| source.document);
     let documents = std::iter::once(servers.document).chain(more);
@@ -160,23 +164,27 @@ fn read(
     })
 }
 
-/// The hosts of all that gives hosts, and the log-ins that they name.
-fn inventory<E: Environment>(
-    servers: &File,
-    more: &[Source],
+/// The hosts of all that gives hosts, and the log-ins that they name; and where the hosts are that a program reaches.
+fn inventory<'a, E: Environment>(
+    servers: &'a File,
+    more: &'a [Source],
     logins: &File,
     folders: &Folders,
     secrets: &Secrets<'_, E>,
-) -> Inventory {
-    let first = servers.root.iter().map(|root| (&servers.document, root));
-    let others = more.iter().filter_map(|source| Some((&source.document, source.root.as_ref()?)));
+) -> (Inventory, Vec<(&'a Document, Text)>) {
+    let first =
+        servers.root.iter().map(|root| Given { document: &servers.document, root, printed: false });
+    let others = more.iter().filter_map(|source| {
+        let Source { document, root, printed } = source;
+        Some(Given { document, root: root.as_ref()?, printed: *printed })
+    });
     let whole = servers.root.is_some() && more.iter().all(|source| source.root.is_some());
-    let sources: Vec<(&Document, &Node)> = match servers.root {
+    let sources: Vec<Given<'_>> = match servers.root {
         Some(_) => first.chain(others).collect(),
         // Said already; what the others lack may stand there.
         None => Vec::new(),
     };
-    let servers::Servers { hosts, mentioned } = servers::read(&sources, whole);
+    let servers::Servers { hosts, mentioned, by_program } = servers::read(&sources, whole);
     let used: BTreeSet<String> =
         mentioned.iter().map(|(_, wanted)| wanted.text.trim().to_owned()).collect();
     let entries = match &logins.root {
@@ -192,7 +200,26 @@ fn inventory<E: Environment>(
             document.error(Some(wanted.line), &wanted.field, message);
         }
     }
-    Inventory::new(hosts, entries.usable)
+    (Inventory::new(hosts, entries.usable), by_program)
+}
+
+/// Where a program connects, no network policy sees: says what comes of it.
+fn warn_of_escape(document: &Document, at: &Text, inventory: &Inventory, network: &NetworkPolicy) {
+    let host = at.text.parse().ok().and_then(|alias| inventory.host(&alias));
+    let proxy = host.and_then(|host| host.connection.proxy.as_ref());
+    if proxy.is_none_or(|proxy| proxy.trusted) {
+        return;
+    }
+    let message = if network.allowed().is_some() {
+        "is refused when it is connected to: where its proxy_command connects cannot be held against the allow list of \
+         policy.yml; proxy_command_trusted: true says that you vouch for it"
+    } else if !network.blocked().is_empty() {
+        "is reached by proxy_command, and where that connects cannot be held against the block list of policy.yml; only \
+         the addresses of the host's name are, as far as this machine knows them"
+    } else {
+        return;
+    };
+    document.warn(Some(at.line), &at.field, format!("{} {message}", at.text));
 }
 
 /// The values of the secrets that rules about shells name; none are looked up where nobody connects.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sshepherd_model::{Alias, Host, LoginShell, Tag};
 
+use crate::connection::{self, ConnectionTable};
 use crate::document::{Document, Node, Section, Text};
 
 /// What the files say.
@@ -13,26 +14,45 @@ pub(crate) struct Servers<'a> {
     pub(crate) hosts: Vec<Host>,
     /// Every credentials entry that any host names, for the check that needs both files.
     pub(crate) mentioned: Vec<(&'a Document, Text)>,
+    /// Where each host is whose connection a program makes, for the check that needs the policy.
+    pub(crate) by_program: Vec<(&'a Document, Text)>,
+}
+
+/// A file, or what a program printed, that gives hosts.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) document: &'a Document,
+    pub(crate) root: &'a Node,
+    /// A program printed it.
+    pub(crate) printed: bool,
 }
 
 /// Reads `hosts:` of `servers.yml`, the first, and of what else gives hosts; entries with errors are left out, their errors are in
 /// their documents. With `whole`, all that gives hosts could be read, so a jump host that is not there is none.
-pub(crate) fn read<'a>(sources: &[(&'a Document, &'a Node)], whole: bool) -> Servers<'a> {
+pub(crate) fn read<'a>(sources: &[Given<'a>], whole: bool) -> Servers<'a> {
     let mut servers = Servers::default();
     let mut places: BTreeMap<String, (String, &Document, usize)> = BTreeMap::new();
     let mut ways = Ways::default();
-    for (number, (document, root)) in sources.iter().enumerate() {
+    let table = sources.first().and_then(|first| {
+        Some(ConnectionTable::read(&Section::of(first.document, first.root, "")?))
+    });
+    let table = table.unwrap_or_default();
+    for (number, given) in sources.iter().enumerate() {
+        let Given { document, root, printed } = *given;
         let Some(top) = Section::of(document, root, "") else { continue };
         for (node, path) in top.list("hosts").unwrap_or_default() {
             let Some(section) = Section::of(document, node, &path) else { continue };
-            let Some(host) = host(document, section, &mut servers.mentioned, &mut ways) else {
+            if printed {
+                connection::refuse_programs(&section);
+            }
+            let Some(host) = host(document, section, &mut servers, &mut ways, &table) else {
                 continue;
             };
             let alias = host.alias.to_string();
             // `Web1` beside `web1` would be taken for the other one sooner or later.
             let key = alias.to_ascii_lowercase();
             if let Some((taken, other, line)) = places.get(&key) {
-                let place = if std::ptr::eq(*other, *document) {
+                let place = if std::ptr::eq(*other, document) {
                     format!("line {line}")
                 } else {
                     format!("{}:{line}", other.file.display())
@@ -53,12 +73,16 @@ pub(crate) fn read<'a>(sources: &[(&'a Document, &'a Node)], whole: bool) -> Ser
         if number == 0 {
             // Read beforehand, for it says what else gives hosts.
             let _ = top.any("inventory");
+            let _ = (top.any("defaults"), top.any("tags"));
         }
         top.finish();
     }
     ways.check(whole);
-    if let Some((document, _)) = sources.first().filter(|_| whole && servers.hosts.is_empty()) {
-        document.warn(None, "hosts", "no host is configured");
+    if let Some(first) = sources.first().filter(|_| whole) {
+        if servers.hosts.is_empty() {
+            first.document.warn(None, "hosts", "no host is configured");
+        }
+        table.warn_of_unused(first.document, &servers.hosts);
     }
     servers
 }
@@ -66,8 +90,9 @@ pub(crate) fn read<'a>(sources: &[(&'a Document, &'a Node)], whole: bool) -> Ser
 fn host<'a>(
     document: &'a Document,
     section: Section<'_>,
-    mentioned: &mut Vec<(&'a Document, Text)>,
+    servers: &mut Servers<'a>,
     ways: &mut Ways<'a>,
+    table: &ConnectionTable,
 ) -> Option<Host> {
     let required = |key: &'static str| {
         let text = section.text(key);
@@ -87,19 +112,16 @@ fn host<'a>(
     let jump = section.text("jump");
     let jump_given_badly = jump.is_none() && section.has_value("jump");
     ways.add(document, alias.as_ref(), jump.as_ref());
+    let own = connection::of_host(&section);
+    let place = section.line_of("proxy_command");
+    let place =
+        (document, Text { text: String::new(), line: place, field: section.path("proxy_command") });
     section.finish();
     // Each field is looked at before the first bad one ends the host, so that all problems are told.
     let alias = alias.and_then(|text| alias_of(document, text));
-    let address = address.filter(|address| {
-        let sound = sound_address(&address.text);
-        if !sound {
-            let message = format!("{:?} is no host name and no IP address", address.text);
-            document.error(Some(address.line), &address.field, message);
-        }
-        sound
-    });
+    let address = address.filter(|address| is_reached(document, address, jump.is_some()));
     let named = credentials.clone().and_then(|text| parsed(document, text));
-    mentioned.extend(credentials.map(|text| (document, text)));
+    servers.mentioned.extend(credentials.map(|text| (document, text)));
     let jump = match jump {
         Some(text) => Some(parsed(document, text)?),
         None => None,
@@ -108,6 +130,11 @@ fn host<'a>(
         return None;
     }
     let (alias, address, named) = (alias?, address?, named?);
+    let connection = table.of(own, &tags);
+    if connection.proxy.is_some() {
+        let (document, at) = place;
+        servers.by_program.push((document, Text { text: alias.to_string(), ..at }));
+    }
     Some(Host {
         alias,
         address: address.text,
@@ -117,7 +144,21 @@ fn host<'a>(
         description: description.into(),
         login_shell: login_shell?,
         jump,
+        connection,
     })
+}
+
+/// Whether an address is one; what is wrong with it is an error at its place.
+fn is_reached(document: &Document, address: &Text, behind_jump: bool) -> bool {
+    let sound = sound_address(&address.text);
+    if !sound {
+        let message = format!("{:?} is no host name and no IP address", address.text);
+        document.error(Some(address.line), &address.field, message);
+    } else if behind_jump && address.text.contains('%') {
+        let message = "names an interface of this machine, but the jump host connects; leave out % and what follows";
+        document.error(Some(address.line), &address.field, message);
+    }
+    sound
 }
 
 /// Most jump hosts on one way. More are hardly ever meant, and each adds its round trips to every connection.
@@ -239,10 +280,10 @@ pub(crate) fn parsed<T: std::str::FromStr<Err = sshepherd_model::InvalidField>>(
     }
 }
 
-/// A DNS name or an IP address, and nothing that another program could take as an option or a shell character.
+/// A DNS name or an IP address, a link-local one with its zone (`fe80::1%eth0`), and nothing that another program could take as an option or a shell character.
 pub(crate) fn sound_address(text: &str) -> bool {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if bare.parse::<std::net::IpAddr>().is_ok() {
+    if bare.parse::<std::net::IpAddr>().is_ok() || zone(bare).is_some() {
         return true;
     }
     let labels = text.strip_suffix('.').unwrap_or(text);
@@ -255,4 +296,18 @@ pub(crate) fn sound_address(text: &str) -> bool {
                 && !label.ends_with('-')
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
+}
+
+/// Longest name of an interface (`IFNAMSIZ` without its end).
+const MAX_ZONE: usize = 15;
+
+/// The interface of a link-local address, by name or by number.
+fn zone(address: &str) -> Option<&str> {
+    let (address, zone) = address.split_once('%')?;
+    let address: std::net::Ipv6Addr = address.parse().ok()?;
+    let sound = !zone.is_empty()
+        && zone.len() <= MAX_ZONE
+        && !zone.starts_with('-')
+        && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    (address.is_unicast_link_local() && sound).then_some(zone)
 }

@@ -169,8 +169,9 @@ impl Engine {
         Ok(Preview { explanation, addresses })
     }
 
-    /// Connects and logs in to a host, and runs nothing there.
-    pub async fn connect(&self, alias: &Alias) -> Result<IpAddr, ConnectFailure> {
+    /// Connects and logs in to a host, and runs nothing there. The address that was reached; none is known where a program
+    /// connected.
+    pub async fn connect(&self, alias: &Alias) -> Result<Option<IpAddr>, ConnectFailure> {
         let config = self.config();
         let host = config.inventory.host(alias).ok_or_else(|| ConnectFailure {
             phase: Phase::Resolve,

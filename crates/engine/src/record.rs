@@ -208,9 +208,13 @@ impl Engine {
     }
 
     /// Writes down that the command is about to be sent; when that fails, it must not be.
-    pub(crate) fn audit_start(&self, brief: &Brief, peer: IpAddr) -> Result<(), ConnectFailure> {
+    pub(crate) fn audit_start(
+        &self,
+        brief: &Brief,
+        peer: Option<IpAddr>,
+    ) -> Result<(), ConnectFailure> {
         let mut entry = of_task(Event::ExecutionStart, brief);
-        entry.target_ip = Some(peer);
+        entry.target_ip = peer;
         self.audit().record(&entry).map_err(|error| ConnectFailure {
             phase: Phase::Exec,
             detail: error.to_string().into(),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sshepherd_model::{ConnectFailure, Host, LoginShell, Outcome, Phase, Stopped};
 use sshepherd_ssh::job::Tombstone;
-use sshepherd_ssh::{Exec, Ready, Target};
+use sshepherd_ssh::{Deadlines, Exec, ProxyProgram, Ready, Target, Transport};
 use sshepherd_store::{Durability, Error, Finish, Patch, Totals};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -198,11 +198,34 @@ fn one(
         admit_peer: Arc::new(move |peer: IpAddr| {
             judging.policy.network().judge(peer).map(drop).map_err(|denial| denial.to_string())
         }),
-        deadlines: sshepherd_ssh::Deadlines::default(),
+        deadlines: deadlines(host),
+        transport: transport(config, host, &credential.username),
         via: None,
         prompter: None,
         on_touch: None,
     })
+}
+
+/// How long each step may take; a program that reaches the host has the time to connect as well before the version line comes.
+fn deadlines(host: &Host) -> Deadlines {
+    let connection = &host.connection;
+    let mut deadlines = Deadlines::with(connection.timeouts);
+    if connection.proxy.is_some() && connection.timeouts.connect.is_none() {
+        deadlines.banner += deadlines.dial;
+    }
+    deadlines
+}
+
+/// What the owner set for the connection to `host`.
+fn transport(config: &Config, host: &Host, user: &str) -> Transport {
+    let connection = &host.connection;
+    let bare = host.address.trim_start_matches('[').trim_end_matches(']');
+    let proxy = connection.proxy.as_ref().map(|proxy| ProxyProgram {
+        program: proxy.program.clone(),
+        arguments: proxy.filled(bare, host.port, user),
+        hidden: config.secret_variables(),
+    });
+    Transport { keepalive: connection.keepalive, legacy: connection.legacy.clone(), proxy }
 }
 
 /// Sends the command in the manner that was asked for, as far as the host can.
@@ -213,7 +236,7 @@ async fn send(
     cancel: CancellationToken,
     began: Instant,
 ) {
-    let peer = Some(ready.peer());
+    let peer = ready.peer();
     let keeps_jobs = plan.brief.host.login_shell != LoginShell::RawWords;
     let background = matches!(plan.manner, Manner::Background { .. });
     let start =
@@ -221,7 +244,7 @@ async fn send(
     let brief = &plan.brief;
     let mut bounds = Bounds::new(cancel, brief.limits.max_time, began);
     let durability = if background && keeps_jobs { Durability::Job } else { Durability::Attached };
-    if let Err(failure) = mark_started(engine, brief, ready.peer(), durability).await {
+    if let Err(failure) = mark_started(engine, brief, peer, durability).await {
         return finish(engine, brief, Outcome::NotStarted(failure), peer, began).await;
     }
     match durability {
@@ -305,13 +328,14 @@ async fn attached(
 async fn mark_started(
     engine: &Engine,
     brief: &Brief,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     durability: Durability,
 ) -> Result<(), ConnectFailure> {
     engine.audit_start(brief, peer)?;
     let id = &brief.task_id;
     let started = Patch::Started { at: now_ms(), durability };
-    for patch in [Patch::Connected { target_ip: peer }, started] {
+    let connected = peer.map(|target_ip| Patch::Connected { target_ip });
+    for patch in connected.into_iter().chain([started]) {
         let _ = engine.store().patch(id, patch).await.map_err(|error| unrecorded(&error))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! What stands before and after a piece is read too, so that an escape sequence or a secret across its border is seen.
 
+use std::ffi::OsString;
 use std::sync::OnceLock;
 
 use sshepherd_model::{AuthMethod, Inventory, TaskId};
@@ -20,12 +21,26 @@ impl Config {
     /// Removes what lies and redacts the secrets of this configuration.
     #[must_use]
     pub fn screen(&self) -> &Screen {
-        self.screen.0.get_or_init(|| {
-            let typed = self.typed_secrets.values().map(sshepherd_model::Secret::expose);
-            Screen::new(secrets(&self.inventory).into_iter().chain(typed))
-        })
+        self.screen.0.get_or_init(|| Screen::new(self.secrets()))
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let typed = self.typed_secrets.values().map(sshepherd_model::Secret::expose);
+        secrets(&self.inventory).into_iter().chain(typed)
+    }
+
+    /// The variables of our own environment that hold secrets: no program that we start is to have them.
+    pub(crate) fn secret_variables(&self) -> Vec<OsString> {
+        let holds = |(name, value): &(OsString, OsString)| {
+            SECRET_PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix))
+                || self.secrets().any(|secret| value.as_encoded_bytes() == secret.as_bytes())
+        };
+        std::env::vars_os().filter(holds).map(|(name, _)| name).collect()
     }
 }
+
+/// How the names of variables begin that are there to hold secrets.
+const SECRET_PREFIXES: [&[u8]; 2] = [b"SSHEPHERD_SECRET_", b"MCP_SSH_SECRET_"];
 
 /// Every password and passphrase.
 fn secrets(inventory: &Inventory) -> Vec<&str> {

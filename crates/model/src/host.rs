@@ -1,6 +1,6 @@
 //! A host of the inventory.
 
-use crate::{Alias, CredentialName, HostWords, Tag};
+use crate::{Alias, ConnectionSettings, CredentialName, HostWords, Tag};
 
 /// What reads the text of an `exec` request on a host: the dialect that a command is judged for and sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +38,8 @@ pub struct Host {
     /// The host that the connection goes through, by alias; it may have one itself. The configuration reader has seen to
     /// it that the alias exists and that a chain is short and ends.
     pub jump: Option<Alias>,
+    /// How it is reached, where that differs from the usual.
+    pub connection: ConnectionSettings,
 }
 
 impl Host {

@@ -1,11 +1,12 @@
 //! Plain values that every other crate speaks in.
 //!
-//! Rooms: [`id`] (names and ids with their rules), [`host`], [`credential`] and [`inventory`] (what the
+//! Rooms: [`id`] (names and ids with their rules), [`host`], [`connection`] (how it is reached), [`credential`] and [`inventory`] (what the
 //! owner configured), [`selector`] and [`targets`] (which hosts), [`rollout`] (how many at a time, and when to stop), [`names`] (sets of names, `web[01-20]`), [`limits`], [`request`] (what is asked), [`output`] and [`outcome`] (what came of it),
 //! [`secret`] (values that never print), [`problem`] (what is wrong with a configuration file), [`words`] (what hosts say).
 //!
 //! This crate knows no I/O, no clock, no async runtime and no other crate of the workspace.
 
+pub mod connection;
 pub mod credential;
 pub mod host;
 pub mod id;
@@ -22,6 +23,9 @@ pub mod selector;
 pub mod targets;
 pub mod words;
 
+pub use connection::{
+    AlgorithmUse, ConnectionSettings, Keepalive, LegacyAlgorithm, ProxyCommand, Timeouts,
+};
 pub use credential::{AuthMethod, Credential};
 pub use host::{Host, LoginShell};
 pub use id::{Alias, ApprovalId, CommandHash, CredentialName, InvalidField, ShellId, Tag, TaskId};

@@ -46,6 +46,12 @@ impl NetworkPolicy {
         self.allow.as_deref()
     }
 
+    /// The block list.
+    #[must_use]
+    pub fn blocked(&self) -> &[IpNet] {
+        &self.block
+    }
+
     /// Judges an address and answers its canonical form, which is the one to connect to.
     ///
     /// An IPv4 address inside an IPv6 one is judged as well as the whole: mapped and compatible (RFC 4291), NAT64 (RFC 6052,

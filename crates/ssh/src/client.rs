@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use russh::client::{Config, DisconnectReason, Handler, Msg, Session};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
+use russh::client::{Config, DisconnectReason, GexParams, Handler, Msg, Session};
+use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Limits, Preferred};
 use sshepherd_model::{ConnectFailure, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::algorithms;
 use crate::target::Target;
 use crate::wire::Progress;
 
@@ -20,61 +21,18 @@ const MAX_BYTES_PER_KEY: u64 = 32 * 1024 * 1024 * 1024;
 /// And the time: never, in practice. The pool renews links far sooner.
 const MAX_TIME_PER_KEY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How a dead peer is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keepalive {
-    /// A question is sent when nothing came for this long.
-    pub every: Duration,
-    /// As many unanswered ones in a row end the connection at the next.
-    pub missed: usize,
-}
-
-impl Default for Keepalive {
-    /// A dead peer is seen within about a minute: 15 s, and 3 may be missed.
-    fn default() -> Self {
-        Self { every: Duration::from_secs(15), missed: 3 }
-    }
-}
-
 /// Messages of one channel that may wait for their reader; each is at most one SSH packet, 32 KiB from servers in order. When they are used
 /// up the library stops reading the whole connection (see [`crate::exec::Running`]).
 const CHANNEL_BACKLOG: usize = 256;
 
-/// AEAD ciphers by measured speed, then CTR for old servers.
-const CIPHERS: &[russh::cipher::Name] = &[
-    russh::cipher::AES_128_GCM,
-    russh::cipher::AES_256_GCM,
-    russh::cipher::CHACHA20_POLY1305,
-    russh::cipher::AES_128_CTR,
-    russh::cipher::AES_192_CTR,
-    russh::cipher::AES_256_CTR,
-];
-
-/// Host key algorithms; RSA with SHA-2 only.
-pub(crate) static HOST_KEYS: [Algorithm; 6] = [
-    Algorithm::Ed25519,
-    Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
-    Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
-    Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
-    Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-    Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
-];
-
 /// The SSH settings for `target`. Algorithms of keys that are stored for the host come first: a host with several keys
 /// must show the one we know. Certificates are asked for, before all keys, where an authority or a revoked key is stored for the host.
-pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
-    let stored = target.known_hosts.algorithms_for(&target.host_key_name, target.port);
-    let known = |offered: &Algorithm| {
-        stored.iter().any(|stored| match (offered, stored) {
-            (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
-            (offered, stored) => offered == stored,
-        })
-    };
+pub(crate) fn config(target: &Target) -> Config {
     let certified = target.known_hosts.wants_certificate(&target.host_key_name, target.port);
-    let certificates: &[Algorithm] = if certified { &HOST_KEYS } else { &[] };
-    let mut keys = HOST_KEYS.to_vec();
-    keys.sort_by_key(|algorithm| !known(algorithm));
+    let certificates: &[Algorithm] = if certified { &algorithms::HOST_KEYS } else { &[] };
     let most = usize::try_from(MAX_BYTES_PER_KEY).unwrap_or(usize::MAX);
+    let keepalive = target.transport.keepalive;
+    let (least, wanted, largest) = algorithms::GROUP_BITS;
     Config {
         limits: Limits {
             rekey_write_limit: most,
@@ -82,14 +40,13 @@ pub(crate) fn config(target: &Target, keepalive: Keepalive) -> Config {
             rekey_time_limit: MAX_TIME_PER_KEY,
         },
         preferred: Preferred {
-            key: Cow::Owned(keys),
             host_key_certificates: Cow::Borrowed(certificates),
-            cipher: Cow::Borrowed(CIPHERS),
-            compression: Cow::Borrowed(&[russh::compression::NONE]),
-            ..Preferred::DEFAULT
+            ..algorithms::offered(target)
         },
-        keepalive_interval: Some(keepalive.every),
-        keepalive_max: keepalive.missed,
+        // Outside its bounds it would be an error, and the library's own value is within.
+        gex: GexParams::new(least, wanted, largest).unwrap_or_default(),
+        keepalive_interval: keepalive.map(|keepalive| keepalive.every),
+        keepalive_max: keepalive.map_or(0, |keepalive| keepalive.missed),
         channel_buffer_size: CHANNEL_BACKLOG,
         nodelay: true,
         ..Config::default()

@@ -1,37 +1,32 @@
 //! The TCP connection: a judged address, and a peer judged again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sshepherd_model::{ConnectFailure, Phase};
 use tokio::net::TcpStream;
 
+use crate::race::race;
 use crate::target::Target;
 
-/// Connects to the first address that answers; the peer is judged before a byte is sent.
+/// Connects to the address that answers first; the peer is judged before a byte is sent.
 pub(crate) async fn dial(target: &Target) -> Result<(TcpStream, IpAddr), ConnectFailure> {
-    let mut tried = Vec::new();
-    for address in &target.addresses {
-        match tokio::time::timeout(target.deadlines.dial, TcpStream::connect(address)).await {
-            Err(_) => tried.push(format!(
-                "{address} did not answer within {} s",
-                target.deadlines.dial.as_secs()
-            )),
-            Ok(Err(error)) => tried.push(format!("{address}: {error}")),
-            Ok(Ok(tcp)) => {
-                let peer = admitted(target, peer(&tcp)?)?;
-                if let Err(error) = tcp.set_nodelay(true) {
-                    tracing::warn!(host = %target.alias, %error, "TCP_NODELAY could not be set");
-                }
-                return Ok((tcp, peer));
-            }
+    let limit = Some(target.deadlines.dial);
+    let connect = |address: SocketAddr| async move {
+        TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))
+    };
+    let tcp = race(&target.addresses, limit, connect).await.map_err(|tried| {
+        ConnectFailure {
+            phase: Phase::Dial,
+            detail: tried.into(),
+            hint: "check that the host is up, that sshd listens on this port, and that no firewall is between"
+                .to_owned(),
         }
+    })?;
+    let peer = admitted(target, peer(&tcp)?)?;
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::warn!(host = %target.alias, %error, "TCP_NODELAY could not be set");
     }
-    Err(ConnectFailure {
-        phase: Phase::Dial,
-        detail: tried.join("; ").into(),
-        hint: "check that the host is up, that sshd listens on this port, and that no firewall is between"
-            .to_owned(),
-    })
+    Ok((tcp, peer))
 }
 
 fn peer(tcp: &TcpStream) -> Result<IpAddr, ConnectFailure> {

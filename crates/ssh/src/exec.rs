@@ -113,9 +113,9 @@ impl Ready {
         Self { pool, target, channel, slot }
     }
 
-    /// The address of the host.
+    /// The address of the host; none is known where a program connected.
     #[must_use]
-    pub fn peer(&self) -> IpAddr {
+    pub fn peer(&self) -> Option<IpAddr> {
         self.slot.link.peer()
     }
 
@@ -341,9 +341,9 @@ pub(crate) fn nonce() -> Result<String, ConnectFailure> {
 }
 
 impl Running {
-    /// The address of the host.
+    /// The address of the host; none is known where a program connected.
     #[must_use]
-    pub fn peer(&self) -> IpAddr {
+    pub fn peer(&self) -> Option<IpAddr> {
         self.slot.link.peer()
     }
 

@@ -1,13 +1,14 @@
 //! Speaks SSH: opens judged addresses, checks host keys, logs in, runs texts and stops them.
 //!
-//! Rooms: [`target`] (who to connect to and how), `dial` and `wire` (TCP, or a
-//! tunnel), `hostkey` (known_hosts, certificates), `client` (what the
-//! server may ask of us: nothing), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
+//! Rooms: [`target`] (who to connect to and how), `dial`, `race` (its addresses side by side), [`ProxyProgram`] (a program in its place) and `wire` (TCP, a
+//! tunnel or a program), `hostkey` (known_hosts, certificates), `client` (what the
+//! server may ask of us: nothing), `algorithms` (what is offered), `auth`, [`prompt`] (what it asks of a person), `link` (one connection), [`pool`] (all of them), [`exec`] (one command),
 //! [`launch`] (the fixed prefix that makes a command stoppable), [`stop`] (the fixed script that stops it), `stopper` (who sends it), `survey` (the keys that a host shows), [`terminal`] (an interactive program under a PTY),
 //! [`job`] (a command that outlives its connection), `setup` (the fixed text that starts an interactive program), `words` (fixed texts as one exec request).
 //!
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
 
+mod algorithms;
 mod auth;
 mod client;
 mod dial;
@@ -18,6 +19,8 @@ pub mod launch;
 mod link;
 pub mod pool;
 pub mod prompt;
+mod proxy;
+mod race;
 mod setup;
 pub mod stop;
 mod stopper;
@@ -27,7 +30,6 @@ pub mod terminal;
 mod wire;
 mod words;
 
-pub use client::Keepalive;
 /// A host's key.
 pub use russh::keys::PublicKey;
 
@@ -36,8 +38,9 @@ pub use hostkey::{KnownHosts, Verdict, fingerprint};
 pub use link::Renewal;
 pub use pool::{Pool, PoolSettings};
 pub use prompt::{Answers, Prompt, Prompter, Questions};
+pub use proxy::ProxyProgram;
 pub use stopper::Stopper;
-pub use target::{AdmitPeer, Deadlines, OnTouch, Target};
+pub use target::{AdmitPeer, Deadlines, OnTouch, Target, Transport};
 pub use terminal::{
     Closed, Echo, Greeted, Interactive, Keyboard, Opening, Size, Terminal, TerminalEvent,
 };

@@ -10,8 +10,9 @@ use sshepherd_model::{ConnectFailure, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::algorithms;
 use crate::auth;
-use crate::client::{self, Client, Keepalive, Verdict};
+use crate::client::{self, Client, Verdict};
 use crate::target::{Deadlines, Target};
 use crate::wire::{Carrier, MAX_BEFORE_LOG_IN, Meter, Progress, Wire};
 
@@ -82,7 +83,7 @@ impl Default for Renewal {
 /// A connection.
 pub(crate) struct Link {
     handle: Handle<Client>,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     closed: CancellationToken,
     cut: CancellationToken,
     verdict: Verdict,
@@ -114,9 +115,8 @@ impl Link {
     /// says which.
     pub(crate) async fn over(
         carrier: Carrier,
-        peer: IpAddr,
+        peer: Option<IpAddr>,
         target: &Arc<Target>,
-        keepalive: Keepalive,
     ) -> Result<Self, NoLink> {
         let cut = CancellationToken::new();
         let closed = CancellationToken::new();
@@ -134,11 +134,8 @@ impl Link {
         };
         let wire = Wire::new(carrier, &cut, progress);
         let meter = wire.meter();
-        let handshake = russh::client::connect_stream(
-            Arc::new(client::config(target, keepalive)),
-            wire,
-            callbacks,
-        );
+        let config = Arc::new(client::config(target));
+        let handshake = russh::client::connect_stream(config, wire, callbacks);
         let mut handle =
             timed(handshake, watching, &target.deadlines).await.map_err(|(progress, error)| {
                 match flood(target, &meter, Phase::KeyExchange) {
@@ -160,7 +157,7 @@ impl Link {
     }
 
     /// The address that was reached.
-    pub(crate) fn peer(&self) -> IpAddr {
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
@@ -320,6 +317,9 @@ pub(crate) fn failed(
         return NoLink::Failed(failure);
     }
     let alias = &target.alias;
+    if let Some(russh::Error::NoCommonAlgo { kind, theirs, .. }) = &error {
+        return NoLink::Failed(algorithms::disagreement(target, kind, theirs));
+    }
     if progress.phase != Phase::Banner {
         return NoLink::Failed(ConnectFailure {
             phase: Phase::KeyExchange,

@@ -10,7 +10,8 @@ use sshepherd_model::ConnectFailure;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{self, HOST_KEYS, Keepalive};
+use crate::algorithms::host_keys;
+use crate::client;
 use crate::link::{NoLink, failed, timed};
 use crate::pool::Pool;
 use crate::target::Target;
@@ -32,9 +33,10 @@ impl Handler for Looker {
 }
 
 /// The kinds to ask for, each by itself: Ed25519, ECDSA, RSA.
-fn kinds() -> [Vec<Algorithm>; 3] {
+fn kinds(target: &Target) -> [Vec<Algorithm>; 3] {
+    let offered = host_keys(target);
     let of =
-        |wanted: fn(&Algorithm) -> bool| HOST_KEYS.iter().filter(|a| wanted(a)).cloned().collect();
+        |wanted: fn(&Algorithm) -> bool| offered.iter().filter(|a| wanted(a)).cloned().collect();
     [
         of(|algorithm| *algorithm == Algorithm::Ed25519),
         of(|algorithm| matches!(algorithm, Algorithm::Ecdsa { .. })),
@@ -48,7 +50,7 @@ impl Pool {
     pub async fn survey(&self, target: &Arc<Target>) -> Result<Vec<PublicKey>, ConnectFailure> {
         let mut keys = Vec::new();
         let mut failure = None;
-        for kind in kinds() {
+        for kind in kinds(target) {
             match self.show(target, kind).await {
                 Ok(key) => keys.push(key),
                 Err(Unshown::NotOffered(why)) => failure = Some(why),
@@ -63,11 +65,12 @@ impl Pool {
 
     async fn show(&self, target: &Arc<Target>, kind: Vec<Algorithm>) -> Result<PublicKey, Unshown> {
         let (carrier, _) = self.carrier(target).await.map_err(Unshown::Failed)?;
+        let program = carrier.last_words();
         let cut = CancellationToken::new();
-        let _guard = cut.clone().drop_guard();
+        let guard = cut.clone().drop_guard();
         let (progress, watching) = watch::channel(Progress::new());
         let shown = Arc::new(Mutex::new(None));
-        let mut config = client::config(target, Keepalive::default());
+        let mut config = client::config(target);
         config.preferred = Preferred {
             key: Cow::Owned(kind),
             host_key_certificates: Cow::Borrowed(&[]),
@@ -90,7 +93,13 @@ impl Pool {
             matches!(error, Some(russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }));
         match failed(target, &Arc::default(), &progress, error) {
             NoLink::Failed(why) | NoLink::HungUp(why) if missing => Err(Unshown::NotOffered(why)),
-            NoLink::Failed(why) | NoLink::HungUp(why) => Err(Unshown::Failed(why)),
+            NoLink::Failed(why) | NoLink::HungUp(why) => {
+                drop(guard);
+                Err(Unshown::Failed(match program {
+                    Some(program) => program.explain(why).await,
+                    None => why,
+                }))
+            }
         }
     }
 }

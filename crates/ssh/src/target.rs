@@ -1,14 +1,16 @@
 //! Who to connect to, how to log in, and how long each step may take.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sshepherd_model::{Alias, AuthMethod, LoginShell};
+use sshepherd_model::{Alias, AuthMethod, Keepalive, LegacyAlgorithm, LoginShell, Timeouts};
 
 use crate::hostkey::KnownHosts;
 use crate::prompt::Prompter;
+use crate::proxy::ProxyProgram;
 
 /// Judges the address that was really reached; an error is the reason to hang up.
 pub type AdmitPeer = Arc<dyn Fn(IpAddr) -> Result<(), String> + Send + Sync>;
@@ -21,7 +23,7 @@ pub type OnTouch = Arc<dyn Fn(&Alias) + Send + Sync>;
 pub struct Target {
     /// The host's alias, for messages and for the pool.
     pub alias: Alias,
-    /// Judged addresses in the order to try them; never empty.
+    /// Judged addresses in the order to try them; none where a program reaches the host, else never empty.
     pub addresses: Vec<SocketAddr>,
     /// The name that the host key is looked up under.
     pub host_key_name: String,
@@ -39,6 +41,8 @@ pub struct Target {
     pub admit_peer: AdmitPeer,
     /// How long each step may take.
     pub deadlines: Deadlines,
+    /// What the owner set for the connection to this host.
+    pub transport: Transport,
     /// The jump host that the connection goes through; judged, checked and logged in to by its own values. No deeper than
     /// the caller made it.
     pub via: Option<Arc<Target>>,
@@ -59,10 +63,27 @@ impl fmt::Debug for Target {
     }
 }
 
+/// What one host's connection is like, where the owner can choose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Transport {
+    /// How a dead peer is noticed; `None` when nothing is asked.
+    pub keepalive: Option<Keepalive>,
+    /// Weak algorithms that may be used.
+    pub legacy: BTreeSet<LegacyAlgorithm>,
+    /// The program that reaches the host, instead of a connection of our own.
+    pub proxy: Option<ProxyProgram>,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self { keepalive: Some(Keepalive::default()), legacy: BTreeSet::new(), proxy: None }
+    }
+}
+
 /// Longest duration of each step; a step that takes longer fails by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// TCP connect, for each address. A SYN is repeated after 1, 3 and 7 s; ten seconds see three of them.
+    /// TCP connect, for all addresses together. A SYN is repeated after 1, 3 and 7 s; ten seconds see three of them.
     pub dial: Duration,
     /// The server's version line. sshd sends it at once, unless it is loaded.
     pub banner: Duration,
@@ -76,6 +97,24 @@ pub struct Deadlines {
     pub channel: Duration,
     /// The answer to the exec request.
     pub exec: Duration,
+}
+
+impl Deadlines {
+    /// The usual ones, but for what `timeouts` says.
+    #[must_use]
+    pub fn with(timeouts: Timeouts) -> Self {
+        let usual = Self::default();
+        let Timeouts { connect, login, channel } = timeouts;
+        Self {
+            dial: connect.unwrap_or(usual.dial),
+            banner: connect.unwrap_or(usual.banner),
+            key_exchange: connect.unwrap_or(usual.key_exchange),
+            auth: login.unwrap_or(usual.auth),
+            person: usual.person,
+            channel: channel.unwrap_or(usual.channel),
+            exec: channel.unwrap_or(usual.exec),
+        }
+    }
 }
 
 impl Default for Deadlines {

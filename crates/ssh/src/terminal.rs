@@ -209,9 +209,9 @@ fn not_opened(outcome: Outcome) -> ConnectFailure {
 }
 
 impl Terminal {
-    /// The address of the host.
+    /// The address of the host; none is known where a program connected.
     #[must_use]
-    pub fn peer(&self) -> IpAddr {
+    pub fn peer(&self) -> Option<IpAddr> {
         self.slot.link.peer()
     }
 

@@ -1,4 +1,4 @@
-//! The stream under a connection, TCP or a tunnel: sees the version line, acknowledges quickly, and can be cut from outside.
+//! The stream under a connection, TCP, a tunnel or a program: sees the version line, acknowledges quickly, and can be cut from outside.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use crate::pool::Tunnel;
+use crate::proxy::{LastWords, ProxyStream};
 use sshepherd_model::Phase;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
@@ -85,6 +86,8 @@ pub(crate) enum Carrier {
     Tcp { tcp: BufReader<TcpStream>, _place: OwnedSemaphorePermit },
     /// A channel through a jump host.
     Tunnel(Box<Tunnel>),
+    /// A program.
+    Program(Box<ProxyStream>),
 }
 
 /// Most bytes that a server may send before the log-in is over. A stock sshd takes 3 KB, certificates and the longest
@@ -149,6 +152,14 @@ impl Carrier {
     pub(crate) fn tcp(tcp: TcpStream, place: OwnedSemaphorePermit) -> Self {
         Self::Tcp { tcp: BufReader::with_capacity(READ_AHEAD, tcp), _place: place }
     }
+
+    /// Whom to ask what went wrong, if a program carries the connection.
+    pub(crate) fn last_words(&self) -> Option<LastWords> {
+        match self {
+            Self::Program(program) => Some(program.last_words()),
+            Self::Tcp { .. } | Self::Tunnel(_) => None,
+        }
+    }
 }
 
 impl Wire {
@@ -197,6 +208,7 @@ impl AsyncRead for Wire {
         let read = match &mut self.carrier {
             Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_read(cx, buf),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_read(cx, buf),
+            Carrier::Program(program) => Pin::new(program).poll_read(cx, buf),
         };
         let new = buf.filled().get(before..).unwrap_or_default();
         Meter::add(&self.meter.read, new.len());
@@ -228,6 +240,7 @@ impl AsyncWrite for Wire {
         let written = match &mut self.carrier {
             Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_write(cx, buf),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_write(cx, buf),
+            Carrier::Program(program) => Pin::new(program).poll_write(cx, buf),
         };
         if let Poll::Ready(Ok(bytes)) = written {
             Meter::add(&self.meter.written, bytes);
@@ -240,6 +253,7 @@ impl AsyncWrite for Wire {
         match &mut self.carrier {
             Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_flush(cx),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_flush(cx),
+            Carrier::Program(program) => Pin::new(program).poll_flush(cx),
         }
     }
 
@@ -247,6 +261,7 @@ impl AsyncWrite for Wire {
         match &mut self.carrier {
             Carrier::Tcp { tcp, .. } => Pin::new(tcp).poll_shutdown(cx),
             Carrier::Tunnel(tunnel) => Pin::new(tunnel).poll_shutdown(cx),
+            Carrier::Program(program) => Pin::new(program).poll_shutdown(cx),
         }
     }
 }

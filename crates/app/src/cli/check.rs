@@ -44,7 +44,7 @@ pub(crate) async fn check(global: &Global, connect: bool) -> Exit {
 }
 
 /// What came of logging in to one host.
-type Reached = (Alias, Result<IpAddr, ConnectFailure>);
+type Reached = (Alias, Result<Option<IpAddr>, ConnectFailure>);
 
 /// Logs in to every host, several at a time, in inventory order.
 async fn log_in(loaded: Loaded) -> Result<Vec<Reached>, Exit> {
@@ -72,7 +72,7 @@ fn hosts_too(global: &Global, problems: &[Problem], reports: &[Reached]) -> Exit
     let hosts: Vec<_> = reports
         .iter()
         .map(|(alias, reached)| match reached {
-            Ok(peer) => json!({ "alias": alias, "ok": true, "address": peer.to_string() }),
+            Ok(peer) => json!({ "alias": alias, "ok": true, "address": peer.map(|peer| peer.to_string()) }),
             Err(failure) => json!({
                 "alias": alias, "ok": false, "phase": failure.phase, "detail": failure.detail, "hint": failure.hint,
             }),
@@ -82,7 +82,8 @@ fn hosts_too(global: &Global, problems: &[Problem], reports: &[Reached]) -> Exit
     if !global.json {
         for (alias, reached) in reports {
             match reached {
-                Ok(peer) => out::line(&format!("{alias}: logged in ({peer})")),
+                Ok(Some(peer)) => out::line(&format!("{alias}: logged in ({peer})")),
+                Ok(None) => out::line(&format!("{alias}: logged in (by its proxy_command)")),
                 Err(failure) => out::line(&format!("{alias}: {failure}\n  {}", failure.hint)),
             }
         }

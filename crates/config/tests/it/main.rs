@@ -5,6 +5,7 @@ mod admitted;
 mod adversary;
 mod ansible;
 mod broken;
+mod connection;
 mod dynamic;
 mod examples;
 mod folder;

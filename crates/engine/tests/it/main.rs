@@ -11,5 +11,6 @@ mod durable;
 mod granted;
 mod hosts;
 mod output;
+mod reach;
 mod site;
 mod stop;

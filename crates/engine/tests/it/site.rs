@@ -14,7 +14,8 @@ use sshepherd_engine::{
     Adopt, Config, Engine, Finished, GateSettings, KnownHostsFiles, Origin, OwnScreen, Services,
 };
 use sshepherd_model::{
-    Alias, AuthMethod, Credential, Host, Inventory, LoginShell, Request, Targets, TaskId,
+    Alias, AuthMethod, ConnectionSettings, Credential, Host, Inventory, LoginShell, Request,
+    Targets, TaskId,
 };
 use sshepherd_testkit::Sshd;
 use tempfile::TempDir;
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) ask: Option<Lasts>,
     /// All hosts are kept connected.
     pub(crate) warm: bool,
+    /// How the hosts are reached.
+    pub(crate) connection: ConnectionSettings,
 }
 
 /// A host that all others are behind.
@@ -54,6 +57,7 @@ impl Jump {
                 description: "".into(),
                 login_shell: LoginShell::Posix,
                 jump: None,
+                connection: ConnectionSettings::default(),
             },
             credential: Credential {
                 name: "jump".parse().unwrap(),
@@ -86,6 +90,7 @@ impl Default for Plan {
             jump: None,
             ask: None,
             warm: false,
+            connection: ConnectionSettings::default(),
         }
     }
 }
@@ -146,6 +151,7 @@ impl Site {
             description: "".into(),
             login_shell: LoginShell::Posix,
             jump: behind.clone(),
+            connection: plan.connection.clone(),
         });
         let credential = Credential {
             name: "test".parse().unwrap(),

@@ -14,6 +14,7 @@ fn inventory() -> Inventory {
         description: "".into(),
         login_shell: LoginShell::Posix,
         jump: None,
+        connection: crate::ConnectionSettings::default(),
     };
     let hosts = vec![
         host("web01", &["web", "prod"]),

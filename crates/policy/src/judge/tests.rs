@@ -54,6 +54,7 @@ fn host() -> Arc<Host> {
         description: "".into(),
         login_shell: LoginShell::Posix,
         jump: None,
+        connection: sshepherd_model::ConnectionSettings::default(),
     })
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn host(alias: &str, tags: &[&str]) -> Arc<Host> {
         description: "".into(),
         login_shell: LoginShell::Posix,
         jump: None,
+        connection: sshepherd_model::ConnectionSettings::default(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sshepherd_model::{Alias, AuthMethod, Secret};
 
-use crate::target::Target;
+use crate::target::{Target, Transport};
 
 /// What makes two targets the same connection: where to, under which host key, and as whom.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub(super) struct Key {
     host_key_name: String,
     username: String,
     logins: Vec<Login>,
+    /// What the owner set: a link that was made with a weak algorithm is none for who takes it back.
+    transport: Transport,
     /// The way there: the same host behind another jump host is another connection.
     via: Option<Box<Key>>,
 }
@@ -51,6 +53,7 @@ impl Key {
             host_key_name: target.host_key_name.clone(),
             username: target.username.clone(),
             logins: target.methods.iter().map(login).collect(),
+            transport: target.transport.clone(),
             via: target.via.as_ref().map(|jump| Box::new(Self::new(jump, hashing))),
         }
     }

@@ -15,10 +15,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::Keepalive;
 use crate::dial;
 use crate::exec::Ready;
 use crate::link::{Link, Load, NoLink, Renewal, Seat};
+use crate::proxy::ProxyStream;
 use crate::target::Target;
 use crate::wire::Carrier;
 
@@ -37,8 +37,6 @@ pub(crate) use tunnel::Tunnel;
 pub struct PoolSettings {
     /// A link without commands is closed after this long.
     pub idle: Duration,
-    /// How a dead peer is noticed.
-    pub keepalive: Keepalive,
     /// When a link gets no more commands.
     pub renewal: Renewal,
     /// Most connections at once. At the bound, a new one waits for one that carries nothing, which is closed for it.
@@ -49,7 +47,6 @@ impl Default for PoolSettings {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(300),
-            keepalive: Keepalive::default(),
             renewal: Renewal::default(),
             connections: affordable(rustix::process::getrlimit(Resource::Nofile).current),
         }
@@ -241,19 +238,26 @@ impl Pool {
         }
     }
 
-    /// What carries a connection to the target, and the address that it reaches: straight or through its jump host.
+    /// What carries a connection to the target, and the address that it reaches: straight, through its jump host, or by a
+    /// program, which keeps the address to itself.
     pub(crate) async fn carrier(
         &self,
         target: &Arc<Target>,
-    ) -> Result<(Carrier, IpAddr), ConnectFailure> {
-        match &target.via {
+    ) -> Result<(Carrier, Option<IpAddr>), ConnectFailure> {
+        if let Some(proxy) = &target.transport.proxy {
+            let place = self.socket(target).await?;
+            let stream = ProxyStream::start(target, proxy, place, &self.inner.tracker)?;
+            return Ok((Carrier::Program(Box::new(stream)), None));
+        }
+        let (carrier, peer) = match &target.via {
             None => {
                 let place = self.socket(target).await?;
                 let (tcp, peer) = dial::dial(target).await?;
-                Ok((Carrier::tcp(tcp, place), peer))
+                (Carrier::tcp(tcp, place), peer)
             }
-            Some(jump) => self.tunnel(target, jump).await,
-        }
+            Some(jump) => self.tunnel(target, jump).await?,
+        };
+        Ok((carrier, Some(peer)))
     }
 
     /// A place for one more connection.
@@ -284,11 +288,14 @@ impl Pool {
         let mut wait = KNOCK_AGAIN;
         loop {
             let (carrier, peer) = self.carrier(target).await?;
-            let keepalive = self.inner.settings.keepalive;
-            let failure = match Link::over(carrier, peer, target, keepalive).await {
-                Ok(link) => return Ok(link),
-                Err(NoLink::Failed(failure)) => return Err(failure),
-                Err(NoLink::HungUp(failure)) => failure,
+            let program = carrier.last_words();
+            let failure = match (Link::over(carrier, peer, target).await, program) {
+                (Ok(link), _) => return Ok(link),
+                (Err(NoLink::Failed(failure) | NoLink::HungUp(failure)), Some(program)) => {
+                    return Err(program.explain(failure).await);
+                }
+                (Err(NoLink::Failed(failure)), None) => return Err(failure),
+                (Err(NoLink::HungUp(failure)), None) => failure,
             };
             let pause = wait.mul_f64(jitter());
             if Instant::now() + pause >= until {
@@ -370,7 +377,7 @@ fn channel_failure(target: &Target, what: &str) -> ConnectFailure {
 mod tests {
     use super::*;
     use crate::hostkey::KnownHosts;
-    use crate::target::Deadlines;
+    use crate::target::{Deadlines, Transport};
     use sshepherd_model::{AuthMethod, LoginShell, Secret};
 
     fn target(addresses: &[&str], password: &str) -> Target {
@@ -385,6 +392,7 @@ mod tests {
             login_shell: LoginShell::Posix,
             admit_peer: Arc::new(|_| Ok(())),
             deadlines: Deadlines::default(),
+            transport: Transport::default(),
             via: None,
             prompter: None,
             on_touch: None,

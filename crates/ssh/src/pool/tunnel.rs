@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::{Pool, REPLACEMENTS, Slot};
 use crate::dial::admitted;
 use crate::link::Seat;
+use crate::race::race;
 use crate::target::Target;
 use crate::wire::Carrier;
 
@@ -66,17 +67,27 @@ impl Pool {
         jump: &'a Arc<Target>,
     ) -> Pin<Box<dyn Future<Output = Reached> + Send + 'a>> {
         Box::pin(async move {
-            let mut tried = Vec::new();
-            for address in &target.addresses {
-                let peer = admitted(target, address.ip())?;
-                match self.reach(target, jump, *address).await? {
-                    Ok(tunnel) => return Ok((Carrier::Tunnel(Box::new(tunnel)), peer)),
-                    Err(why) => tried.push(why),
+            // What the jump host itself fails at ends the race, as an answer would.
+            let attempt = |address: SocketAddr| async move {
+                match self.reach(target, jump, address).await {
+                    Ok(reached) => reached.map(|tunnel| Ok((tunnel, address))),
+                    Err(failure) => Ok(Err(failure)),
                 }
+            };
+            for address in &target.addresses {
+                admitted(target, address.ip())?;
             }
+            let tried = match race(&target.addresses, None, attempt).await {
+                Ok(reached) => {
+                    let (tunnel, address) = reached?;
+                    let peer = admitted(target, address.ip())?;
+                    return Ok((Carrier::Tunnel(Box::new(tunnel)), peer));
+                }
+                Err(tried) => tried,
+            };
             Err(ConnectFailure {
                 phase: Phase::Dial,
-                detail: format!("{}: {}", jump.alias, tried.join("; ")).into(),
+                detail: format!("{}: {tried}", jump.alias).into(),
                 hint: format!(
                     "check that the host is up and that {} may forward to it (AllowTcpForwarding and PermitOpen in its \
                      sshd_config)",

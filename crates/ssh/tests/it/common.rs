@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sshepherd_model::{AuthMethod, ConnectFailure, LoginShell, Outcome, Stream};
-use sshepherd_ssh::{Deadlines, Event, Exec, KnownHosts, Pool, PoolSettings, Running, Target};
+use sshepherd_ssh::{
+    Deadlines, Event, Exec, KnownHosts, Pool, PoolSettings, Running, Target, Transport,
+};
 use sshepherd_testkit::fakehost::FakeFleet;
 use sshepherd_testkit::{FaultProxy, Sshd};
 use tempfile::TempDir;
@@ -55,6 +57,7 @@ pub(crate) fn target_at(address: SocketAddr, known_hosts: &str) -> Target {
         login_shell: LoginShell::Posix,
         admit_peer: Arc::new(|_| Ok(())),
         deadlines: Deadlines::default(),
+        transport: Transport::default(),
         via: None,
         prompter: None,
         on_touch: None,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sshepherd_model::Phase;
-use sshepherd_ssh::{Event, Keepalive, Pool, PoolSettings};
+use sshepherd_model::{Keepalive, Phase};
+use sshepherd_ssh::{Event, Pool};
 use sshepherd_testkit::{Sshd, Stall, processes};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -20,9 +20,11 @@ use crate::common::{
 async fn a_stalled_link_is_noticed_and_the_others_work_on() {
     let (server, other) = (Sshd::start(), Sshd::start());
     let proxy = proxy(&server);
-    let keepalive = Keepalive { every: Duration::from_millis(200), missed: 2 };
-    let pool = Pool::new(PoolSettings { keepalive, ..PoolSettings::default() });
-    let stalled = Arc::new(target_through(&server, proxy.address()));
+    let keepalive = Some(Keepalive { every: Duration::from_millis(200), missed: 2 });
+    let pool = pool();
+    let mut stalled = target_through(&server, proxy.address());
+    stalled.transport.keepalive = keepalive;
+    let stalled = Arc::new(stalled);
     let mut running = start(&pool, &stalled, exec("echo $$; exec sleep 1000")).await;
     let pid: u32 = first_line(&mut running).await.parse().unwrap();
     proxy.stall(Stall::Both);

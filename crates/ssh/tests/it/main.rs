@@ -1,6 +1,7 @@
 //! The transport against a real sshd on loopback, and against servers that misbehave.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod addresses;
 mod agree;
 mod asks;
 mod certificates;
@@ -15,10 +16,12 @@ mod job;
 mod jumps;
 mod known_hosts;
 mod launch;
+mod legacy;
 mod links;
 mod login;
 mod negotiation;
 mod phases;
+mod proxies;
 mod raw;
 mod rekey;
 mod stops;

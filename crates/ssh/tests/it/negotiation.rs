@@ -48,6 +48,16 @@ async fn only_sound_algorithms_are_offered_the_best_first() {
     };
     assert_eq!(kex.first().unwrap(), "mlkem768x25519-sha256");
     assert!(kex.iter().any(|name| name == "kex-strict-c-v00@openssh.com"), "{kex:?}");
+    let exchanges: Vec<&str> = kex
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.contains("strict") && !name.starts_with("ext-"))
+        .collect();
+    assert_eq!(
+        exchanges.iter().rev().take(3).collect::<Vec<_>>(),
+        [&"ecdh-sha2-nistp521", &"ecdh-sha2-nistp384", &"ecdh-sha2-nistp256"],
+        "the curves of NIST come last"
+    );
     assert_eq!(keys.first().unwrap(), "ssh-ed25519");
     for ciphers in [to_server, to_client] {
         assert_eq!(ciphers.first().unwrap(), "aes128-gcm@openssh.com");
@@ -66,6 +76,34 @@ async fn only_sound_algorithms_are_offered_the_best_first() {
     let found: Vec<&String> =
         [kex, keys, macs, macs_back].into_iter().flatten().filter(weak).collect();
     assert_eq!(found, Vec::<&String>::new());
+}
+
+/// Each alone, as on hosts that were hardened or are small: `ssh` reaches them all.
+#[tokio::test]
+async fn hosts_with_one_sound_algorithm_of_a_kind_are_reached() {
+    for line in [
+        "KexAlgorithms ecdh-sha2-nistp256",
+        "KexAlgorithms ecdh-sha2-nistp384",
+        "KexAlgorithms ecdh-sha2-nistp521",
+        "KexAlgorithms curve25519-sha256",
+        "KexAlgorithms curve25519-sha256@libssh.org",
+        "KexAlgorithms diffie-hellman-group-exchange-sha256",
+        "KexAlgorithms diffie-hellman-group14-sha256",
+        "KexAlgorithms diffie-hellman-group16-sha512",
+        "KexAlgorithms diffie-hellman-group18-sha512",
+        "Ciphers aes128-gcm@openssh.com",
+        "Ciphers aes256-gcm@openssh.com",
+        "Ciphers chacha20-poly1305@openssh.com",
+        "Ciphers aes192-ctr",
+        "Ciphers aes256-ctr\nMACs hmac-sha2-256",
+        "Ciphers aes256-ctr\nMACs hmac-sha2-512",
+        "Ciphers aes128-ctr\nMACs hmac-sha2-256-etm@openssh.com",
+        "Ciphers aes128-ctr\nMACs hmac-sha2-512-etm@openssh.com",
+    ] {
+        let server = Sshd::builder().config_line(line).start();
+        let ran = run(&pool(), &Arc::new(target(&server)), "echo in").await;
+        assert_eq!(ran, Ran::said("in\n", "", 0), "{line}");
+    }
 }
 
 #[tokio::test]
