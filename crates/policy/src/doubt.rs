@@ -12,8 +12,7 @@ use crate::wrapper::{self, Behind};
 /// Most wrappers around each other that are taken off one by one; behind more, every word may be a program.
 const MAX_DEPTH: usize = 8;
 /// What ends a word or a command within a text that is run.
-const SEPARATORS: &[char] =
-    &[';', '&', '|', '(', ')', '{', '}', '`', '"', '\'', '=', '$', '<', '>'];
+const SEPARATORS: &[char] = &[';', '&', '|', '(', ')', '{', '}', '`', '"', '\'', '$', '<', '>'];
 
 /// All forms of one simple command.
 #[derive(Debug)]
@@ -111,20 +110,15 @@ impl Reading {
     }
 
     fn anywhere(words: &[String]) -> Self {
+        let ends = |letter: char| letter.is_whitespace() || SEPARATORS.contains(&letter);
         let mut flat: Vec<String> = Vec::new();
-        for word in words {
-            for piece in
-                word.split(|letter: char| letter.is_whitespace() || SEPARATORS.contains(&letter))
-            {
-                if piece.is_empty() {
-                    continue;
-                }
-                flat.push(piece.to_owned());
-                // `-crm`: the text of an option that stands in one word with it.
-                if let (true, Some(attached)) = (is_short(piece), piece.get(2..)) {
-                    flat.push(attached.to_owned());
-                }
-            }
+        let pieces = words.iter().flat_map(|word| word.split(ends));
+        for piece in pieces.filter(|piece| !piece.is_empty()) {
+            flat.push(piece.to_owned());
+            // The text of an option that stands in one word with it: `-crm`, `--exec=rm`.
+            let attached = if is_short(piece) { piece.get(2..) } else { None };
+            let values = piece.split('=').skip(1).chain(attached);
+            flat.extend(values.filter(|value| !value.is_empty()).map(str::to_owned));
         }
         Self { words: flat, texts: vec![words.join(" ")], anywhere: true }
     }
@@ -155,7 +149,7 @@ impl Reading {
 }
 
 fn is_short(word: &str) -> bool {
-    word.len() > 2 && word.starts_with('-') && !word.starts_with("--")
+    word.starts_with('-') && !word.starts_with("--")
 }
 
 /// A word with the path in it (the whole, or what follows a `=`) without `//`, `.` and `..`.
@@ -205,6 +199,10 @@ mod tests {
             ("/..", "/"),
             ("--file=/var/./x", "--file=/var/x"),
             ("a=b=/c/../d", "a=b=/d"),
+            ("/x/", "/x"),
+            ("./x", "x"),
+            ("../../x", "../../x"),
+            ("../../a/./x", "../../a/x"),
             ("./x/../y", "y"),
             ("../x", "../x"),
             ("../../x/..", "../.."),

@@ -48,7 +48,7 @@ fn listed(list: &str, name: &str) -> bool {
 fn known_as(word: &str) -> String {
     let name = base(word).to_ascii_lowercase();
     let bare = name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '.');
-    if bare.is_empty() { name.clone() } else { bare.trim_end_matches('-').to_owned() }
+    bare.trim_end_matches('-').to_owned()
 }
 
 /// `NAME=value`, as a shell, `env` and `sudo` set a variable.
@@ -83,15 +83,28 @@ pub(crate) fn behind(argv: &[String]) -> Behind {
     verb.map_or(Behind::Nothing, |place| Behind::After(place + 1))
 }
 
+/// Letters of `sudo` and `doas` without a value, and those with one.
+const FLAGS: &str = "nEHbPAkSN";
+const VALUED: &str = "ug";
+
 /// The place after the options of `sudo` and `doas` that are sure to be understood.
 fn as_another(argv: &[String]) -> usize {
     let mut at = 1;
     while let Some(word) = argv.get(at) {
         at += match word.as_str() {
-            "-n" | "--non-interactive" => 1,
-            "-u" | "--user" => 2,
-            word if word.starts_with("--user=") => 1,
-            _ => break,
+            "--non-interactive" | "--preserve-env" | "--set-home" => 1,
+            "--user" | "--group" => 2,
+            word if word.starts_with("--user=") || word.starts_with("--group=") => 1,
+            word => match word
+                .strip_prefix('-')
+                .map(|letters| letters.trim_start_matches(|c| FLAGS.contains(c)))
+            {
+                Some("") if word.len() > 1 => 1,
+                Some(rest) if rest.starts_with(|first| VALUED.contains(first)) => {
+                    1 + usize::from(rest.len() == 1)
+                }
+                _ => break,
+            },
         };
     }
     at
@@ -130,6 +143,13 @@ mod tests {
             ("SUDO rm x", 1),
             ("sudo -n -u ops -- rm x", 5),
             ("sudo --user=ops A=b rm x", 3),
+            ("sudo -nu root rm x", 3),
+            ("sudo -uroot -E rm x", 3),
+            ("sudo -EHgadm -u ops -- A=b rm x", 6),
+            (
+                "sudo --preserve-env --set-home --non-interactive --group adm --group=x --user y rm x",
+                9,
+            ),
             ("doas -u ops rm x", 3),
             ("env A=b _C= rm x", 3),
             ("env -- rm x", 2),
@@ -141,12 +161,16 @@ mod tests {
             assert_eq!(of(text), Behind::At(at), "{text}");
         }
         for text in [
-            "sudo -nu root rm x",
-            "sudo -E rm x",
-            "sudo -u ops -H rm x",
+            "sudo -i rm x",
+            "sudo -nC 5 rm x",
+            "sudo - rm x",
+            "sudo --chdir /x rm x",
             "sudo -- -x rm",
             "sudo rm;x",
             "env -i rm x",
+            "env A-B=c rm x",
+            "env 1A=c rm x",
+            "/usr/bin/ld.so /bin/rm x",
             "timeout 5 rm x",
             "python3.11 -c x",
             "ksh93 x",
@@ -155,6 +179,10 @@ mod tests {
         ] {
             assert_eq!(of(text), Behind::After(0), "{text}");
         }
+    }
+
+    #[test]
+    fn words_that_a_program_takes_itself_are_no_command() {
         assert_eq!(of("docker -H x exec web rm y"), Behind::After(3));
         assert_eq!(of("find / -maxdepth 1 -ok rm {}"), Behind::After(4));
         assert_eq!(of("ip netns exec a rm x"), Behind::After(2));

@@ -201,6 +201,8 @@ mod tests {
             ("docker run*", "docker logs --tail 5 runner-1"),
             ("docker rm *", "docker ps --filter name=rm x"),
             ("rm -rf *", "rm -r x"),
+            ("rm -rf *", "rm -r f"),
+            ("tail --f *", "tail -f x"),
             ("find * -delete", "find /x -type d -ls -newer /t"),
             ("tail -f *", "tail -n 5 /var/log/f"),
             ("git push --force", "git push --format"),

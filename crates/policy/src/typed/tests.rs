@@ -220,6 +220,7 @@ fn options_first_and_one_dash_are_read_as_said() {
         Order::OptionsFirst,
     )
     .unwrap();
+    assert_eq!((ls.order(), status().order()), (Order::OptionsFirst, Order::Any));
     assert_eq!(
         ls.read(&words("ls -l /x")),
         Ok(words("/bin/ls -l /x")),
@@ -366,6 +367,27 @@ fn a_deny_reads_loosely() {
         assert_eq!(recursive.hits(&words(text)), option, "{text}");
         assert_eq!(below.hits(&words(text)), operand, "{text}");
     }
+}
+
+#[test]
+fn a_path_with_dots_is_in_doubt_for_paths_alone() {
+    let of = |value| spec("x", &[], vec![], vec![OperandSpec { value, min: 0, max: 9 }]);
+    for path in [
+        ValueType::Path,
+        ValueType::PathIn(vec!["/a".to_owned()]),
+        ValueType::PathUnder(vec!["/a".to_owned()]),
+    ] {
+        for word in ["x /b/../c", "x --to=../c", "X .."] {
+            assert!(of(path.clone()).hits(&words(word)), "{word}");
+        }
+        assert!(!of(path).hits(&words("x a..b")));
+    }
+    assert!(!of(ValueType::Unit).hits(&words("x /b/../c")));
+    assert!(
+        of(ValueType::Unit).hits(&words("x 1,nginx"))
+            && of(ValueType::Unit).hits(&words("x -nnginx"))
+    );
+    assert!(!of(ValueType::Unit).hits(&words("x 1/nginx")), "only a path begins at a slash");
 }
 
 #[test]

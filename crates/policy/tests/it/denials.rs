@@ -195,6 +195,27 @@ fn a_text_that_a_wrapper_runs_is_looked_into() {
     }
 }
 
+/// A pattern's word with a `=` in it, and a value that is a program.
+#[test]
+fn a_word_with_a_value_is_seen_whole_and_in_parts() {
+    let policy = anything_but(vec![rule(Action::Deny, &["dd if=/dev/zero *", "rm *", "passwd *"])]);
+    for command in [
+        "dd bs=1 if=/dev/zero of=/x",
+        "nice -n 5 dd bs=1 if=/dev/zero of=/x",
+        "timeout 5 dd bs=1 if=/dev/./zero of=/x",
+        "systemd-run --property=ExecStart=/bin/rm x y",
+        "sh -c 'dd bs=1 if=/dev/zero of=/x'",
+    ] {
+        assert!(is_denied(&policy, command), "{command}");
+    }
+    // Where sudo's words are understood nothing is in doubt.
+    for command in
+        ["sudo -nE cat /etc/passwd /x", "sudo -u root -H ls /srv/rm x", "dd if=/dev/zero2 of=/x"]
+    {
+        assert!(!is_denied(&policy, command), "{command}");
+    }
+}
+
 #[test]
 fn a_program_that_feeds_another_hits_what_it_may_feed() {
     let policy = anything_but(vec![rule(Action::Deny, &["rm *", "systemctl stop *"])]);
@@ -240,6 +261,7 @@ fn a_path_with_detours_is_the_path() {
         }
         assert!(is_denied(&by_type, &format!("tail --file={path}")), "{path}");
         assert!(is_denied(&by_type, &format!("tail -f{path}")), "{path}");
+        assert!(is_denied(&by_type, &format!("tail -qf{path}")), "{path}");
     }
     // Where a link may lead is in doubt.
     assert!(is_denied(&by_type, "tail -n 5 /srv/link/../installer/x"));
@@ -278,7 +300,14 @@ fn a_path_counts_from_the_working_folder() {
 fn options_and_other_operands_do_not_lead_past_a_pattern() {
     let policy = anything_but(vec![rule(
         Action::Deny,
-        &["systemctl status vault*", "rm -rf *", "/sbin/mkfs *", "kubectl get secret*", "halt"],
+        &[
+            "systemctl status vault*",
+            "rm -rf *",
+            "/sbin/mkfs *",
+            "kubectl get secret*",
+            "halt",
+            "/sbin/poweroff",
+        ],
     )]);
     for command in [
         "systemctl status vault",
@@ -295,6 +324,8 @@ fn options_and_other_operands_do_not_lead_past_a_pattern() {
         "kubectl get -o yaml secret/db",
         "halt",
         "/sbin/halt",
+        "poweroff",
+        "/usr/sbin/poweroff",
     ] {
         assert!(is_denied(&policy, command), "{command}");
     }

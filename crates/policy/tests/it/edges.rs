@@ -165,6 +165,27 @@ fn surroundings_are_bounded_to_the_byte() {
 }
 
 #[test]
+fn a_variable_that_steers_is_told_apart_from_one_that_is_not_granted() {
+    let mut open = rule(Action::Allow, &["a"]);
+    open.grants.env = globs(&["BUILD_*", "PATH", "G*"]);
+    let policy = of(vec![open]);
+    let hint = |name: &str| {
+        let mut request = Request::new("a").unwrap();
+        request.env = vec![(name.to_owned(), "x".to_owned())];
+        match policy.judge(&host("web1", &[]), &request) {
+            Verdict::Deny(denial) => denial.hint,
+            other @ (Verdict::Allow(_) | Verdict::Ask(_)) => panic!("{other:?}"),
+        }
+    };
+    for name in ["BUILD_OPTS", "GIT_SSH"] {
+        assert!(hint(name).ends_with(&format!("the owner must name it in full: `env: [{name}]`")));
+    }
+    for name in ["X", "LD_PRELOAD", "PATHS"] {
+        assert_eq!(hint(name), "the rule grants env: BUILD_*, PATH, G*", "{name}");
+    }
+}
+
+#[test]
 fn what_a_rule_grants_is_named() {
     let mut request = Request::new("a").unwrap();
     request.cwd = Some("/etc".to_owned());
