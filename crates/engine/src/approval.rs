@@ -280,7 +280,7 @@ impl About {
         Self {
             hosts: hosts.take(MAX_NAMED).collect(),
             host_count: questions.len(),
-            command: first.map_or_else(String::new, |parts| parts.wire.clone()),
+            command: first.map_or_else(String::new, |parts| parts.shown.clone()),
             stdin_bytes: first.and_then(|parts| parts.stdin.as_deref().map(str::len)),
             rules,
             client: origin.client.clone(),

@@ -121,7 +121,7 @@ impl Engine {
         entry.decision = Some(Decision::Allow);
         entry.rules = parts.decisions.iter().map(|decision| decision.by()).collect();
         entry.reason = Some("shell".to_owned());
-        entry.command = text_of(config, &parts.wire);
+        entry.command = text_of(config, &parts.shown);
         entry.raw_shell = Some(true);
         entry.policy_hash = Some(config.policy_hash.clone());
         self.audit().record(&entry).map_err(Refusal::Audit)

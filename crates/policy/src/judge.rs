@@ -42,7 +42,9 @@ struct Assessment {
 
 /// What may be sent, and on whose word.
 struct Sendable {
+    /// The exact text, and the same as people read it.
     wire: String,
+    shown: String,
     decisions: Vec<Decision>,
     raw_shell: bool,
     asks: Option<Terms>,
@@ -61,6 +63,7 @@ impl Policy {
             command: request.command().to_owned(),
             hash: request.hash(),
             wire: sendable.wire,
+            shown: sendable.shown,
             stdin: request.stdin.clone(),
             limits: assessment.limits,
             decisions: sendable.decisions,
@@ -115,23 +118,24 @@ impl Policy {
 
     fn assess(&self, host: &Host, request: &Request) -> Assessment {
         let limits = self.limits(host);
-        let recognised = words::recognise(request.command());
+        let recognised = words::recognise_for(host.login_shell, request.command());
         let mut parts = Vec::new();
         if let Ok(script) = &recognised {
             for command in script.commands() {
                 parts.push((command.clone(), self.decide(host, request, command)));
             }
         }
-        let canonical = recognised.as_ref().ok().map(Script::canonical);
+        let understood = recognised.as_ref().ok().map(|script| (script.sent(), script.canonical()));
         let result = self
             .forbidden(host, request, &limits, recognised.as_ref().ok())
             .map_or_else(|| self.permitted(host, request, recognised, &parts), Err)
             .and_then(|sendable| {
-                free_of_denied(&limits, &[&sendable.wire]).map_or(Ok(sendable), Err)
+                let forms = [sendable.wire.as_str(), sendable.shown.as_str()];
+                free_of_denied(&limits, &forms).map_or(Ok(sendable), Err)
             });
         let (result, unenforced) = match self.enforcement() {
             Enforcement::Enforce => (result, None),
-            Enforcement::Audit => unenforced(request, canonical, result),
+            Enforcement::Audit => unenforced(host, request, understood, result),
         };
         Assessment { limits, parts, result, unenforced }
     }
@@ -144,7 +148,7 @@ impl Policy {
         limits: &Limits,
         script: Option<&Script>,
     ) -> Option<Denial> {
-        if let Err(problem) = surroundings::well_formed(request) {
+        if let Err(problem) = surroundings::well_formed(host.login_shell, request) {
             return Some(problem.into());
         }
         let raw = request.command();
@@ -205,11 +209,12 @@ impl Policy {
                     Ok(passed) => {
                         let argvs = passed.iter().map(|passed| passed.argv.clone()).collect();
                         let asks = passed.iter().filter_map(|passed| passed.asks.as_ref());
+                        let script = script
+                            .with_argvs(argvs)
+                            .map_err(|refusal| Denial::not_understood(&refusal))?;
                         return Ok(Sendable {
-                            wire: surroundings::wrap(
-                                request,
-                                &script.with_argvs(argvs).canonical(),
-                            ),
+                            wire: surroundings::wrap(request, &script.sent()),
+                            shown: surroundings::wrap(request, &script.canonical()),
                             decisions: passed
                                 .iter()
                                 .map(|passed| passed.decision.clone())
@@ -240,8 +245,10 @@ impl Policy {
             }
             match surroundings::granted(rule, request) {
                 Ok(()) => {
+                    let wire = surroundings::wrap(request, request.command());
                     return Some(Ok(Sendable {
-                        wire: surroundings::wrap(request, request.command()),
+                        shown: wire.clone(),
+                        wire,
                         decisions: vec![Decision::Rule(rule.reference())],
                         raw_shell: true,
                         asks: (rule.action == Action::Ask).then(|| rule.terms.clone()),
@@ -276,19 +283,24 @@ fn stricter(all: Option<Terms>, terms: &Terms) -> Terms {
 /// What runs, and what is only noted, while the owner watches: everything that can be sent at all is. Surroundings that
 /// have no sound form cannot.
 fn unenforced(
+    host: &Host,
     request: &Request,
-    canonical: Option<String>,
+    understood: Option<(String, String)>,
     result: Result<Sendable, Denial>,
 ) -> (Result<Sendable, Denial>, Option<Denial>) {
     let (sendable, noted) = match result {
         Ok(Sendable { asks: None, .. }) => return (result, None),
         Ok(asked) => (Sendable { asks: None, ..asked }, Denial::would_ask()),
-        Err(denial) if surroundings::well_formed(request).is_err() => return (Err(denial), None),
+        Err(denial) if surroundings::well_formed(host.login_shell, request).is_err() => {
+            return (Err(denial), None);
+        }
         Err(denial) => {
-            let raw_shell = canonical.is_none();
-            let text = canonical.unwrap_or_else(|| request.command().to_owned());
-            let wire = surroundings::wrap(request, &text);
-            (Sendable { wire, decisions: Vec::new(), raw_shell, asks: None }, denial)
+            let raw_shell = understood.is_none();
+            let raw = || (request.command().to_owned(), request.command().to_owned());
+            let (sent, shown) = understood.unwrap_or_else(raw);
+            let wire = surroundings::wrap(request, &sent);
+            let shown = surroundings::wrap(request, &shown);
+            (Sendable { wire, shown, decisions: Vec::new(), raw_shell, asks: None }, denial)
         }
     };
     (Ok(sendable), Some(noted))

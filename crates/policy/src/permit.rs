@@ -45,8 +45,10 @@ pub struct PermitParts {
     pub command: String,
     /// Its hash.
     pub hash: CommandHash,
-    /// The exact text to send.
+    /// The exact text to send, in the host's dialect.
     pub wire: String,
+    /// The same as people read it, without the quotes that only shells need.
+    pub shown: String,
     /// Standard input, if granted and given.
     pub stdin: Option<String>,
     /// The limits in force.

@@ -1,6 +1,12 @@
-//! What the recogniser understood, and the one text that means exactly that in every POSIX shell.
+//! What the recogniser understood, and the one text that means exactly that where it is sent.
+//!
+//! There are two forms of it. [`Script::sent`] has every word in quotes, for zsh's global aliases expand bare words and mksh
+//! looks for an alias after `nohup`; [`Script::canonical`] is for people and for deny rules, and quotes what must be.
 
 use std::fmt::Write;
+
+use crate::raw;
+use crate::words::Refusal;
 
 /// How a pipeline follows the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,15 @@ impl Redirection {
             Self::EmptyInput => "</dev/null",
             Self::ErrorsToOutput => "2>&1",
             Self::OutputToErrors => ">&2",
+        }
+    }
+
+    fn sent(self) -> &'static str {
+        match self {
+            Self::DropOutput => ">'/dev/null'",
+            Self::DropErrors => "2>'/dev/null'",
+            Self::EmptyInput => "<'/dev/null'",
+            Self::ErrorsToOutput | Self::OutputToErrors => self.text(),
         }
     }
 }
@@ -101,10 +116,23 @@ impl SimpleCommand {
     /// The re-quoted form with its redirections.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let mut text = quote_words(&self.argv);
+        self.with_redirections(quote_words(&self.argv), Redirection::text)
+    }
+
+    /// The form to send to a POSIX shell.
+    fn sent(&self) -> String {
+        let words: Vec<String> = self.argv.iter().map(|word| quote_always(word)).collect();
+        self.with_redirections(words.join(" "), Redirection::sent)
+    }
+
+    fn with_redirections(
+        &self,
+        mut text: String,
+        written: fn(Redirection) -> &'static str,
+    ) -> String {
         for redirection in &self.redirections {
             text.push(' ');
-            text.push_str(redirection.text());
+            text.push_str(written(*redirection));
         }
         text
     }
@@ -114,6 +142,8 @@ impl SimpleCommand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     pub(crate) commands: Vec<SimpleCommand>,
+    /// Whether it is one command of words that are sent without quotes.
+    pub(crate) raw: bool,
 }
 
 impl Script {
@@ -123,7 +153,14 @@ impl Script {
         &self.commands
     }
 
-    /// The text to send: it means exactly the recognised commands in sh, bash, dash, ash, mksh and zsh.
+    /// The text to send: it means exactly the recognised commands in sh, bash, dash, ash, mksh, ksh93 and zsh; or, of a text
+    /// of raw words, those words.
+    #[must_use]
+    pub fn sent(&self) -> String {
+        if self.raw { self.normalised() } else { self.render(SimpleCommand::sent) }
+    }
+
+    /// The text as people read it, with quotes only where they are needed.
     #[must_use]
     pub fn canonical(&self) -> String {
         self.render(SimpleCommand::canonical)
@@ -136,11 +173,14 @@ impl Script {
     }
 
     /// The same script with other words, one argv for each simple command.
-    pub(crate) fn with_argvs(mut self, argvs: Vec<Vec<String>>) -> Self {
+    pub(crate) fn with_argvs(mut self, argvs: Vec<Vec<String>>) -> Result<Self, Refusal> {
         for (command, argv) in self.commands.iter_mut().zip(argvs) {
+            if self.raw {
+                raw::check_all(&argv)?;
+            }
             command.argv = argv;
         }
-        self
+        Ok(self)
     }
 
     fn render(&self, command: impl Fn(&SimpleCommand) -> String) -> String {
@@ -176,6 +216,7 @@ pub fn quote(word: &str) -> String {
 
 /// One word in quotes whatever it holds. A single quote becomes `'"'"'`, which the recogniser reads too, so that a canonical
 /// text is recognised as itself.
-pub(crate) fn quote_always(word: &str) -> String {
+#[must_use]
+pub fn quote_always(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\"'\"'"))
 }

@@ -100,7 +100,7 @@ pub struct ShellPermit {
 /// What a permit for a shell holds beside what every permit holds.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// The canonical text of the command in place of the log-in shell.
+    /// The exact text of the command in place of the log-in shell.
     pub program: Option<String>,
     /// Variables to set.
     pub env: Vec<(String, String)>,
@@ -137,7 +137,7 @@ impl Policy {
         request.env.clone_from(&wanted.env);
         let script = match &wanted.command {
             None => None,
-            Some(command) => match words::recognise(command.trim()) {
+            Some(command) => match words::recognise_for(host.login_shell, command.trim()) {
                 Ok(script) => Some(script),
                 Err(refusal) => return Ok(Verdict::Deny(Denial::not_understood(&refusal))),
             },
@@ -152,7 +152,8 @@ impl Policy {
                 host: Arc::clone(host),
                 command: request.command().to_owned(),
                 hash: request.hash(),
-                wire: described(wanted, program.as_deref()),
+                wire: described(wanted, program.as_ref().map(Script::sent).as_deref()),
+                shown: described(wanted, program.as_ref().map(Script::canonical).as_deref()),
                 stdin: None,
                 limits: self.limits(host),
                 decisions: vec![Decision::Rule(rule.rule.reference())],
@@ -160,7 +161,7 @@ impl Policy {
                 unenforced: None,
             },
             opening: Opening {
-                program,
+                program: program.as_ref().map(Script::sent),
                 env: wanted.env.clone(),
                 persistent: wanted.persistent,
                 grant: rule.grant.clone(),
@@ -214,7 +215,7 @@ impl Policy {
         wanted: &ShellRequest,
         request: &Request,
         script: Option<&Script>,
-    ) -> Result<(&ShellRule, Option<String>), Denial> {
+    ) -> Result<(&ShellRule, Option<Script>), Denial> {
         let covering = || self.shells().iter().filter(|shell| shell.rule.covers(host));
         if let Some(denied) = covering().find(|shell| shell.rule.action == Action::Deny) {
             return Err(Denial::by_rule(&denied.rule));
@@ -222,7 +223,7 @@ impl Policy {
         if let Some(script) = script {
             self.not_denied(host, request, script)?;
         } else {
-            surroundings::well_formed(request)?;
+            surroundings::well_formed(host.login_shell, request)?;
         }
         let mut refused = None;
         for action in [Action::Ask, Action::Allow] {
@@ -257,13 +258,13 @@ impl Policy {
     }
 }
 
-/// The text that `shell` lets stand in place of the log-in shell; none for the log-in shell itself.
+/// The program that `shell` lets stand in place of the log-in shell; none for the log-in shell itself.
 fn admits(
     shell: &ShellRule,
     wanted: &ShellRequest,
     request: &Request,
     script: Option<&Script>,
-) -> Result<Option<String>, Denial> {
+) -> Result<Option<Script>, Denial> {
     let rule = &shell.rule;
     let refuse = |message: String, hint: String| Denial {
         rule: Some(rule.reference()),
@@ -284,7 +285,7 @@ fn admits(
             format!("give command one of: {}", rule.forms().join(", ")),
         )),
         None => Ok(None),
-        Some(script) if !limited => Ok(Some(script.canonical())),
+        Some(script) if !limited => Ok(Some(script.clone())),
         Some(script) => {
             let argvs: Result<Vec<_>, _> =
                 script.commands().iter().map(|command| rule.admits(command)).collect();
@@ -294,7 +295,8 @@ fn admits(
                     format!("it opens: {}", rule.forms().join(", ")),
                 )
             })?;
-            Ok(Some(script.clone().with_argvs(argvs).canonical()))
+            let script = script.clone().with_argvs(argvs);
+            script.map(Some).map_err(|refusal| Denial::not_understood(&refusal))
         }
     }
 }

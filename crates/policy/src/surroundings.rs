@@ -1,7 +1,7 @@
 //! Working folder, environment and standard input: checked for shape, granted by rules, put into the text to send.
 
-use sshepherd_model::Request;
 use sshepherd_model::request::MAX_STDIN_BYTES;
+use sshepherd_model::{LoginShell, Request};
 
 use crate::glob::Glob;
 use crate::rule::Rule;
@@ -26,7 +26,18 @@ fn not_granted<T>(what: &'static str, message: String, hint: String) -> Result<T
 }
 
 /// Checks what can be said without any rule.
-pub(crate) fn well_formed(request: &Request) -> Result<(), NotGranted> {
+pub(crate) fn well_formed(shell: LoginShell, request: &Request) -> Result<(), NotGranted> {
+    let what = if request.cwd.is_some() { "cwd" } else { "env" };
+    if shell == LoginShell::RawWords && (request.cwd.is_some() || !request.env.is_empty()) {
+        return not_granted(
+            what,
+            format!("{what} has no form on a host with login_shell: raw-words"),
+            format!(
+                "leave {what} out; where a POSIX shell, fish or csh answers, the owner writes login_shell: posix, fish \
+                 or csh in servers.yml"
+            ),
+        );
+    }
     if let Some(cwd) = &request.cwd {
         let sound = cwd.starts_with('/')
             && cwd.bytes().all(|byte| matches!(byte, b' '..=b'~'))

@@ -1,11 +1,17 @@
 //! The recogniser: turns a text into simple commands with argv, or refuses it with the byte that it does not understand.
 //!
 //! The language is small on purpose: printable ASCII and TAB, bare words of `[A-Za-z0-9_@%+:,./=-]`, `'…'`, `"…"`
-//! without `$`, backquote, `\` and `!`, the operators `&& || ; |`, and redirections that touch nothing. Every shell
-//! gives these texts the same meaning. Whatever is outside is refused, never guessed.
+//! without `$`, backquote, `\` and `!`, the operators `&& || ; |`, and redirections that touch nothing. Between quotes
+//! letters and digits beyond ASCII are letters, too. Every POSIX shell gives these texts the same meaning. Whatever is
+//! outside is refused, never guessed.
 
-use crate::program;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use sshepherd_model::LoginShell;
+
 use crate::script::{Joiner, Redirection, Script, SimpleCommand};
+use crate::{builtin, program, raw};
 
 /// Longest text in bytes. Agents write far less; a longer text is a script and wants to be a file on the host.
 pub const MAX_BYTES: usize = 4096;
@@ -34,30 +40,54 @@ pub(crate) fn refuse<T>(
     Err(Refusal { offset, found: found.into(), hint })
 }
 
-/// Recognises `text`. Never panics, whatever the text; takes time linear in its length.
-pub fn recognise(text: &str) -> Result<Script, Refusal> {
-    if text.len() > MAX_BYTES {
-        return refuse(
-            MAX_BYTES,
-            format!("the command has {} bytes; at most {MAX_BYTES} are read", text.len()),
-            "split it into several calls, or put the work into a script on the host",
-        );
+/// Recognises `text` for a host on which `shell` reads it. fish and csh hand a POSIX text on to `sh`.
+pub fn recognise_for(shell: LoginShell, text: &str) -> Result<Script, Refusal> {
+    match shell {
+        LoginShell::Posix | LoginShell::Fish | LoginShell::Csh => recognise(text),
+        LoginShell::RawWords => raw::recognise(text),
     }
-    if let Some((offset, byte)) =
-        text.bytes().enumerate().find(|(_, byte)| !matches!(byte, b'\t' | b' '..=b'~'))
-    {
-        let found = text.get(offset..).and_then(|rest| rest.chars().next()).unwrap_or('\u{fffd}');
-        let hint = match byte {
-            b'\n' | b'\r' => "separate commands with ; or && on one line",
-            _ => "use printable ASCII only",
+}
+
+/// Recognises a POSIX `text`. Never panics, whatever the text; takes time linear in its length.
+pub fn recognise(text: &str) -> Result<Script, Refusal> {
+    not_too_long(text)?;
+    let odd = text.char_indices().find(|(_, found)| {
+        !matches!(found, '\t' | ' '..='~') && (found.is_ascii() || !is_letter_beyond_ascii(*found))
+    });
+    if let Some((offset, found)) = odd {
+        let hint = match found {
+            '\n' | '\r' => "separate commands with ; or && on one line",
+            _ => "use printable ASCII, and between quotes letters and digits of any script",
         };
         return refuse(offset, format!("the character {found:?}"), hint);
     }
-    Reader { bytes: text.as_bytes(), at: 0 }.script()
+    Reader { text, bytes: text.as_bytes(), at: 0 }.script()
 }
 
-/// Reads forward over ASCII bytes.
+pub(crate) fn not_too_long(text: &str) -> Result<(), Refusal> {
+    if text.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    refuse(
+        MAX_BYTES,
+        format!("the command has {} bytes; at most {MAX_BYTES} are read", text.len()),
+        "split it into several calls, or put the work into a script on the host",
+    )
+}
+
+/// Letters, the marks on them, and digits. Not what nobody sees: fillers, selectors and joiners are letters and marks, too.
+fn is_letter_beyond_ascii(letter: char) -> bool {
+    static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"\A[\p{L}\p{M}\p{N}&&[^\p{Default_Ignorable_Code_Point}]]\z").ok()
+    });
+    let mut bytes = [0; 4];
+    let text = letter.encode_utf8(&mut bytes);
+    !letter.is_ascii() && LETTER.as_ref().is_some_and(|pattern| pattern.is_match(text))
+}
+
+/// Reads forward over bytes; all that it acts on are ASCII.
 struct Reader<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
@@ -104,7 +134,7 @@ impl Reader<'_> {
             commands.push(command);
             match self.operator()? {
                 Some(operator) => before = Some(operator),
-                None => return Ok(Script { commands }),
+                None => return Ok(Script { commands, raw: false }),
             }
         }
     }
@@ -154,7 +184,7 @@ impl Reader<'_> {
                 None => refuse(self.at, "no command", "write a command after the last operator"),
             };
         }
-        program::arguments(&command.argv, offset)?;
+        builtin::arguments(&command.argv, offset)?;
         Ok(command)
     }
 
@@ -245,6 +275,14 @@ impl Reader<'_> {
                 None | Some(b' ' | b'\t' | b';' | b'|' | b'&') => break,
                 // A redirection may follow a word without a blank, but not split digits off it.
                 Some(b'<' | b'>') if self.at > start => break,
+                Some(other) if !other.is_ascii() => {
+                    let letter = self.text.get(self.at..).and_then(|rest| rest.chars().next());
+                    return refuse(
+                        self.at,
+                        format!("the letter {:?} outside quotes", letter.unwrap_or_default()),
+                        "put the word between single quotes",
+                    );
+                }
                 Some(other) => return outside(self.at, other),
             }
         }
@@ -254,12 +292,14 @@ impl Reader<'_> {
     fn quoted(&mut self, quote: u8, word: &mut String) -> Result<(), Refusal> {
         let open = self.at;
         self.at += 1;
+        let start = self.at;
         loop {
             match self.peek() {
                 None => {
                     return refuse(open, "a quote that is not closed", "close it on the same line");
                 }
                 Some(byte) if byte == quote => {
+                    word.push_str(self.text.get(start..self.at).unwrap_or_default());
                     self.at += 1;
                     return Ok(());
                 }
@@ -270,10 +310,7 @@ impl Reader<'_> {
                         "use single quotes for literal text",
                     );
                 }
-                Some(byte) => {
-                    word.push(char::from(byte));
-                    self.at += 1;
-                }
+                Some(_) => self.at += 1,
             }
         }
     }

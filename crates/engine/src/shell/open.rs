@@ -98,7 +98,7 @@ impl Engine {
             id: id.clone(),
             alias: parts.host.alias.clone(),
             opened_at: now_ms(),
-            what: parts.wire,
+            what: parts.shown,
             command: opening.program.clone(),
             cols: wanted.size.cols,
             rows: wanted.size.rows,

@@ -68,12 +68,12 @@ fn judge(policy: &Policy, request: &Request) -> Result<String, DenialReason> {
         Verdict::Allow(permit) => {
             assert!(explained.allowed);
             assert_eq!(explained.wire.as_deref(), Some(permit.parts().wire.as_str()));
-            Ok(permit.into_parts().wire)
+            Ok(permit.into_parts().shown)
         }
         Verdict::Ask(question) => {
             assert_eq!((explained.allowed, explained.answer), (false, Answer::Ask));
             assert_eq!(explained.asks.as_ref(), Some(question.terms()));
-            Ok(format!("ask: {}", question.approved().into_parts().wire))
+            Ok(format!("ask: {}", question.approved().into_parts().shown))
         }
         Verdict::Deny(denial) => {
             assert_eq!(explained.denial.as_ref(), Some(&denial));
@@ -447,7 +447,7 @@ fn a_policy_that_only_watches_lets_everything_through_and_says_what_it_would_hav
         other @ (Verdict::Ask(_) | Verdict::Deny(_)) => panic!("{command}: {other:?}"),
     };
     assert_eq!(judged("uptime").unenforced, None);
-    for (command, wire, reason, raw) in [
+    for (command, shown, reason, raw) in [
         ("'df' -h", "df -h", DenialReason::NoRule, false),
         ("reboot", "reboot", DenialReason::DeniedText, false),
         ("true", "true", DenialReason::Approval, false),
@@ -455,7 +455,7 @@ fn a_policy_that_only_watches_lets_everything_through_and_says_what_it_would_hav
         ("echo $HOME", "echo $HOME", DenialReason::NotUnderstood, true),
     ] {
         let parts = judged(command);
-        assert_eq!((parts.wire.as_str(), parts.raw_shell), (wire, raw));
+        assert_eq!((parts.shown.as_str(), parts.raw_shell), (shown, raw));
         assert_eq!(parts.unenforced.unwrap().reason, reason, "{command}");
         let explained = policy.explain(&host(), &Request::new(command).unwrap());
         assert_eq!((explained.allowed, explained.answer), (true, Answer::Allow));

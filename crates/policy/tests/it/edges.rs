@@ -12,14 +12,14 @@ use sshepherd_policy::{
     Terms, Verdict, recognise,
 };
 
-use crate::site::{globs, host, policy, rule, wire};
+use crate::site::{globs, host, policy, rule, shown, wire};
 
 fn of(rules: Vec<Rule>) -> Policy {
     policy(rules, LimitTable::default(), Dialect::default())
 }
 
 fn sent(policy: &Policy, command: &str) -> Result<String, String> {
-    wire(policy, &Request::new(command).unwrap())
+    shown(policy, &Request::new(command).unwrap())
 }
 
 fn denied(policy: &Policy, command: &str) -> Denial {
@@ -236,7 +236,8 @@ fn a_sample_of_what_is_allowed_leaves_out_denials_other_hosts_and_repetitions() 
 fn a_refusal_points_at_the_byte_and_says_what_to_do() {
     for (text, offset, found, hint) in [
         ("uptime\nid", 6, "the character '\\n'", "separate commands with ; or && on one line"),
-        ("uptime \u{e9}", 7, "the character 'é'", "use printable ASCII only"),
+        ("uptime \u{e9}", 7, "the letter 'é' outside quotes", "put the word between single quotes"),
+        ("uptime \u{a0}", 7, "the character", "use printable ASCII, and between quotes"),
         ("uptime; PATH=/x id", 12, "an assignment", "give variables as env"),
         ("uptime; cd /x", 8, "\"cd\", which is the shell's own", "give the folder as cwd"),
         ("export A=b", 0, "\"export\", which is", "give variables as env"),

@@ -28,12 +28,12 @@ impl Numbers {
         list[self.below(list.len())]
     }
 
-    /// A word of printable ASCII, the letters that shells care about among them.
+    /// A word of printable ASCII, the letters that shells care about among them, and of letters beyond it.
     fn word(&mut self) -> String {
-        const LETTERS: &[u8] = b"aZ09_@%+:,./=-aZ09 \t$`\\\"'!*?[]{}()<>|&;#~^";
+        const LETTERS: &str = "aZ09_@%+:,./=-aZ09 \t$`\\\"'!*?[]{}()<>|&;#~^éßà日";
+        let letters: Vec<char> = LETTERS.chars().collect();
         let length = 1 + self.below(12);
-        let word: String =
-            (0..length).map(|_| char::from(LETTERS[self.below(LETTERS.len())])).collect();
+        let word: String = (0..length).map(|_| letters[self.below(letters.len())]).collect();
         // An operand does not look like an option.
         if word.starts_with('-') { format!("x{word}") } else { word }
     }

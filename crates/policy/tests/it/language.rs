@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sshepherd_policy::script::{Joiner, Script};
-use sshepherd_policy::{quote, recognise};
+use sshepherd_policy::{quote, quote_always, recognise};
 
 use crate::shells::{Argv, FAILING, PROGRAMS, Shells};
 
@@ -170,6 +170,9 @@ proptest! {
         let again = recognise(&script.canonical()).unwrap();
         prop_assert_eq!(argvs(&again), argvs(&script));
         prop_assert_eq!(again.canonical(), script.canonical());
+        if !text.contains("/dev/null") {
+            prop_assert_eq!(recognise(&script.sent()).unwrap(), script);
+        }
     }
 
     #[test]
@@ -215,9 +218,9 @@ fn expected(script: &Script) -> Option<Vec<Argv>> {
 fn same_everywhere(shells: &Shells, text: &str) -> Result<(), TestCaseError> {
     let Ok(script) = recognise(text) else { return Ok(()) };
     let Some(expected) = expected(&script) else { return Ok(()) };
-    let canonical = script.canonical();
-    for (shell, (ran, _)) in shells.run(&canonical) {
-        prop_assert_eq!(&ran, &expected, "{} ran {:?} for {:?}", shell, canonical, text);
+    let sent = script.sent();
+    for (shell, (ran, _)) in shells.run(&sent) {
+        prop_assert_eq!(&ran, &expected, "{} ran {:?} for {:?}", shell, sent, text);
     }
     Ok(())
 }
@@ -283,10 +286,10 @@ fn a_quoted_word_is_one_word_in_every_shell() {
     let word = "[ -~\t\n]{0,24}";
     TestRunner::new(cases(CASES_IN_SHELLS))
         .run(&prop::collection::vec(word, 1..4), |words| {
-            let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+            let quoted: Vec<String> = words.iter().map(|word| quote_always(word)).collect();
             let mut argv = vec!["a".to_owned()];
             argv.extend(words);
-            for (shell, (ran, _)) in shells.run(&format!("a {}", quoted.join(" "))) {
+            for (shell, (ran, _)) in shells.run(&format!("'a' {}", quoted.join(" "))) {
                 prop_assert_eq!(&ran, &[argv.clone()], "{}", shell);
             }
             Ok(())
@@ -297,10 +300,12 @@ fn a_quoted_word_is_one_word_in_every_shell() {
 /// The machine's shells name their builtins; each must be refused as a program, or be one of those that leave the shell alone.
 #[test]
 fn no_builtin_of_an_installed_shell_is_taken_unknowingly() {
-    const HARMLESS: [&str; 8] = ["echo", "false", "kill", "printf", "pwd", "test", "true", "which"];
+    const HARMLESS: [&str; 9] =
+        ["echo", "false", "kill", "printf", "pwd", "sleep", "test", "true", "which"];
     let lists = [
         ("bash", vec!["-c", "compgen -b; compgen -k"]),
         ("zsh", vec!["-fc", "print -l ${(k)builtins} ${(k)reswords} ${(k)aliases}"]),
+        ("ksh93", vec!["-c", "builtin; alias | sed 's/=.*//'"]),
     ];
     for (shell, words) in lists {
         let Ok(output) = std::process::Command::new(shell).args(words).output() else {
@@ -308,8 +313,9 @@ fn no_builtin_of_an_installed_shell_is_taken_unknowingly() {
             continue;
         };
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.lines().count() > 50, "{shell}: {text}");
-        for builtin in text.lines() {
+        assert!(text.lines().count() > 40, "{shell}: {text}");
+        // ksh93 has some for programs of a certain path, and is given that path.
+        for builtin in text.lines().filter(|name| !name.starts_with('/')) {
             let taken = recognise(&quote(builtin)).is_ok();
             assert_eq!(taken, HARMLESS.contains(&builtin), "{builtin} of {shell}");
         }
@@ -331,7 +337,7 @@ fn no_accepted_builtin_evaluates_its_arguments() {
                 let text = format!("{program} {before}{trap}{after}");
                 let Ok(script) = recognise(&text) else { continue };
                 tried += 1;
-                for (shell, (ran, _)) in shells.run(&script.canonical()) {
+                for (shell, (ran, _)) in shells.run(&script.sent()) {
                     assert_eq!(ran, Vec::<Argv>::new(), "{shell} evaluated {text}");
                 }
             }

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod builtins;
 mod corpora;
 mod denials;
 mod edges;

@@ -72,13 +72,13 @@ fn a_program_in_place_of_the_log_in_shell_is_judged_like_a_command() {
     let only = opening(Vec::new(), vec![shell(Action::Allow, &["top", "htop -d *"])]);
     let allowed = |text: &str| Ok((Action::Allow, Some(text.to_owned())));
     for (policy, command, expected) in [
-        (&any, "'top' -b", allowed("top -b")),
+        (&any, "'top' -b", allowed("'top' '-b'")),
         (&any, "/sbin/halt", Err(DenialReason::DenyRule)),
         (&any, "top; halt -p", Err(DenialReason::DenyRule)),
         (&any, "echo reboot", Err(DenialReason::DeniedText)),
         (&any, "top $x", Err(DenialReason::NotUnderstood)),
-        (&only, "htop -d '1 2'", allowed("htop -d '1 2'")),
-        (&only, "top && top", allowed("top && top")),
+        (&only, "htop -d '1 2'", allowed("'htop' '-d' '1 2'")),
+        (&only, "top && top", allowed("'top' && 'top'")),
         (&only, "top && id", Err(DenialReason::NotGranted)),
         (&only, "bash", Err(DenialReason::NotGranted)),
     ] {
@@ -91,7 +91,7 @@ fn a_program_in_place_of_the_log_in_shell_is_judged_like_a_command() {
     assert_eq!(denial.hint, "give command one of: top, htop -d *");
     let both =
         opening(Vec::new(), vec![shell(Action::Allow, &["top"]), shell(Action::Allow, &["id"])]);
-    assert_eq!(judged(&both, &wanted(Some("id"))), allowed("id"));
+    assert_eq!(judged(&both, &wanted(Some("id"))), allowed("'id'"));
     assert!(both.judge_shell(&host("web1", &[]), &wanted(Some(" "))).is_err());
 }
 
@@ -114,9 +114,9 @@ fn what_outlives_the_connection_and_variables_must_be_granted() {
     assert_eq!(question.terms(), &open.rule.terms);
     let shown = "interactive shell that outlives the connection, LANG='C': the log-in shell; \
                  what is typed in it is not judged";
-    assert_eq!(question.parts().wire, shown);
+    assert_eq!(question.parts().shown, shown);
     let (parts, opened) = question.approved().into_parts();
-    assert_eq!((parts.wire.as_str(), parts.raw_shell, parts.host), (shown, true, host));
+    assert_eq!((parts.shown.as_str(), parts.raw_shell, parts.host), (shown, true, host));
     assert_eq!(
         (opened.env, opened.persistent, opened.grant),
         (ask.env.clone(), true, open.grant.clone())
@@ -125,7 +125,7 @@ fn what_outlives_the_connection_and_variables_must_be_granted() {
     assert_eq!(judged(&policy(&open), &ask), Err(DenialReason::NotGranted), "no sound form");
     let plain = opening(Vec::new(), vec![shell(Action::Allow, &[])]);
     let (_, permit) = judge(&plain, &self::host("web1", &[]), &wanted(Some("top"))).unwrap();
-    assert_eq!(permit.into_parts().0.wire, "interactive shell: top");
+    assert_eq!(permit.into_parts().0.shown, "interactive shell: top");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Real shells run what was recognised, and a recorder on their path shows which argv they really executed.
 //!
 //! Each recorded program is a script that writes its name and arguments to a file of its own. `sh`, `bash` and `dash` must
-//! be there; busybox ash, mksh and zsh are used where they are installed, and the harness says which were not.
+//! be there; busybox ash, mksh, ksh93 and zsh are used where they are installed, and the harness says which were not. Half
+//! of the texts run in the C locale, the others in UTF-8. zsh reads global aliases, which expand bare words anywhere.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,12 +25,17 @@ pub(crate) struct Shells {
     shells: Vec<(&'static str, Vec<PathBuf>)>,
 }
 
-const KNOWN: [(&str, &[&str]); 6] = [
+/// Aliases of words that the tests use, each with a command of its own.
+const ZSHENV: &str = "alias -g -- a='b; b' b='a; a' uptime='a; a' no='a; a' x='; b' 1='; b' 2='; b' -n='; b' -x='; b' \
+                      -vq='; b' --lines='; b' --='; b' =a='; b' a:b='; b' +x='; b' /dev/null='/nowhere/else; b'\n";
+
+const KNOWN: [(&str, &[&str]); 7] = [
     ("sh", &["sh"]),
     ("bash", &["bash"]),
     ("dash", &["dash"]),
     ("ash", &["busybox", "ash"]),
     ("mksh", &["mksh"]),
+    ("ksh93", &["ksh93"]),
     ("zsh", &["zsh"]),
 ];
 
@@ -53,6 +59,7 @@ impl Shells {
             fs::write(&file, script).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
+        fs::write(folder.path().join(".zshenv"), ZSHENV).unwrap();
         let mut shells = Vec::new();
         for (name, words) in KNOWN {
             match find(words[0]) {
@@ -73,6 +80,11 @@ impl Shells {
         self.folder.path()
     }
 
+    /// The shells, by name, with the words that start each.
+    pub(crate) fn all(&self) -> &[(&'static str, Vec<PathBuf>)] {
+        &self.shells
+    }
+
     /// Runs `text` in every shell; the executed argvs of each, sorted, and what the last recorder saw around it.
     pub(crate) fn run(&self, text: &str) -> BTreeMap<&'static str, (Vec<Argv>, String)> {
         self.shells.iter().map(|(name, words)| (*name, self.run_in(words, text))).collect()
@@ -87,6 +99,7 @@ impl Shells {
             .env("PATH", self.folder().join("bin"))
             .env("RECORD", record.path())
             .env("HOME", self.folder())
+            .env("LC_ALL", if text.len().is_multiple_of(2) { "C" } else { "C.UTF-8" })
             .current_dir(self.folder())
             .stdin(Stdio::null())
             // Reading both streams to their end also waits for what a shell may not wait for itself.

@@ -48,6 +48,15 @@ pub(crate) fn host(alias: &str, tags: &[&str]) -> Arc<Host> {
     })
 }
 
+/// What people read of the text that would be sent, or the denial's message.
+pub(crate) fn shown(policy: &Policy, request: &Request) -> Result<String, String> {
+    match policy.judge(&host("web1", &["web"]), request) {
+        Verdict::Allow(permit) => Ok(permit.into_parts().shown),
+        Verdict::Ask(question) => Err(format!("asks to send {}", question.parts().shown)),
+        Verdict::Deny(denial) => Err(denial.message),
+    }
+}
+
 /// The text that would be sent, or the denial's message.
 pub(crate) fn wire(policy: &Policy, request: &Request) -> Result<String, String> {
     match policy.judge(&host("web1", &["web"]), request) {

@@ -38,7 +38,7 @@ fn on(policy: &Policy, host: &std::sync::Arc<Host>, wanted: &ShellRequest) -> St
             assert!(parts.raw_shell && parts.stdin.is_none());
             format!("opens {}", opening.program.as_deref().unwrap_or("log-in shell"))
         }
-        Verdict::Ask(question) => format!("asks for {}", question.parts().wire),
+        Verdict::Ask(question) => format!("asks for {}", question.parts().shown),
         Verdict::Deny(denial) => denial.message,
     }
 }
@@ -104,7 +104,7 @@ fn a_rule_with_programs_opens_no_log_in_shell() {
     assert_eq!(policy.shells_on(&web), Action::Deny, "of the log-in shell");
     assert_eq!(policy.shell_programs(&web, 9), ["top", "watch date", "htop"]);
     assert_eq!(policy.shell_programs(&web, 1), ["top"]);
-    assert_eq!(opens(&policy, &command("htop")), "opens htop");
+    assert_eq!(opens(&policy, &command("htop")), "opens 'htop'");
     assert_eq!(opens(&policy, &command("top")), "asks for interactive shell: top");
     for refused in ["htop -d 1", "sh", "top -b", "top; sh"] {
         let said = opens(&policy, &command(refused));
@@ -134,7 +134,7 @@ fn a_rule_with_programs_opens_no_log_in_shell() {
 fn what_a_deny_rule_forbids_is_no_shells_program_either() {
     let deny = rule(Action::Deny, &["rm *"]);
     let policy = site(vec![deny], vec![shell("all", Action::Allow)]);
-    assert_eq!(opens(&policy, &command("cat /etc/hosts")), "opens cat /etc/hosts");
+    assert_eq!(opens(&policy, &command("cat /etc/hosts")), "opens 'cat' '/etc/hosts'");
     for denied in ["rm -r /srv", "/bin/rm x", "cat a; rm x", "sudo -n rm x"] {
         let said = opens(&policy, &command(denied));
         assert!(said.starts_with("rule rm * "), "{denied}: {said}");
@@ -146,7 +146,7 @@ fn a_program_as_another_account_goes_through_sudo() {
     let mut as_deploy = programs("deploy", Action::Allow, &["top"]);
     as_deploy.rule.as_user = Some("deploy".to_owned());
     let policy = site(Vec::new(), vec![as_deploy]);
-    assert_eq!(opens(&policy, &command("top")), "opens sudo -n -u deploy -- top");
+    assert_eq!(opens(&policy, &command("top")), "opens 'sudo' '-n' '-u' 'deploy' '--' 'top'");
     assert!(opens(&policy, &command("sudo -n -u root top")).contains("does not open"));
 }
 
