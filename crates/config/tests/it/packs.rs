@@ -2,7 +2,7 @@
 //! no environment and ends.
 //!
 //! A slice runs each time, for the programs that are here. `scripts/packs` installs the others and tries up to
-//! `SSHEPHERD_PACKS` calls of each rule, spread over all that there are.
+//! `SSHEPHERD_PACKS` calls of each rule, spread over all that there are; of the pack `SSHEPHERD_PACK`, when it is set.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -57,7 +57,9 @@ fn whatever_the_packs_admit_is_harmless_in_the_real_programs() {
     let bench = Bench::new();
     let mut hits = Vec::new();
     let mut ran = 0;
-    for rule in PACKS.iter().flat_map(|pack| rules(pack.name)) {
+    let only = std::env::var("SSHEPHERD_PACK").ok().filter(|name| !name.is_empty());
+    let packs = PACKS.iter().filter(|pack| only.as_ref().is_none_or(|only| only == pack.name));
+    for rule in packs.flat_map(|pack| rules(pack.name)) {
         let program = program(&rule);
         let most = most * if program == "ps" { OF_PS } else { 1 };
         let (calls, there) = calls(&rule, &bench.pid(), most);
