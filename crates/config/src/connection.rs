@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sshepherd_model::{
-    ConnectionSettings, Host, Keepalive, LegacyAlgorithm, ProxyCommand, Tag, Timeouts,
+    ConnectionSettings, Host, Keepalive, LegacyAlgorithm, ProxyCommand, Tag, TextEncoding, Timeouts,
 };
 
 use crate::document::{Document, Section, Text};
@@ -26,6 +26,7 @@ pub(crate) struct ConnectionPatch {
     timeouts: Timeouts,
     keepalive: Option<Option<Keepalive>>,
     legacy: Option<BTreeSet<LegacyAlgorithm>>,
+    encoding: Option<Option<TextEncoding>>,
     proxy: Option<Option<ProxyCommand>>,
     /// Set by a host's own entry alone: whoever gives a host a tag must not bring it past the network policy.
     trusted: bool,
@@ -78,6 +79,7 @@ impl ConnectionTable {
             timeouts: patch.timeouts,
             keepalive: patch.keepalive.unwrap_or(usual.keepalive),
             legacy: patch.legacy.unwrap_or_default(),
+            encoding: patch.encoding.flatten(),
             proxy: patch
                 .proxy
                 .flatten()
@@ -93,6 +95,7 @@ impl ConnectionPatch {
             timeouts: timeouts(section),
             keepalive: keepalive(section),
             legacy: legacy(section),
+            encoding: encoding(section),
             proxy: proxy(section),
             trusted: false,
         }
@@ -107,6 +110,7 @@ impl ConnectionPatch {
             },
             keepalive: self.keepalive.or(other.keepalive),
             legacy: self.legacy.or_else(|| other.legacy.clone()),
+            encoding: self.encoding.or(other.encoding),
             proxy: self.proxy.or_else(|| other.proxy.clone()),
             trusted: self.trusted,
         }
@@ -168,6 +172,27 @@ fn legacy(section: &Section<'_>) -> Option<BTreeSet<LegacyAlgorithm>> {
         document.warn(Some(section.line_of("legacy")), &section.path("legacy"), message);
     }
     Some(algorithms)
+}
+
+fn encoding(section: &Section<'_>) -> Option<Option<TextEncoding>> {
+    let text = section.text("encoding")?;
+    let refuse = |message: String| {
+        section.document.error(Some(text.line), &text.field, message);
+        None
+    };
+    match encoding_rs::Encoding::for_label(text.text.as_bytes()) {
+        None => refuse(format!(
+            "{:?} is no encoding of text; examples are utf-8, latin1, windows-1252, gbk, shift_jis, euc-kr and koi8-r",
+            text.text
+        )),
+        Some(encoding) if encoding == encoding_rs::UTF_8 => Some(None),
+        // Only where ASCII means itself can lines, escape sequences and secrets be found.
+        Some(encoding) if !encoding.is_ascii_compatible() => refuse(format!(
+            "{} does not contain ASCII as it is; no shell writes it",
+            encoding.name()
+        )),
+        Some(encoding) => Some(Some(TextEncoding(encoding.name()))),
+    }
 }
 
 /// How a program that reaches a host is written.

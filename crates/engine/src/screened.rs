@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
-use sshepherd_model::{AuthMethod, Inventory, TaskId};
+use sshepherd_model::{AuthMethod, Inventory, TaskId, TextEncoding};
 use sshepherd_sanitise::screen::CONTEXT;
 use sshepherd_sanitise::{More, Screen, View};
 use sshepherd_store::{Error, HeadTail, Lookup, Page, StreamFilter, TailLines};
@@ -75,7 +75,8 @@ impl Engine {
         let bytes = flat(page);
         let before = self.before(id, page.from, filter).await?;
         let after = self.after(id, page.next, filter).await?;
-        let view = self.config().screen().view_of(&before, &bytes, &after, more);
+        let (config, encoding) = (self.config(), self.encoding_of(id).await);
+        let view = config.screen().of(encoding).view_of(&before, &bytes, &after, more);
         let next = match bytes.len() - view.held {
             _ if view.held == 0 => page.next,
             0 => page.from,
@@ -85,6 +86,16 @@ impl Engine {
             }
         };
         Ok((view, next))
+    }
+
+    /// What the bytes of a task's output mean, if they are not UTF-8; nothing is looked up where no host has such an encoding.
+    pub async fn encoding_of(&self, id: &TaskId) -> Option<TextEncoding> {
+        let config = self.config();
+        if config.inventory.hosts().iter().all(|host| host.connection.encoding.is_none()) {
+            return None;
+        }
+        let task = self.task(id).await.ok()?.found()?;
+        config.inventory.host(&task.alias)?.connection.encoding
     }
 
     /// What stands before offset `to` and may be needed to read what follows.
@@ -113,7 +124,8 @@ impl Engine {
         if tail.ended {
             bytes.push(b'\n');
         }
-        Ok(config.screen().view_of(&before, &bytes, &[], more))
+        let encoding = self.encoding_of(id).await;
+        Ok(config.screen().of(encoding).view_of(&before, &bytes, &[], more))
     }
 
     /// Beginning and end as they may be read.
@@ -128,8 +140,9 @@ impl Engine {
         };
         let (head, tail) = (join(&ends.head), join(&ends.tail));
         let config = self.config();
+        let lens = config.screen().of(self.encoding_of(id).await);
         if ends.missing == 0 && tail.is_empty() {
-            return Ok((config.screen().whole(&head), View::default()));
+            return Ok((lens.whole(&head), View::default()));
         }
         let (after, before) = match filter {
             StreamFilter::Both => (
@@ -148,8 +161,7 @@ impl Engine {
                 (after, before)
             }
         };
-        let screen = config.screen();
-        Ok((screen.view(&[], &head, &after), screen.view(&before, &tail, &[])))
+        Ok((lens.view(&[], &head, &after), lens.view(&before, &tail, &[])))
     }
 
     /// What stands before offset `to`, from a whole line on where one begins within reach.

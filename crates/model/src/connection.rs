@@ -13,6 +13,8 @@ pub struct ConnectionSettings {
     pub keepalive: Option<Keepalive>,
     /// Weak algorithms that the owner lets this host use.
     pub legacy: BTreeSet<LegacyAlgorithm>,
+    /// What the bytes of its output mean, if they are not UTF-8.
+    pub encoding: Option<TextEncoding>,
     /// A program that reaches the host.
     pub proxy: Option<ProxyCommand>,
 }
@@ -23,6 +25,7 @@ impl Default for ConnectionSettings {
             timeouts: Timeouts::default(),
             keepalive: Some(Keepalive::default()),
             legacy: BTreeSet::new(),
+            encoding: None,
             proxy: None,
         }
     }
@@ -54,6 +57,10 @@ impl Default for Keepalive {
         Self { every: Duration::from_secs(15), missed: 3 }
     }
 }
+
+/// The name of an encoding of text, as the WHATWG's standard spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TextEncoding(pub &'static str);
 
 /// A program whose standard input and output are the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -24,7 +24,8 @@ pub mod targets;
 pub mod words;
 
 pub use connection::{
-    AlgorithmUse, ConnectionSettings, Keepalive, LegacyAlgorithm, ProxyCommand, Timeouts,
+    AlgorithmUse, ConnectionSettings, Keepalive, LegacyAlgorithm, ProxyCommand, TextEncoding,
+    Timeouts,
 };
 pub use credential::{AuthMethod, Credential};
 pub use host::{Host, LoginShell};

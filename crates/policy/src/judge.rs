@@ -151,6 +151,9 @@ impl Policy {
         if let Err(problem) = surroundings::well_formed(host.login_shell, request) {
             return Some(problem.into());
         }
+        if let Some(denial) = foreign_letters(host, request) {
+            return Some(denial);
+        }
         let raw = request.command();
         let mut forms = vec![raw.to_owned(), blanks_folded(raw)];
         if let Some(script) = script {
@@ -366,6 +369,25 @@ fn bare(line: &str) -> Doubt {
     let unquoted = line.replace(['\'', '"', '\\'], "");
     let words: Vec<String> = unquoted.split_whitespace().map(str::to_owned).collect();
     Doubt::of(&words, line, None)
+}
+
+/// Letters beyond ASCII are sent in UTF-8, and a host that reads another encoding takes them for other letters: what was judged would
+/// not be what runs.
+fn foreign_letters(host: &Host, request: &Request) -> Option<Denial> {
+    let encoding = host.connection.encoding?;
+    let plain = request.command().is_ascii()
+        && request.cwd.as_ref().is_none_or(|folder| folder.is_ascii())
+        && request.env.iter().all(|(name, value)| name.is_ascii() && value.is_ascii());
+    (!plain).then(|| {
+        Denial::new(
+            DenialReason::NotUnderstood,
+            format!(
+                "{} reads {}, where the letters beyond ASCII in this command mean others",
+                host.alias, encoding.0
+            ),
+            "write the command in ASCII; its standard input may hold any bytes".to_owned(),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! A small state machine after ECMA-48 (5.6, 8.3) and DEC's string sequences. It begins anew at every newline: a sequence that
 //! is not ended there is taken for ended, so nothing that a host prints can swallow the lines after it.
 
+use encoding_rs::Encoding;
 use sshepherd_model::{Unseen, unseen};
+
+use crate::foreign::Foreign;
 
 /// What was removed, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +21,7 @@ pub struct Removed {
     pub invisible: u64,
     /// Tag characters (U+E0000 to U+E007F), which can spell text that no person sees.
     pub tags: u64,
-    /// Bytes that are no UTF-8, shown as U+FFFD.
+    /// Bytes that are no text in UTF-8, or in the host's own encoding, shown as U+FFFD.
     pub undecodable: u64,
 }
 
@@ -55,7 +58,7 @@ pub enum Kind {
     Invisible,
     /// A tag character.
     Tag,
-    /// A byte that is no UTF-8; U+FFFD is shown once for it and its neighbours.
+    /// A byte that is no text; U+FFFD is shown once for it and its neighbours.
     Undecodable,
 }
 
@@ -103,17 +106,27 @@ pub struct Cleaner {
     /// Bytes that begin a character, with the place of the first.
     partial: Vec<u8>,
     at: u64,
+    /// What reads bytes that are not UTF-8.
+    foreign: Option<Foreign>,
 }
 
 impl Default for Cleaner {
     fn default() -> Self {
-        Self { state: State::Ground, partial: Vec::new(), at: 0 }
+        Self { state: State::Ground, partial: Vec::new(), at: 0, foreign: None }
     }
 }
 
 impl Cleaner {
+    /// One for bytes of another encoding.
+    pub(crate) fn reading(encoding: Option<&'static Encoding>) -> Self {
+        Self { foreign: encoding.map(Foreign::new), ..Self::default() }
+    }
+
     /// Reads more bytes.
     pub fn push(&mut self, bytes: &[u8], mut out: impl FnMut(u64, Out)) {
+        if let Some(foreign) = self.foreign.take() {
+            return self.push_foreign(foreign, bytes, &mut out);
+        }
         let mut held = std::mem::take(&mut self.partial);
         held.extend_from_slice(bytes);
         let mut chunks = held.utf8_chunks().peekable();
@@ -136,17 +149,38 @@ impl Cleaner {
         }
     }
 
+    fn push_foreign(&mut self, mut foreign: Foreign, bytes: &[u8], out: &mut impl FnMut(u64, Out)) {
+        let start = self.at;
+        for (place, byte) in (start..).zip(bytes) {
+            for (back, character) in foreign.push(*byte) {
+                self.at = place - back as u64;
+                if character == char::REPLACEMENT_CHARACTER {
+                    out(self.at, Out::Gone(Kind::Undecodable));
+                }
+                self.character(character, out);
+            }
+        }
+        self.at = start + bytes.len() as u64;
+        self.foreign = Some(foreign);
+    }
+
     /// The end: what was begun is ended.
     pub fn finish(mut self, mut out: impl FnMut(u64, Out)) {
         if !self.partial.is_empty() {
             self.replace(self.partial.len(), &mut out);
+        }
+        if let Some(unfinished) =
+            self.foreign.take().map(|foreign| foreign.unfinished()).filter(|count| *count > 0)
+        {
+            self.at -= unfinished as u64;
+            self.replace(unfinished, &mut out);
         }
         if let State::Return(at) = self.state {
             out(at, Out::Show('\n'));
         }
     }
 
-    /// Shows one U+FFFD for bytes that are no UTF-8, and counts each.
+    /// Shows one U+FFFD for bytes that are no text, and counts each.
     fn replace(&mut self, bytes: usize, out: &mut impl FnMut(u64, Out)) {
         self.character(char::REPLACEMENT_CHARACTER, out);
         for _ in 0..bytes {

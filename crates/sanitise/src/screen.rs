@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use encoding_rs::Encoding;
+use sshepherd_model::TextEncoding;
+
 use crate::clean::{Cleaner, Out, Removed};
 use crate::redact::{Redacted, Redactor, marker};
 
@@ -96,6 +99,22 @@ impl Screen {
     /// The same for output that may go on behind `after`.
     #[must_use]
     pub fn view_of(&self, before: &[u8], bytes: &[u8], after: &[u8], more: More) -> View {
+        self.of(None).view_of(before, bytes, after, more)
+    }
+
+    /// For the output of a host whose bytes have another encoding than UTF-8.
+    #[must_use]
+    pub fn of(&self, encoding: Option<TextEncoding>) -> Lens<'_> {
+        let encoding = encoding.and_then(|name| Encoding::for_label(name.0.as_bytes()));
+        Lens { screen: self, encoding }
+    }
+
+    fn view_in(
+        &self,
+        encoding: Option<&'static Encoding>,
+        (before, bytes, after): (&[u8], &[u8], &[u8]),
+        more: More,
+    ) -> View {
         if let Some(view) = self.plain(before, bytes, after, more) {
             return view;
         }
@@ -110,7 +129,7 @@ impl Screen {
             Out::Gone(kind) if (from..to).contains(&at) => gone.push((at, kind)),
             Out::Gone(_) => {}
         };
-        let mut cleaner = Cleaner::default();
+        let mut cleaner = Cleaner::reading(encoding);
         for piece in [before, bytes, after] {
             cleaner.push(piece, &mut out);
         }
@@ -220,6 +239,33 @@ impl Screen {
     }
 }
 
+/// Makes readable text of the output of one host, whose bytes mean what it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Lens<'a> {
+    screen: &'a Screen,
+    encoding: Option<&'static Encoding>,
+}
+
+impl Lens<'_> {
+    /// A whole text.
+    #[must_use]
+    pub fn whole(&self, bytes: &[u8]) -> View {
+        self.view(&[], bytes, &[])
+    }
+
+    /// A piece of output; see [`Screen::view`].
+    #[must_use]
+    pub fn view(&self, before: &[u8], bytes: &[u8], after: &[u8]) -> View {
+        self.view_of(before, bytes, after, More::No)
+    }
+
+    /// The same for output that may go on behind `after`. All counts are of the bytes as they came.
+    #[must_use]
+    pub fn view_of(&self, before: &[u8], bytes: &[u8], after: &[u8], more: More) -> View {
+        self.screen.view_in(self.encoding, (before, bytes, after), more)
+    }
+}
+
 impl View {
     /// The lines with their newlines.
     #[must_use]
@@ -266,7 +312,7 @@ impl fmt::Display for Note<'_> {
             (removed.bidi, "bidi controls"),
             (removed.invisible, "invisible characters"),
             (removed.tags, "tag characters"),
-            (removed.undecodable, "bytes that are no UTF-8 replaced"),
+            (removed.undecodable, "bytes that cannot be read replaced"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -290,7 +336,7 @@ mod tests {
     fn bytes_that_are_no_utf_8_are_replaced_and_counted_wherever_they_are_cut() {
         let bytes = b"caf\xe9 \xff\xfe ok \xe2\x82\n";
         let whole = screen().whole(bytes);
-        assert_eq!(whole.note().as_deref(), Some("5 bytes that are no UTF-8 replaced"));
+        assert_eq!(whole.note().as_deref(), Some("5 bytes that cannot be read replaced"));
         assert_eq!(whole.text(), "caf\u{fffd} \u{fffd}\u{fffd} ok \u{fffd}\n");
         for cut in 0..bytes.len() {
             let (one, two) = bytes.split_at(cut);
@@ -420,5 +466,58 @@ mod tests {
             whole.text().trim_end().replace("\n\n", ""),
             "before\n[redacted: private-key]\nafter"
         );
+    }
+
+    /// Each encoding with a text in it and what it reads.
+    const FOREIGN: [(&str, &[u8], &str); 7] = [
+        ("windows-1252", b"caf\xe9 \x80\n", "caf\u{e9} \u{20ac}\n"),
+        ("KOI8-R", b"\xf0\xd2\xc9\xd7\xc5\xd4\n", "\u{41f}\u{440}\u{438}\u{432}\u{435}\u{442}\n"),
+        ("GBK", b"a\xc4\xe3\xba\xc3b\n", "a\u{4f60}\u{597d}b\n"),
+        ("Shift_JIS", b"\x93\xfa\x96\x7b\\|\n", "\u{65e5}\u{672c}\\|\n"),
+        ("EUC-KR", b"\xc7\xd1\xb1\xdb\nx", "\u{d55c}\u{ae00}\nx"),
+        ("gb18030", b"\x81\x30\x81\x30!\n", "\u{80}!\n"),
+        ("Big5", b"\xa4\xa4\xa4\xe5\r\n", "\u{4e2d}\u{6587}\n"),
+    ];
+
+    fn foreign(name: &'static str) -> TextEncoding {
+        TextEncoding(name)
+    }
+
+    #[test]
+    fn other_encodings_read_the_same_wherever_they_are_cut() {
+        let screen = screen();
+        for (name, bytes, text) in FOREIGN {
+            let lens = screen.of(Some(foreign(name)));
+            let text: String =
+                text.chars().filter(|letter| !matches!(letter, '\u{80}'..='\u{9f}')).collect();
+            assert_eq!(lens.whole(bytes).text(), text, "{name}");
+            for cut in 0..=bytes.len() {
+                let (head, tail) = bytes.split_at(cut);
+                let shown = lens.view(&[], head, tail).text() + &lens.view(head, tail, &[]).text();
+                assert_eq!(shown, text, "{name} cut at {cut}");
+                let raw: usize = lens.view(&[], head, tail).lines.iter().map(|line| line.raw).sum();
+                assert_eq!(raw, cut, "{name}: counts are of the bytes as they came");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_encoding_reads_is_replaced_and_costs_no_line() {
+        let view = screen().of(Some(foreign("GBK"))).whole(b"a\x81\nb\xff\n\x81");
+        assert_eq!(view.text(), "a\u{fffd}\nb\u{fffd}\n\u{fffd}");
+        assert_eq!(view.lines.len(), 3);
+        assert_eq!(view.removed.undecodable, 3);
+        assert!(view.note().unwrap().contains("3 bytes that cannot be read"), "{view:?}");
+    }
+
+    /// They are looked for in what is read, so a secret in another encoding is none the less one.
+    #[test]
+    fn secrets_and_sequences_are_found_in_other_encodings() {
+        let screen = Screen::new(["pass\u{e9}word!"]);
+        let lens = screen.of(Some(foreign("windows-1252")));
+        let view = lens.whole(b"\x1b[31mpass\xe9word!\x1b[0m caf\xe9\n");
+        assert!(!view.text().contains("word!"), "{}", view.text());
+        assert!(view.text().ends_with("caf\u{e9}\n"), "{}", view.text());
+        assert_eq!(view.removed.escapes, 2);
     }
 }

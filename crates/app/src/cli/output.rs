@@ -2,9 +2,9 @@
 
 use sshepherd_engine::Engine;
 use sshepherd_engine::sanitise::screen::CONTEXT;
-use sshepherd_engine::sanitise::{Screen, View};
+use sshepherd_engine::sanitise::{Lens, View};
 use sshepherd_engine::store::{Lookup, StreamFilter};
-use sshepherd_model::{Stream, TaskId};
+use sshepherd_model::{Stream, TaskId, TextEncoding};
 
 use super::out;
 
@@ -49,7 +49,7 @@ pub(crate) async fn copy(
     until: Until,
     form: Form,
 ) -> Copied {
-    let mut readers = Readers::default();
+    let mut readers = Readers { encoding: engine.encoding_of(id).await, ..Readers::default() };
     for (reader, stream) in
         [(&mut readers.out, StreamFilter::Stdout), (&mut readers.err, StreamFilter::Stderr)]
     {
@@ -113,6 +113,8 @@ struct Readers {
     out: Reader,
     err: Reader,
     taken: View,
+    /// What the bytes mean.
+    encoding: Option<TextEncoding>,
 }
 
 /// One stream: whole lines are shown as they come, for a secret or a sequence may go on behind the end of a page.
@@ -135,7 +137,7 @@ impl Readers {
         let whole = if reader.held.len() - whole > HELD { reader.held.len() } else { whole };
         let rest = reader.held.split_off(whole);
         let ready = std::mem::replace(&mut reader.held, rest);
-        let view = reader.shown(config.screen(), &ready);
+        let view = reader.shown(config.screen().of(self.encoding), &ready);
         write(stream, view.text().as_bytes());
         self.taken.count(&view);
     }
@@ -145,7 +147,7 @@ impl Readers {
         let config = engine.config();
         for (stream, reader) in [(Stream::Stdout, &mut self.out), (Stream::Stderr, &mut self.err)] {
             let ready = std::mem::take(&mut reader.held);
-            let view = reader.shown(config.screen(), &ready);
+            let view = reader.shown(config.screen().of(self.encoding), &ready);
             write(stream, view.text().as_bytes());
             self.taken.count(&view);
         }
@@ -156,8 +158,8 @@ impl Readers {
 }
 
 impl Reader {
-    fn shown(&mut self, screen: &Screen, ready: &[u8]) -> View {
-        let view = screen.view(&self.before, ready, &self.held);
+    fn shown(&mut self, lens: Lens<'_>, ready: &[u8]) -> View {
+        let view = lens.view(&self.before, ready, &self.held);
         self.before.extend_from_slice(ready);
         let spare = self.before.len().saturating_sub(CONTEXT);
         self.before.drain(..spare);

@@ -262,6 +262,7 @@ async fn document(
     let context = async |stream| {
         engine.context(id, page.from, stream).await.map_err(|error| failed(&Refusal::Store(error)))
     };
+    let encoding = engine.encoding_of(id).await;
     let before_out = context(StreamFilter::Stdout).await?;
     let before_err = context(StreamFilter::Stderr).await?;
     let text = |stream| {
@@ -273,7 +274,11 @@ async fn document(
         let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes.iter().copied()).collect();
         let text = match wanted.raw {
             true => String::from_utf8_lossy(&bytes).into_owned(),
-            false => config.screen().view_of(before, &bytes, &[], answer::more(&task)).text(),
+            false => config
+                .screen()
+                .of(encoding)
+                .view_of(before, &bytes, &[], answer::more(&task))
+                .text(),
         };
         let lines = text.lines().count();
         let skip = wanted.tail.map_or(0, |tail| lines.saturating_sub(tail));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sshepherd_model::{ConnectionSettings, Keepalive, LegacyAlgorithm};
+use sshepherd_model::{ConnectionSettings, Keepalive, LegacyAlgorithm, TextEncoding};
 
 use crate::folder::Folder;
 
@@ -27,8 +27,9 @@ fn seconds(count: u64) -> Option<Duration> {
 
 #[test]
 fn every_key_is_read() {
-    let folder =
-        host("timeouts: {connect: 1, login: 600, channel: 7}, keepalive: {seconds: 5, count: 2}");
+    let folder = host(
+        "timeouts: {connect: 1, login: 600, channel: 7}, keepalive: {seconds: 5, count: 2}, encoding: latin1",
+    );
     let read = settings(&folder, "web1");
     let timeouts = read.timeouts;
     assert_eq!(
@@ -36,12 +37,14 @@ fn every_key_is_read() {
         (seconds(1), seconds(600), seconds(7))
     );
     assert_eq!(read.keepalive, Some(Keepalive { every: Duration::from_secs(5), missed: 2 }));
+    assert_eq!(read.encoding, Some(TextEncoding("windows-1252")));
 
     for off in ["off", "false", "'off'"] {
         assert_eq!(settings(&host(&format!("keepalive: {off}")), "web1").keepalive, None, "{off}");
     }
     let partly = settings(&host("keepalive: {seconds: 60}"), "web1").keepalive.unwrap();
     assert_eq!((partly.every.as_secs(), partly.missed), (60, 3));
+    assert_eq!(settings(&host("encoding: UTF-8"), "web1").encoding, None);
     assert_eq!(settings(&host("port: 22"), "web1"), ConnectionSettings::default());
 }
 
@@ -66,6 +69,9 @@ fn each_bad_value_is_an_error_at_its_place() {
         ),
         ("legacy: [SSH-RSA]", "legacy[0]: \"SSH-RSA\" is no legacy algorithm"),
         ("legacy: ", "legacy: must be a list"),
+        ("encoding: klingon", "encoding: \"klingon\" is no encoding of text"),
+        ("encoding: utf-16", "encoding: UTF-16LE does not contain ASCII"),
+        ("encoding: iso-2022-jp", "encoding: ISO-2022-JP does not contain ASCII"),
         ("proxy_command: ssh -W gate", "proxy_command: must be a list of words"),
         ("proxy_command: []", "proxy_command: must be a list of words"),
         ("proxy_command: ['']", "proxy_command: must be a list of words"),
@@ -94,7 +100,7 @@ fn an_entry_comes_before_its_tags_and_those_before_the_defaults() {
     folder.write(
         "servers.yml",
         "defaults: {timeouts: {connect: 1, login: 2, channel: 3}, keepalive: off, legacy: [3des]}\n\
-         tags:\n  old: {timeouts: {login: 20}, legacy: [ssh-rsa, cbc]}\n  \
+         tags:\n  old: {timeouts: {login: 20}, legacy: [ssh-rsa, cbc], encoding: gbk}\n  \
          slow: {timeouts: {login: 30, channel: 30}}\n  gone: {keepalive: off}\n\
          hosts:\n  - {alias: a, host: a, credentials: ops, tags: [old, slow], timeouts: {channel: 300}, legacy: []}\n  \
          - {alias: b, host: b, credentials: ops, tags: [slow, old], keepalive: {seconds: 9, count: 9}}\n  \
@@ -115,6 +121,7 @@ fn an_entry_comes_before_its_tags_and_those_before_the_defaults() {
         "a list replaces the one that it comes before"
     );
     assert_eq!(settings(&folder, "c").legacy, [LegacyAlgorithm::TripleDesCbc].into());
+    assert_eq!(settings(&folder, "b").encoding, Some(TextEncoding("GBK")));
     assert_eq!(settings(&folder, "a").keepalive, None);
     assert_eq!(settings(&folder, "b").keepalive.unwrap().missed, 9);
     let warnings = folder.warnings();

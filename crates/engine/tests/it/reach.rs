@@ -1,10 +1,12 @@
 //! Hosts that a program reaches, held against the network policy as far as that goes.
 
 use sshepherd_engine::policy::NetworkPolicy;
-use sshepherd_model::{ConnectionSettings, Outcome, Phase, ProxyCommand};
+use sshepherd_engine::sanitise::More;
+use sshepherd_engine::store::StreamFilter;
+use sshepherd_model::{ConnectionSettings, Outcome, Phase, ProxyCommand, Request, TextEncoding};
 use sshepherd_testkit::Sshd;
 
-use crate::site::{Plan, Site};
+use crate::site::{Plan, Site, alias, origin};
 
 /// Reaches a host and a port as `nc` does.
 const RELAY: &str = "exec 3<>/dev/tcp/127.0.0.1/$1; cat <&3 & exec cat >&3";
@@ -70,4 +72,31 @@ async fn no_address_is_claimed_for_what_a_program_reached() {
         !record.contains("127.0.0.1\",\"duration") && !record.contains("\"target_ip\":\"127"),
         "{record}"
     );
+}
+
+/// The bytes are kept as they came; what they mean is read where they are shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn output_in_another_encoding_is_read_and_letters_beyond_ascii_are_not_sent() {
+    let sshd = Sshd::start();
+    let connection = ConnectionSettings {
+        encoding: Some(TextEncoding("windows-1252")),
+        ..ConnectionSettings::default()
+    };
+    let site = Site::with(&sshd, Plan { connection, ..Plan::default() });
+    let id = site.start("printf 'caf\\351\\n'; printf '\\200\\n' >&2").await;
+    assert_eq!(site.end(&id).await.outcome, Outcome::Exited { status: 0 });
+    let read = site.engine.page(&id, 0, usize::MAX, StreamFilter::Stdout).await.unwrap();
+    let page = read.found().unwrap();
+    assert!((5..=7).contains(&page.next), "a cursor counts the bytes as they came: {}", page.next);
+    let (view, next) =
+        site.engine.view_page(&id, &page, StreamFilter::Stdout, More::No).await.unwrap();
+    assert_eq!((view.text().as_str(), next), ("caf\u{e9}\n", page.next));
+    let ends = site.engine.head_tail(&id, usize::MAX, StreamFilter::Both).await.unwrap();
+    let ends = ends.found().unwrap();
+    let (head, _) = site.engine.view_ends(&id, &ends, StreamFilter::Both).await.unwrap();
+    assert!(head.text().contains("caf\u{e9}") && head.text().contains('\u{20ac}'), "{head:?}");
+
+    let request = Request::new("echo caf\u{e9}").unwrap();
+    let refused = site.engine.submit(&alias(), &request, origin()).await.unwrap_err();
+    assert!(refused.to_string().contains("windows-1252"), "{refused}");
 }
