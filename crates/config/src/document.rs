@@ -137,11 +137,18 @@ impl Node {
 pub(crate) struct Document {
     pub(crate) file: PathBuf,
     problems: RefCell<Vec<Problem>>,
+    /// How bad an error in it is.
+    worst: Severity,
 }
 
 impl Document {
     pub(crate) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), problems: RefCell::default() }
+        Self { file: file.to_owned(), problems: RefCell::default(), worst: Severity::Error }
+    }
+
+    /// A file whose errors leave the rest of the configuration usable.
+    pub(crate) fn apart(file: &Path) -> Self {
+        Self { worst: Severity::Unusable, ..Self::new(file) }
     }
 
     /// Parses `text`; what is no YAML is one error.
@@ -171,7 +178,12 @@ impl Document {
     }
 
     pub(crate) fn error(&self, line: Option<usize>, field: &str, message: impl Into<String>) {
-        self.push(Severity::Error, line, field, message.into());
+        self.push(self.worst, line, field, message.into());
+    }
+
+    /// An error that leaves the rest of the configuration usable.
+    pub(crate) fn disable(&self, line: Option<usize>, field: &str, message: impl Into<String>) {
+        self.push(Severity::Unusable, line, field, message.into());
     }
 
     pub(crate) fn warn(&self, line: Option<usize>, field: &str, message: impl Into<String>) {
@@ -194,7 +206,20 @@ impl Document {
     /// Errors so far.
     pub(crate) fn errors(&self) -> usize {
         let problems = self.problems.borrow();
-        problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+        problems.iter().filter(|problem| problem.severity > Severity::Warning).count()
+    }
+
+    /// The errors after the first `known`, each with its field, in words.
+    pub(crate) fn errors_after(&self, known: usize) -> Vec<String> {
+        let problems = self.problems.borrow();
+        let errors = problems.iter().filter(|problem| problem.severity > Severity::Warning);
+        errors
+            .skip(known)
+            .map(|problem| match problem.field.rsplit('.').next() {
+                Some(field) if !field.is_empty() => format!("{field}: {}", problem.message),
+                Some(_) | None => problem.message.clone(),
+            })
+            .collect()
     }
 
     /// Whether something at or below a field is already known to be wrong.
@@ -202,7 +227,7 @@ impl Document {
         let below = |problem: &Problem| {
             problem.field.starts_with(field) && problem.line.is_none_or(|at| at >= line)
         };
-        self.problems.borrow().iter().any(|p| p.severity == Severity::Error && below(p))
+        self.problems.borrow().iter().any(|p| p.severity > Severity::Warning && below(p))
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {

@@ -10,6 +10,9 @@ use zeroize::{Zeroize, Zeroizing};
 /// Largest configuration file (seed rule).
 pub(crate) const MAX_BYTES: u64 = 10 * 1024 * 1024;
 
+/// What some editors write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
@@ -42,6 +45,11 @@ pub(crate) fn read_secrets(path: &Path) -> Result<Zeroizing<String>, Refused> {
     let length = sound(path)?;
     // A file that grows meanwhile is cut, not copied.
     let mut bytes = unmoved(File::open(path)?, usize::try_from(length).unwrap_or(usize::MAX))?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.rotate_left(BYTE_ORDER_MARK.len());
+        let length = bytes.len() - BYTE_ORDER_MARK.len();
+        bytes.truncate(length);
+    }
     String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
         error.into_bytes().zeroize();
         Refused::Unsafe("is no text in UTF-8".to_owned())
@@ -64,12 +72,9 @@ pub(crate) fn unmoved(mut from: impl Read, most: usize) -> io::Result<Zeroizing<
     Ok(bytes)
 }
 
-/// A text without its last newline.
+/// A text without the newlines at its end: no secret that a person types ends with one.
 pub(crate) fn without_newline(text: &str) -> &str {
-    match text.strip_suffix('\n') {
-        Some(line) => line.strip_suffix('\r').unwrap_or(line),
-        None => text,
-    }
+    text.trim_end_matches(['\n', '\r'])
 }
 
 /// The length of a file that nobody else can have written.

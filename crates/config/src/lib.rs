@@ -14,6 +14,7 @@ mod files;
 pub mod folders;
 mod helper;
 mod inventory;
+mod keyfile;
 mod keyring;
 pub mod load;
 pub mod packs;

@@ -27,7 +27,7 @@ pub enum KnownHosts {
     UserAndSystem,
 }
 
-/// A configuration without errors.
+/// A configuration without errors; some hosts and secrets of it may be unusable.
 #[derive(Debug)]
 pub struct Loaded {
     /// Hosts and credentials.
@@ -42,7 +42,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// The secrets that rules let a person's agent have typed into shells, by name.
     pub typed_secrets: BTreeMap<String, Secret>,
-    /// What is probably not meant.
+    /// What is probably not meant, and what cannot be used.
     pub warnings: Vec<Problem>,
 }
 
@@ -51,6 +51,8 @@ pub struct Loaded {
 pub struct Report {
     /// The problems.
     pub problems: Vec<Problem>,
+    /// Our own settings, where their file has no errors: a server that tells the problems is kept by them.
+    pub settings: Option<Box<Settings>>,
 }
 
 impl fmt::Display for Report {
@@ -115,7 +117,7 @@ fn read(
         );
     });
     let logins = match purpose {
-        Purpose::Connect => open(&folders.config, "credentials.yml", |_| {}),
+        Purpose::Connect => logins(&folders.config),
         Purpose::Judge => File::unread(&folders.config, "credentials.yml"),
     };
     let rules = open(&folders.config, "policy.yml", |document| {
@@ -146,12 +148,13 @@ fn read(
         warn_of_escape(document, &at, &inventory, policy.network());
     }
     let policy_hash = policy_hash(&rules.text, &packs);
+    let sound = own.document.errors() == 0;
     let more = more.into_iter().map(|source| source.document);
     let documents = std::iter::once(servers.document).chain(more);
     let problems =
         collect(documents.chain([logins, rules, own].into_iter().map(|file| file.document)));
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Report { problems });
+        return Err(Report { problems, settings: sound.then(|| Box::new(settings)) });
     }
     Ok(Loaded {
         inventory,
@@ -189,18 +192,30 @@ fn inventory<'a, E: Environment>(
         mentioned.iter().map(|(_, wanted)| wanted.text.trim().to_owned()).collect();
     let entries = match &logins.root {
         Some(root) => credentials::read(&logins.document, root, &used, folders, secrets),
-        None => credentials::Entries { names: BTreeSet::new(), usable: Vec::new() },
+        None => credentials::Entries::default(),
     };
+    let credentials::Entries { names, usable, mut unusable } = entries;
     // A file that could not be used has its own error; its entries are not missing.
-    if logins.root.is_some() || logins.missing {
-        let unknown =
-            mentioned.iter().filter(|(_, wanted)| !entries.names.contains(wanted.text.trim()));
-        for (document, wanted) in unknown {
-            let message = format!("no entry of credentials.yml is called {}", wanted.text);
-            document.error(Some(wanted.line), &wanted.field, message);
+    let whole_file = logins.document.errors_after(0).join("; ");
+    for (document, wanted) in mentioned {
+        let name = wanted.text.trim();
+        if names.contains(name) {
+            continue;
+        }
+        let message = match logins.root.is_some() || logins.missing {
+            true => {
+                let message = format!("no entry of credentials.yml is called {name}");
+                document.disable(Some(wanted.line), &wanted.field, message.clone());
+                message
+            }
+            false if whole_file.is_empty() => continue,
+            false => format!("credentials.yml {whole_file}"),
+        };
+        if let Ok(name) = name.parse() {
+            unusable.insert(name, message);
         }
     }
-    (Inventory::new(hosts, entries.usable), by_program)
+    (Inventory::new(hosts, usable).with_unusable(unusable), by_program)
 }
 
 /// Where a program connects, no network policy sees: says what comes of it.
@@ -236,7 +251,8 @@ fn typed_secrets<E: Environment>(
             match secrets.get(&secret.name) {
                 Ok(value) => drop(values.insert(secret.name.clone(), value)),
                 Err(missing) => {
-                    document.error(Some(shell.rule.position.line), "secrets", missing.to_string());
+                    let line = shell.rule.position.line;
+                    document.disable(Some(line), "secrets", missing.to_string());
                 }
             }
         }
@@ -259,8 +275,16 @@ impl File {
 }
 
 fn open(folder: &Path, name: &str, missing: impl FnOnce(&Document)) -> File {
-    let path = folder.join(name);
-    let document = Document::new(&path);
+    opened(Document::new(&folder.join(name)), missing)
+}
+
+/// The file of the log-ins: whatever is wrong in it, the hosts that need it cannot be used, and nothing else.
+fn logins(folder: &Path) -> File {
+    opened(Document::apart(&folder.join("credentials.yml")), |_| {})
+}
+
+fn opened(document: Document, missing: impl FnOnce(&Document)) -> File {
+    let path = document.file.clone();
     let text = match files::read(&path) {
         Ok(text) => text,
         Err(problem) => {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use sshepherd_model::Secret;
+use zeroize::Zeroizing;
 
 use crate::files;
 use crate::folders::{Environment, Folders};
@@ -103,8 +104,10 @@ pub fn look_up(
         .into_iter()
         .chain([format!("SSHEPHERD_SECRET_{name}"), format!("MCP_SSH_SECRET_{name}")]);
     for variable in variables {
-        if let Some(value) = environment.var(&variable).filter(|value| !value.is_empty()) {
-            return Ok(Secret::new(value));
+        let Some(value) = environment.var(&variable).map(Zeroizing::new) else { continue };
+        let line = files::without_newline(&value);
+        if !line.is_empty() {
+            return Ok(Secret::new(line.to_owned()));
         }
     }
     let refused = |problem: String| Missing::Refused { name: name.to_owned(), problem };
@@ -150,12 +153,17 @@ fn assignment<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     if key.trim() != name {
         return None;
     }
-    let value = value.trim();
-    // In quotes up to the closing one, whatever follows; bare as it is, for a password may hold a `#`.
+    // In quotes up to the closing one, whatever follows; bare up to a comment, for a `#` within a word is part of it.
     let quoted = ['"', '\'']
         .iter()
-        .find_map(|quote| value.strip_prefix(*quote)?.split_once(*quote))
+        .find_map(|quote| value.trim().strip_prefix(*quote)?.split_once(*quote))
         .filter(|(_, rest)| rest.trim().is_empty() || rest.trim().starts_with('#'))
         .map(|(inner, _)| inner);
-    Some(quoted.unwrap_or(value))
+    Some(quoted.unwrap_or_else(|| uncommented(value).trim()))
+}
+
+/// A bare value without the comment behind it, which begins with a `#` after a blank.
+fn uncommented(value: &str) -> &str {
+    let mut marks = value.match_indices('#').filter_map(|(at, _)| value.get(..at));
+    marks.find(|before| before.ends_with([' ', '\t'])).unwrap_or(value)
 }

@@ -49,6 +49,9 @@ pub struct Config {
     pub fan_out_total: usize,
     /// Most hosts behind one jump host that fan-outs talk to at once.
     pub fan_out_behind_jump: usize,
+    /// Why there is no configuration, as lines: a server that was started with errors in its files has no hosts until a
+    /// reload succeeds. Empty where there is one.
+    pub unread: Vec<String>,
 }
 
 /// Most tasks that fan-outs have at once: a store takes 1,024, and single hosts need some of them.

@@ -130,6 +130,10 @@ impl Engine {
         self.audit_reload(&config, origin)?;
         self.inner.config.send_replace(Arc::new(config));
         self.inner.pool.forget_all();
+        // Only the owner sends a signal: a client that could end pauses by a reload could lock accounts.
+        if origin.face == "signal" {
+            self.inner.pool.forgive_refusals();
+        }
         Ok(())
     }
 

@@ -37,6 +37,7 @@ mod shell;
 mod task;
 mod trust;
 mod turns;
+mod usable;
 mod warm;
 mod watch;
 mod wish;
@@ -62,6 +63,7 @@ pub use sshepherd_ssh::Size;
 pub use sshepherd_ssh::Verdict;
 pub use task::{CancelAnswer, Finished};
 pub use trust::{Shown, ShownKey};
+pub use usable::unusable;
 pub use wish::{HostCancel, PauseAnswer};
 
 /// What a host asks while logging in, and who answers: for [`Engine::prompt_with`].

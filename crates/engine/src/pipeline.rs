@@ -19,6 +19,7 @@ use crate::record::Recorded;
 use crate::refusal::Refusal;
 use crate::resolve;
 use crate::runner::{self, Approach};
+use crate::usable;
 
 /// Who asks: written to the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +165,10 @@ impl Engine {
         let config = self.config();
         let host = find(&config, alias)?;
         let explanation = config.policy.explain(&host, request);
-        let way = resolve::way(&host, &config).await;
+        let way = match usable::check(&config, &host) {
+            Ok(()) => resolve::way(&host, &config).await,
+            Err(failure) => Err(failure),
+        };
         let addresses = way.map(|mut way| way.pop().map(|(_, last)| last).unwrap_or_default());
         Ok(Preview { explanation, addresses })
     }

@@ -66,6 +66,10 @@ impl Engine {
 
     /// Claims tasks whose server is gone and goes on with them.
     pub(crate) async fn take_over(&self, which: Orphans) {
+        // Without a configuration nothing is allowed, which is no judgement on them.
+        if !self.config().unread.is_empty() {
+            return;
+        }
         match self.store().claim(which).await {
             Ok(tasks) => {
                 for task in tasks {

@@ -22,6 +22,7 @@ use crate::event::TaskEventKind;
 use crate::job::{Ended, Job, Sent, Start};
 use crate::plan::{Brief, Manner, Plan};
 use crate::resolve;
+use crate::usable;
 use crate::watch::{Bounds, GRACE, Line, Watched, watch};
 
 /// How long to wait before an outcome that could not be stored is tried again: a full disk has no event for room.
@@ -156,6 +157,7 @@ pub(crate) async fn target(
     config: &Arc<Config>,
     host: &Arc<Host>,
 ) -> Result<Arc<Target>, ConnectFailure> {
+    usable::check(config, host)?;
     let known_hosts = engine.host_keys().get(&config.known_hosts)?;
     let mut via = None;
     for (hop, addresses) in resolve::way(host, config).await? {
@@ -203,6 +205,7 @@ fn one(
         via: None,
         prompter: None,
         on_touch: None,
+        password_prompt: credential.password_prompt.clone(),
     })
 }
 
@@ -396,7 +399,12 @@ pub(crate) async fn finish(
         }
     };
     let duration_ms = elapsed_ms(began);
-    engine.gate().learn(&brief.host.alias, &outcome, &brief.config.gate, Instant::now());
+    // A host that was not contacted for our own sake has not failed.
+    let learnt = match usable::unusable(&brief.config, &brief.host) {
+        Some(_) => &Outcome::Cancelled { stopped: Stopped::Confirmed },
+        None => &outcome,
+    };
+    engine.gate().learn(&brief.host.alias, learnt, &brief.config.gate, Instant::now());
     engine.audit_end(brief, &outcome, peer, duration_ms, totals);
     engine.emit(brief, TaskEventKind::Ended { outcome, duration_ms, target_ip: peer });
 }

@@ -52,7 +52,9 @@ fn secrets(inventory: &Inventory) -> Vec<&str> {
             AuthMethod::Key { passphrase, .. } => {
                 passphrase.as_ref().map(sshepherd_model::Secret::expose)
             }
-            AuthMethod::Agent { .. } | AuthMethod::Interactive => None,
+            AuthMethod::Agent { .. } | AuthMethod::Interactive | AuthMethod::Unusable { .. } => {
+                None
+            }
         })
         .collect()
 }

@@ -10,6 +10,8 @@ use crate::{Alias, Credential, CredentialName, Host, Tag};
 pub struct Inventory {
     hosts: Vec<Arc<Host>>,
     credentials: BTreeMap<CredentialName, Arc<Credential>>,
+    /// Entries that hosts name and that cannot be used, with the reason.
+    unusable: BTreeMap<CredentialName, String>,
 }
 
 impl Inventory {
@@ -22,7 +24,27 @@ impl Inventory {
                 .into_iter()
                 .map(|entry| (entry.name.clone(), Arc::new(entry)))
                 .collect(),
+            unusable: BTreeMap::new(),
         }
+    }
+
+    /// The same inventory, where these credentials entries cannot be used, each with the reason.
+    #[must_use]
+    pub fn with_unusable(mut self, unusable: BTreeMap<CredentialName, String>) -> Self {
+        self.unusable = unusable;
+        self
+    }
+
+    /// Why nobody can log in to `host`, as far as the configuration tells: its own credentials or those of a jump host on
+    /// the way cannot be used. The rest of the inventory is not concerned.
+    #[must_use]
+    pub fn unusable(&self, host: &Host) -> Option<String> {
+        let why = |host: &Host| {
+            let entry = &host.credentials;
+            Some(format!("credentials {entry}: {}", self.unusable.get(entry)?))
+        };
+        let on_the_way = |hop: &&Arc<Host>| Some(format!("jump host {}: {}", hop.alias, why(hop)?));
+        why(host).or_else(|| self.way_to(host).iter().find_map(on_the_way))
     }
 
     /// All hosts in file order.

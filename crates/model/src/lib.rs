@@ -27,7 +27,7 @@ pub use connection::{
     AlgorithmUse, ConnectionSettings, Keepalive, LegacyAlgorithm, ProxyCommand, TextEncoding,
     Timeouts,
 };
-pub use credential::{AuthMethod, Credential};
+pub use credential::{AgentKey, AuthMethod, Credential};
 pub use host::{Host, LoginShell};
 pub use id::{Alias, ApprovalId, CommandHash, CredentialName, InvalidField, ShellId, Tag, TaskId};
 pub use inventory::Inventory;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum Severity {
     /// The configuration works, but probably not as meant.
     Warning,
+    /// Some hosts or secrets cannot be used; the rest of the configuration can.
+    Unusable,
     /// The configuration cannot be used.
     Error,
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Warning => "warning",
+            Severity::Unusable => "unusable",
             Severity::Error => "error",
         };
         write!(f, "{}", self.file.display())?;

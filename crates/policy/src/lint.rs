@@ -36,6 +36,7 @@ fn severity_word<S: Serializer>(severity: &Severity, serializer: S) -> Result<S:
 fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Warning => "warning",
+        Severity::Unusable => "unusable",
         Severity::Error => "error",
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::algorithms;
-use crate::auth;
+use crate::auth::{Ended, Login};
 use crate::client::{self, Client, Verdict};
 use crate::target::{Deadlines, Target};
 use crate::wire::{Carrier, MAX_BEFORE_LOG_IN, Meter, Progress, Wire};
@@ -112,12 +112,13 @@ impl From<ConnectFailure> for NoLink {
 
 impl Link {
     /// Exchanges keys and logs in over `carrier`, which reached `peer`; each step under its own deadline, and a failure
-    /// says which.
+    /// says which. `None` is a log-in that goes on with the methods left on another connection.
     pub(crate) async fn over(
         carrier: Carrier,
         peer: Option<IpAddr>,
         target: &Arc<Target>,
-    ) -> Result<Self, NoLink> {
+        login: &mut Login,
+    ) -> Result<Option<Self>, NoLink> {
         let cut = CancellationToken::new();
         let closed = CancellationToken::new();
         // Whatever goes wrong below, the session's own task must not outlive this attempt.
@@ -143,17 +144,19 @@ impl Link {
                     None => failed(target, &verdict, &progress, error),
                 }
             })?;
-        let logged_in = auth::log_in_within_limit(&mut handle, target, &closed).await;
-        logged_in.map_err(|failure| {
-            let known = || flood(target, &meter, Phase::Auth);
-            found(&verdict).or_else(known).unwrap_or(failure)
-        })?;
+        if let Err(ended) = login.over(&mut handle, &closed).await {
+            let known = found(&verdict).or_else(|| flood(target, &meter, Phase::Auth));
+            return match (known, ended) {
+                (Some(failure), _) | (None, Ended::Failed(failure)) => Err(failure.into()),
+                (None, Ended::Again) => Ok(None),
+            };
+        }
         meter.logged_in();
         let (load, _) = watch::channel(Load::default());
         guard.disarm();
         let (closing, _) = watch::channel(0);
         let (since, spares) = (Instant::now(), Mutex::default());
-        Ok(Self { handle, peer, closed, cut, verdict, since, meter, load, closing, spares })
+        Ok(Some(Self { handle, peer, closed, cut, verdict, since, meter, load, closing, spares }))
     }
 
     /// The address that was reached.

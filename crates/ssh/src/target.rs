@@ -50,6 +50,8 @@ pub struct Target {
     pub prompter: Option<Arc<dyn Prompter>>,
     /// Who tells the person that a security key must be touched.
     pub on_touch: Option<OnTouch>,
+    /// A regular expression for the question that the password answers, instead of those that are known.
+    pub password_prompt: Option<String>,
 }
 
 impl fmt::Debug for Target {
@@ -89,9 +91,10 @@ pub struct Deadlines {
     pub banner: Duration,
     /// Key exchange, host key included.
     pub key_exchange: Duration,
-    /// All log-in attempts together; PAM delays a failed one by 2 s or more.
+    /// What the host takes for all log-in attempts together; PAM delays a failed one by 2 s or more. The time of our side (a
+    /// person, an agent, a turn) is not counted.
     pub auth: Duration,
-    /// How much longer they may take where a person may be asked, or must touch a security key. sshd waits 120 s in all (`LoginGraceTime`).
+    /// How long a person may take over a question, or over the touch of a security key. sshd waits 120 s in all (`LoginGraceTime`).
     pub person: Duration,
     /// Opening a channel.
     pub channel: Duration,

@@ -29,6 +29,7 @@ impl Agent {
             .arg("-D")
             .arg("-a")
             .arg(&socket)
+            .env("SSH_ASKPASS", "/bin/false")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,6 +71,22 @@ impl Agent {
             path.display(),
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+
+    /// Adds a key that the agent signs with only after a question to its owner (`ssh-add -c`), whom nobody can ask here: it
+    /// refuses to sign.
+    ///
+    /// # Panics
+    /// When `ssh-add` refuses it.
+    pub fn add_to_be_confirmed(&self, path: &Path) {
+        let status = Command::new("ssh-add")
+            .args(["-q", "-c"])
+            .arg(path)
+            .env("SSH_AUTH_SOCK", &self.socket)
+            .stdin(Stdio::null())
+            .status()
+            .expect("ssh-add runs");
+        assert!(status.success(), "ssh-add -c {} failed", path.display());
     }
 
     /// The socket, for `SSH_AUTH_SOCK` or a credential.

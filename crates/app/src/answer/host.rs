@@ -18,12 +18,26 @@ pub(crate) struct PingAnswer {
 pub(crate) struct HostListAnswer {
     /// The aliases.
     pub(crate) hosts: Vec<String>,
+    /// Those of them that cannot be logged in to until the owner corrects something. Not in the schema, which every turn pays
+    /// for: it is rarely there, and speaks for itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub(crate) unusable: Vec<UnusableHost>,
     /// How many did not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) missing_hosts: Option<u64>,
     /// Where the others are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
+}
+
+/// A host that cannot be used, and why.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct UnusableHost {
+    /// Its alias.
+    pub(crate) alias: String,
+    /// What the owner must correct.
+    pub(crate) why: String,
 }
 
 answer! {
@@ -45,6 +59,9 @@ answer! {
         description: String,
         /// Why it is not tried at present.
         circuit: String,
+        /// Why nobody can log in to it until the owner corrects something.
+        #[schemars(skip)]
+        unusable: String,
         /// The limits in force.
         policy_limits: PolicyLimits,
         /// What the policy says to interactive shells there: allow, ask or deny.

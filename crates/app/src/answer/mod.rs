@@ -26,7 +26,9 @@ pub(crate) use build::{
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};
 pub(crate) use fold::{Group, Slow, Told, fold, slowest};
-pub(crate) use host::{HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, jumps, touch};
+pub(crate) use host::{
+    HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, UnusableHost, jumps, touch,
+};
 pub(crate) use judged::{capabilities, echo, planned, shell_programs, shells};
 pub(crate) use list::task_list;
 pub(crate) use many::{Folded, MAX_SLOW, each, tagged};

@@ -29,18 +29,41 @@ pub(crate) async fn check(global: &Global, connect: bool) -> Exit {
     if !connect {
         show(global, &problems, None);
         if !global.json {
-            out::line(&format!(
-                "{} hosts, {} rules: the configuration can be used",
-                loaded.inventory.hosts().len(),
-                loaded.policy.rules().len()
-            ));
+            conclude(&loaded);
         }
-        return Exit::Done;
+        return if usable(&problems) { Exit::Done } else { Exit::Usage };
     }
     match log_in(loaded).await {
         Ok(reports) => hosts_too(global, &problems, &reports),
         Err(exit) => exit,
     }
+}
+
+/// Whether all of it can be used.
+fn usable(problems: &[Problem]) -> bool {
+    problems.iter().all(|problem| problem.severity == Severity::Warning)
+}
+
+/// The hosts that cannot be used, and what there is in all.
+fn conclude(loaded: &Loaded) {
+    let hosts = loaded.inventory.hosts();
+    let mut unusable = 0;
+    for host in hosts {
+        if let Some(why) = loaded.inventory.unusable(host) {
+            unusable += 1;
+            out::line(&format!("host {} cannot be used: {why}", host.alias));
+        }
+    }
+    let but = match unusable {
+        0 => String::new(),
+        1 => ", but for 1 host".to_owned(),
+        count => format!(", but for {count} hosts"),
+    };
+    out::line(&format!(
+        "{} hosts, {} rules: the configuration can be used{but}",
+        hosts.len(),
+        loaded.policy.rules().len()
+    ));
 }
 
 /// What came of logging in to one host.
@@ -102,13 +125,12 @@ fn show(global: &Global, problems: &[Problem], hosts: Option<Vec<serde_json::Val
         .iter()
         .map(|problem| {
             json!({
-                "severity": match problem.severity { Severity::Error => "error", Severity::Warning => "warning" },
+                "severity": match problem.severity { Severity::Error => "error", Severity::Unusable => "unusable", Severity::Warning => "warning" },
                 "file": problem.file, "line": problem.line, "field": problem.field, "message": problem.message,
             })
         })
         .collect();
-    let errors = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let mut answer = json!({ "ok": !errors, "problems": listed });
+    let mut answer = json!({ "ok": usable(problems), "problems": listed });
     if let (Some(hosts), Some(object)) = (hosts, answer.as_object_mut()) {
         object.insert("hosts".to_owned(), json!(hosts));
     }

@@ -14,7 +14,7 @@ use sshepherd_engine::{
     Adopt, Config, Engine, GateSettings, KnownHostsFiles, Origin, OwnScreen, Services,
     ShellSettings,
 };
-use sshepherd_model::{Alias, Host, InvalidField, Inventory, Request};
+use sshepherd_model::{Alias, Host, InvalidField, Inventory, Problem, Request};
 
 use super::args::{Global, Surroundings};
 use super::exit::Exit;
@@ -44,20 +44,25 @@ pub(crate) fn folders(global: &Global) -> Result<Folders, Exit> {
 
 /// A usable configuration; problems go to standard error, and errors among them end the command.
 pub(crate) fn load(global: &Global) -> Result<Loaded, Exit> {
-    told(sshepherd_config::load(&folders(global)?, &ProcessEnvironment))
+    taken(sshepherd_config::load(&folders(global)?, &ProcessEnvironment))
 }
 
 /// The same for those who only judge: keys and secrets need not be there.
 pub(crate) fn load_to_judge(global: &Global) -> Result<Loaded, Exit> {
-    told(sshepherd_config::load_to_judge(&folders(global)?, &ProcessEnvironment))
+    taken(sshepherd_config::load_to_judge(&folders(global)?, &ProcessEnvironment))
 }
 
-fn told(loaded: Result<Loaded, Report>) -> Result<Loaded, Exit> {
+fn taken(loaded: Result<Loaded, Report>) -> Result<Loaded, Exit> {
     let loaded = loaded.map_err(|report| refuse(&report))?;
-    for warning in &loaded.warnings {
+    told(&loaded.warnings);
+    Ok(loaded)
+}
+
+/// Shows what is probably not meant, and what cannot be used.
+pub(crate) fn told(warnings: &[Problem]) {
+    for warning in warnings {
         out::say(&warning.to_string());
     }
-    Ok(loaded)
 }
 
 fn refuse(report: &Report) -> Exit {
@@ -91,6 +96,7 @@ pub(crate) fn engine_config(loaded: Loaded) -> (Config, Settings) {
         // So that no fan-out ever takes all places.
         fan_out_total: (2 * loaded.settings.fan_out_parallel).min(TOGETHER),
         fan_out_behind_jump: loaded.settings.fan_out_behind_jump,
+        unread: Vec::new(),
     };
     (config, loaded.settings)
 }
@@ -170,6 +176,7 @@ pub(crate) fn no_hosts() -> (Config, Settings) {
         fan_out_parallel: 1,
         fan_out_total: 2,
         fan_out_behind_jump: 1,
+        unread: Vec::new(),
     };
     (config, Settings::default())
 }

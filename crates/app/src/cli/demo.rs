@@ -89,8 +89,12 @@ impl Site {
         out::say(
             "fake hosts web1, web2 (tag web) and db1 (tag db) are up; speaking MCP on stdin and stdout",
         );
-        let exit =
-            serve::talk(self.engine, serve::loader(self.folders), mcp::Settings::default()).await;
+        let exit = serve::talk(
+            self.engine,
+            serve::loader(self.folders, serve::Start::WithSettings),
+            mcp::Settings::default(),
+        )
+        .await;
         self.fleet.stop().await;
         exit
     }

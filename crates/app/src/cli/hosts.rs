@@ -36,6 +36,7 @@ pub(crate) fn hosts(global: &Global, on: Option<&str>) -> Exit {
                     "alias": host.alias, "host": host.address, "port": host.port,
                     "credentials": host.credentials, "tags": host.tags, "description": host.description,
                     "jump": answer::jumps(&loaded.inventory, host),
+                    "unusable": loaded.inventory.unusable(host),
                 })
             })
             .collect();
@@ -54,6 +55,9 @@ pub(crate) fn hosts(global: &Global, on: Option<&str>) -> Exit {
             host.description
         );
         out::line(line.trim_end());
+        if let Some(why) = loaded.inventory.unusable(host) {
+            out::line(&format!("{:width$}  cannot be used: {why}", ""));
+        }
     }
     Exit::Done
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use sshepherd_config::{Elicitation, Folders, ProcessEnvironment};
-use sshepherd_engine::{Adopt, Engine};
+use sshepherd_config::{Elicitation, Folders, ProcessEnvironment, Settings};
+use sshepherd_engine::{Adopt, Config, Engine};
+use sshepherd_model::{Problem, Severity};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Global;
@@ -41,7 +42,7 @@ async fn open(global: &Global) -> Result<Open, Exit> {
     let folders = context::folders(global)?;
     // Before the first reading, which may wait for a helper that asks its owner.
     let attention = Attention::begin(&folders.config);
-    let (config, settings) = context::engine_config(context::load(global)?);
+    let (config, settings, start) = first(&folders);
     let engine = context::start_shared(global, config, &settings, Adopt::Unasked).await?;
     let prompts = match settings.elicitation {
         Elicitation::None => None,
@@ -50,12 +51,56 @@ async fn open(global: &Global) -> Result<Open, Exit> {
     };
     let answers = mcp::Settings { answer_bytes: settings.answer_max_bytes, prompts };
     let watch = settings.reload_watch;
-    Ok(Open { engine, loader: loader(folders), answers, attention, watch })
+    Ok(Open { engine, loader: loader(folders, start), answers, attention, watch })
+}
+
+/// What a server started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    WithSettings,
+    /// Its own settings could not be read, where its audit record is among them.
+    WithoutSettings,
+}
+
+/// The first reading. A client shows a server that ends at once as dead, without a word of the reason: so one whose files have
+/// errors starts, runs nothing, and answers with them until a reload succeeds.
+fn first(folders: &Folders) -> (Config, Settings, Start) {
+    let report = match sshepherd_config::load(folders, &ProcessEnvironment) {
+        Ok(loaded) => {
+            context::told(&loaded.warnings);
+            let (config, settings) = context::engine_config(loaded);
+            return (config, settings, Start::WithSettings);
+        }
+        Err(report) => report,
+    };
+    out::say(report.to_string().trim_end());
+    out::complain(
+        "the configuration cannot be used: nothing is run until it is corrected and reloaded",
+    );
+    let (none, defaults) = context::no_hosts();
+    let errors = report.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let config = Config { unread: errors.map(ToString::to_string).collect(), ..none };
+    match report.settings {
+        Some(settings) => (config, *settings, Start::WithSettings),
+        None => (config, defaults, Start::WithoutSettings),
+    }
 }
 
 /// What `ssh_reload_config` calls.
-pub(crate) fn loader(folders: Folders) -> mcp::Loader {
+pub(crate) fn loader(folders: Folders, start: Start) -> mcp::Loader {
     Arc::new(move || match sshepherd_config::load(&folders, &ProcessEnvironment) {
+        Ok(_) if start == Start::WithoutSettings => {
+            let message = "had errors when this server started, so its settings (the audit record) are not in force; \
+                           start the server anew";
+            let problem = Problem {
+                severity: Severity::Error,
+                file: folders.config.join("sshepherd.yml"),
+                line: None,
+                field: String::new(),
+                message: message.to_owned(),
+            };
+            mcp::Loaded { config: None, problems: vec![problem] }
+        }
         Ok(mut loaded) => {
             let problems = std::mem::take(&mut loaded.warnings);
             mcp::Loaded { config: Some(context::engine_config(loaded).0), problems }

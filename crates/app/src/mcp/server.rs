@@ -24,9 +24,11 @@ use tokio_util::task::TaskTracker;
 
 use super::login::{self, Logins, Through};
 use super::notify::Listeners;
+use super::reply::failed;
 use super::rests::Rests;
 use super::watched::{self, Watched};
 use super::{ask, complete, prompts, resources};
+use crate::answer::{Failure, shorten};
 
 /// What a model is told when it connects: how to work here, in the order it will need it.
 const INSTRUCTIONS: &str = "\
@@ -55,6 +57,19 @@ const SHELL_TOOLS: [&str; 9] = [
     "ssh_send_secret",
     "ssh_signal_shell",
 ];
+
+/// Tools that need no configuration.
+const WITHOUT_CONFIGURATION: [&str; 6] = [
+    "ssh_cancel",
+    "ssh_cancel_async_task",
+    "ssh_get_task_status",
+    "ssh_pause_task",
+    "ssh_ping",
+    "ssh_reload_config",
+];
+/// Errors of a configuration that an answer shows, and the characters that they may take.
+const UNREAD: usize = 8;
+const UNREAD_CHARS: usize = 2000;
 
 fn opens_shells(config: &Config) -> bool {
     config.policy.shells().iter().any(|shell| shell.rule.action != Action::Deny)
@@ -157,6 +172,24 @@ impl Server {
         Origin { face: "mcp", client }
     }
 
+    /// Why a tool cannot be served: without a configuration there are no hosts, and no secrets to redact from outputs.
+    fn unread(&self, tool: &str) -> Option<Failure> {
+        let config = self.engine.config();
+        if config.unread.is_empty() || WITHOUT_CONFIGURATION.contains(&tool) {
+            return None;
+        }
+        let shown: Vec<&str> = config.unread.iter().take(UNREAD).map(String::as_str).collect();
+        let more = match config.unread.len().saturating_sub(UNREAD) {
+            0 => String::new(),
+            count => format!("; and {count} more"),
+        };
+        let problems = shorten(&shown.join("; "), UNREAD_CHARS);
+        Some(Failure::new(
+            format!("the configuration cannot be used, so nothing is run: {problems}{more}"),
+            "tell the owner to correct it (`sshepherd check` shows every problem); then call ssh_reload_config",
+        ))
+    }
+
     /// Does `work` with a token that fires when the client cancels the call or input ends, and waits for its end in any
     /// case: a handler that was told to stop still has to see the remote command gone.
     pub(super) async fn stoppable<F: Future>(
@@ -254,6 +287,9 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        if let Some(refused) = self.unread(&request.name) {
+            return Ok(failed(&refused).into());
+        }
         if let Some(id) = self.take_answers(&request, &context).await {
             return Ok(ask::said_no(&id, &request).into());
         }
@@ -287,6 +323,10 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        if let Some(refused) = self.unread("") {
+            let why = refused.error.unwrap_or_default();
+            return Err(ErrorData::internal_error(why, None));
+        }
         if let Some(id) = watched::task_of(&request.uri) {
             return resources::task(&self.engine, &id, &request.uri).await.map(Into::into);
         }
@@ -315,6 +355,9 @@ impl ServerHandler for Server {
         request: GetTaskParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
+        if let Some(refused) = self.unread("") {
+            return Err(ErrorData::internal_error(refused.error.unwrap_or_default(), None));
+        }
         self.task_now(request).await
     }
 

@@ -20,3 +20,4 @@ mod terminal;
 mod touch;
 mod trust;
 mod typescript;
+mod unusable;

@@ -103,7 +103,7 @@ fn errors_of_a_file_are_told_with_its_name_and_line() {
     told(&folder, "a.yml:3 Error hosts[0].host:");
     told(
         &folder,
-        "a.yml:4 Error hosts[0].credentials: no entry of credentials.yml is called nobody",
+        "a.yml:4 Unusable hosts[0].credentials: no entry of credentials.yml is called nobody",
     );
     told(&folder, "a.yml:5 Error hosts[0].tag: unknown key; did you mean tags?");
     folder.write("servers.d/a.yml", "inventory: []\nhosts: [\n");
@@ -205,7 +205,7 @@ fn a_program_gives_only_hosts_whose_log_in_the_owner_has() {
     folder.write("list", host);
     printing(&folder, &format!("[cat, {}]", folder.path("list").display()), "");
     let report = folder.load().unwrap_err().to_string();
-    assert!(report.contains("(what cat prints):1: error: hosts[0].credentials: no entry of credentials.yml is called root"), "{report}");
+    assert!(report.contains("(what cat prints):1: unusable: hosts[0].credentials: no entry of credentials.yml is called root"), "{report}");
     assert!(!report.contains('\u{1b}'), "{report:?}");
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sshepherd_config::{Environment, Folders, Loaded, Report};
+use sshepherd_model::Severity;
 use tempfile::TempDir;
 
 pub(crate) struct Folder {
@@ -77,10 +78,14 @@ impl Folder {
         sshepherd_config::load(&self.folders(), &self.variables)
     }
 
-    /// The problems of a folder that does not load, as `file:line field: message`.
+    /// The problems of a folder that does not load, or not whole, as `file:line field: message`.
     pub(crate) fn problems(&self) -> Vec<String> {
         match self.load() {
-            Ok(_) => panic!("it loads"),
+            Ok(loaded) => {
+                let whole = loaded.warnings.iter().all(|one| one.severity == Severity::Warning);
+                assert!(!whole, "it loads");
+                shown(&loaded.warnings)
+            }
             Err(report) => shown(&report.problems),
         }
     }

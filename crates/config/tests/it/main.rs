@@ -21,4 +21,5 @@ mod slips;
 mod starter;
 mod terminals;
 mod traced;
+mod unusable;
 mod wiped;

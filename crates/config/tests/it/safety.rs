@@ -36,24 +36,64 @@ fn a_key_that_others_may_read_is_refused() {
 }
 
 #[test]
-fn a_key_is_reached_without_links_and_inside_its_folder() {
+fn a_relative_key_stays_inside_its_folder() {
     let folder = Folder::sound();
     folder.write("outside", "a key\n");
     symlink(folder.path("outside"), folder.path("keys/link")).unwrap();
+    symlink(folder.path("."), folder.path("keys/up")).unwrap();
     std::fs::create_dir(folder.path("keys/dir")).unwrap();
-    let outside = folder.path("outside").display().to_string();
     for (path, wanted) in [
-        ("link", "symbolic link"),
+        ("link", "symbolic link that leads out of the keys folder"),
+        ("up/outside", "symbolic link that leads out of the keys folder"),
         ("../outside", "must not contain"),
+        ("./id", "must not contain"),
         ("dir", "no regular file"),
         ("gone", "cannot be read"),
-        (outside.as_str(), "outside the keys folder"),
     ] {
-        let entry = format!("entries:\n  - {{name: ops, username: ops, key_path: {path}}}\n");
-        folder.write("credentials.yml", &entry);
-        let problems = folder.problems();
+        let problems = with_key(&folder, path).problems();
         assert!(problems[0].contains(wanted), "{path}: {problems:?}");
     }
+}
+
+/// As a mounted secret of Kubernetes: `id` leads to `..data/id`, and `..data` to a folder with the time in its name.
+#[test]
+fn links_within_the_keys_folder_are_followed() {
+    let folder = Folder::sound();
+    std::fs::remove_file(folder.path("keys/id")).unwrap();
+    std::fs::create_dir(folder.path("keys/..2026_11_30")).unwrap();
+    folder.write("keys/..2026_11_30/id", "a key\n");
+    symlink("..2026_11_30", folder.path("keys/..data")).unwrap();
+    symlink("..data/id", folder.path("keys/id")).unwrap();
+    assert!(folder.load().unwrap().warnings.is_empty());
+    // Its folder is writable by all and sticky.
+    folder.mode("keys", 0o1777);
+    assert!(folder.load().unwrap().warnings.is_empty());
+    folder.mode("keys", 0o777);
+    assert!(folder.problems()[0].contains("the keys folder"));
+}
+
+#[test]
+fn an_absolute_key_is_taken_as_ssh_takes_it() {
+    let folder = Folder::sound();
+    folder.write("outside", "a key\n");
+    symlink(folder.path("outside"), folder.path("link")).unwrap();
+    symlink(folder.path("outside"), folder.path("keys/link")).unwrap();
+    for name in ["outside", "link", "keys/link", "keys/../outside"] {
+        let path = folder.path(name).display().to_string();
+        assert!(with_key(&folder, &path).load().unwrap().warnings.is_empty(), "{name}");
+    }
+    let path = folder.path("outside").display().to_string();
+    for (mode, wanted) in [(0o640, "chmod 600"), (0o620, "written by others")] {
+        folder.mode("outside", mode);
+        let problems = with_key(&folder, &path).problems();
+        assert!(problems[0].contains(wanted), "{mode:o}: {problems:?}");
+    }
+}
+
+fn with_key<'a>(folder: &'a Folder, path: &str) -> &'a Folder {
+    let entry = format!("entries:\n  - {{name: ops, username: ops, key_path: {path}}}\n");
+    folder.write("credentials.yml", &entry);
+    folder
 }
 
 #[test]
@@ -62,7 +102,7 @@ fn a_secret_never_stands_in_a_problem() {
     folder.set("phrase", "canary-4711");
     folder.write(
         "credentials.yml",
-        "entries:\n  - {name: ops, username: \"a b\", key_path: id, key_passphrase_secret: phrase, password: canary-4712}\n",
+        "entries:\n  - {name: ops, username: \" a\", key_path: id, key_passphrase_secret: phrase, password: canary-4712}\n",
     );
     let problems = folder.problems().join("\n");
     assert!(!problems.contains("canary"), "{problems}");

@@ -93,9 +93,11 @@ fn a_secret_that_may_be_typed_is_checked_as_strictly() {
 }
 
 #[test]
-fn a_secret_without_a_value_is_an_error_of_its_rule() {
-    let told = problem("{shells: ask, secrets: [{name: gone, prompt: x, program: sudo}]}");
-    assert!(told.starts_with("policy.yml:3 Error secrets: secret gone was not found"), "{told}");
+fn a_secret_without_a_value_is_told_with_its_rule_and_disables_nothing_else() {
+    let rule = "{shells: ask, secrets: [{name: gone, prompt: x, program: sudo}]}";
+    let told = folder(rule).problems().concat();
+    assert!(told.contains("policy.yml:3 Unusable secrets: secret gone was not found"), "{told}");
+    assert!(folder(rule).load().unwrap().typed_secrets.is_empty());
     let folder = folder("{shells: ask, secrets: [{name: gone, prompt: x, program: sudo}]}");
     let judged = sshepherd_config::load_to_judge(&folder.folders(), &folder.variables).unwrap();
     assert!(judged.typed_secrets.is_empty(), "whoever only judges needs none");

@@ -75,10 +75,13 @@ impl Engine {
         let session = self.session(id).await?;
         let held = |why: &str| ShellRefusal::SecretHeld(name.to_owned(), why.to_owned());
         let config = self.config();
-        let value =
-            config.typed_secrets.get(name).filter(|_| session.secrets(name).next().is_some());
-        let value =
-            value.ok_or_else(|| held("the rule that opened this shell does not name it"))?;
+        if session.secrets(name).next().is_none() {
+            return Err(held("the rule that opened this shell does not name it"));
+        }
+        let value = config.typed_secrets.get(name);
+        let value = value.ok_or_else(|| {
+            held("it has no value in the configuration; tell the owner to run sshepherd check")
+        })?;
         let turn = session.typing.lock().await;
         let (asked, seen) = session.asked(name).ok_or_else(|| {
             held("the line with the cursor does not match the prompt that the rule gives for it; look with ssh_read_screen")

@@ -59,11 +59,7 @@ impl Jump {
                 jump: None,
                 connection: ConnectionSettings::default(),
             },
-            credential: Credential {
-                name: "jump".parse().unwrap(),
-                username: sshd.user().to_owned(),
-                methods: vec![key(sshd)],
-            },
+            credential: credential("jump", sshd, key(sshd)),
             line: sshd.host_key_line(&format!("[{address}]:{}", sshd.port())),
         }
     }
@@ -122,6 +118,11 @@ fn rule(commands: &[&str], shell_unrestricted: bool) -> Rule {
     }
 }
 
+fn credential(name: &str, sshd: &Sshd, method: AuthMethod) -> Credential {
+    let (name, username) = (name.parse().unwrap(), sshd.user().to_owned());
+    Credential { name, username, methods: vec![method], password_prompt: None }
+}
+
 fn asking(lasts: Lasts) -> Rule {
     let terms = Terms { lasts, ..Terms::default() };
     let rule = rule(&["mkdir *", "cat *"], false);
@@ -153,11 +154,8 @@ impl Site {
             jump: behind.clone(),
             connection: plan.connection.clone(),
         });
-        let credential = Credential {
-            name: "test".parse().unwrap(),
-            username: sshd.user().to_owned(),
-            methods: vec![plan.method.unwrap_or_else(|| key(sshd))],
-        };
+        let method = plan.method.unwrap_or_else(|| key(sshd));
+        let credential = credential("test", sshd, method);
         let (jump, its_credential) = plan.jump.map(|jump| (jump.host, jump.credential)).unzip();
         let inventory = Inventory::new(
             hosts.chain(jump).collect(),
@@ -185,6 +183,7 @@ impl Site {
             fan_out_parallel: 16,
             fan_out_total: 32,
             fan_out_behind_jump: 32,
+            unread: Vec::new(),
         };
         let audit =
             Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()));

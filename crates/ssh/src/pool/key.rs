@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sshepherd_model::{Alias, AuthMethod, Secret};
+use sshepherd_model::{AgentKey, Alias, AuthMethod, Secret};
 
 use crate::target::{Target, Transport};
 
@@ -26,10 +26,19 @@ pub(super) struct Key {
 /// One way to log in. Secrets only as a hash under a key of this pool, which tells two apart and nothing else.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Login {
-    Key { path: PathBuf, certificate: Option<PathBuf>, passphrase: Option<u64> },
-    Agent { socket: PathBuf },
+    Key {
+        path: PathBuf,
+        certificate: Option<PathBuf>,
+        passphrase: Option<u64>,
+    },
+    Agent {
+        socket: PathBuf,
+        only: Option<AgentKey>,
+    },
     Password(u64),
     Interactive,
+    /// It never logs in.
+    Unusable,
 }
 
 impl Key {
@@ -43,9 +52,12 @@ impl Key {
                 certificate: certificate.clone(),
                 passphrase: passphrase.as_ref().map(hash),
             },
-            AuthMethod::Agent { socket } => Login::Agent { socket: socket.clone() },
+            AuthMethod::Agent { socket, only } => {
+                Login::Agent { socket: socket.clone(), only: only.clone() }
+            }
             AuthMethod::Password(password) => Login::Password(hash(password)),
             AuthMethod::Interactive => Login::Interactive,
+            AuthMethod::Unusable { .. } => Login::Unusable,
         };
         Self {
             alias: target.alias.clone(),

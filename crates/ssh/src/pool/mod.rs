@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Login, Logins};
 use crate::dial;
 use crate::exec::Ready;
 use crate::link::{Link, Load, NoLink, Renewal, Seat};
@@ -87,6 +88,7 @@ struct Inner {
     sockets: Arc<Semaphore>,
     /// Rings for one connection that carries nothing, when another one waits for its place.
     full: Notify,
+    logins: Arc<Logins>,
     tracker: TaskTracker,
     closing: CancellationToken,
 }
@@ -102,6 +104,7 @@ impl Pool {
                 hosts: Mutex::default(),
                 sockets: Arc::new(Semaphore::new(settings.connections)),
                 full: Notify::new(),
+                logins: Arc::default(),
                 tracker: TaskTracker::new(),
                 closing: CancellationToken::new(),
             }),
@@ -169,11 +172,17 @@ impl Pool {
         }
     }
 
-    /// Lets all links go: new commands connect anew, running ones keep theirs to their end.
+    /// Lets all links go: new commands connect anew, running ones keep theirs to their end. Decrypted keys are forgotten.
     pub fn forget_all(&self) {
+        self.inner.logins.forget_keys();
         for (_, host) in self.hosts().drain() {
             host.forgotten.cancel();
         }
+    }
+
+    /// Ends the pauses of log-ins that hosts have refused too often: the owner says that the reason is gone.
+    pub fn forgive_refusals(&self) {
+        self.inner.logins.forgive();
     }
 
     /// Closes every link; takes well under a second.
@@ -284,13 +293,16 @@ impl Pool {
 
     /// Connects, knocking again where a busy sshd hangs up before its version line, for as long as that line may take.
     async fn connect(&self, target: &Arc<Target>) -> Result<Link, ConnectFailure> {
+        let mut login = Login::prepare(target, &self.inner.logins).await?;
         let until = Instant::now() + target.deadlines.banner;
         let mut wait = KNOCK_AGAIN;
         loop {
             let (carrier, peer) = self.carrier(target).await?;
             let program = carrier.last_words();
-            let failure = match (Link::over(carrier, peer, target).await, program) {
-                (Ok(link), _) => return Ok(link),
+            let failure = match (Link::over(carrier, peer, target, &mut login).await, program) {
+                (Ok(Some(link)), _) => return Ok(link),
+                // Each time with fewer methods.
+                (Ok(None), _) => continue,
                 (Err(NoLink::Failed(failure) | NoLink::HungUp(failure)), Some(program)) => {
                     return Err(program.explain(failure).await);
                 }
@@ -396,6 +408,7 @@ mod tests {
             via: None,
             prompter: None,
             on_touch: None,
+            password_prompt: None,
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn target_at(address: SocketAddr, known_hosts: &str) -> Target {
         via: None,
         prompter: None,
         on_touch: None,
+        password_prompt: None,
     }
 }
 

@@ -78,7 +78,7 @@ async fn the_agent_logs_in_or_says_why_not() {
     let stranger = server.wrong_user_key();
     let agent = Agent::with_key(server.user_key());
     let with = |socket: &std::path::Path| Target {
-        methods: vec![AuthMethod::Agent { socket: socket.to_owned() }],
+        methods: vec![AuthMethod::Agent { socket: socket.to_owned(), only: None }],
         ..target(&server)
     };
     let target = Arc::new(with(agent.socket()));

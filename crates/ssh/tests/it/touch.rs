@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::common::{LIMIT, Ran, pool, refusal, run, target};
 
 fn with(key: &SecurityKey, server: &Sshd) -> Target {
-    let methods = vec![AuthMethod::Agent { socket: key.socket().to_owned() }];
+    let methods = vec![AuthMethod::Agent { socket: key.socket().to_owned(), only: None }];
     Target { methods, ..target(server) }
 }
 
@@ -40,7 +40,10 @@ async fn a_key_that_is_not_touched_is_told_so() {
     let deadlines = Deadlines { auth, person, ..Deadlines::default() };
     let failure = refusal(Target { deadlines, ..with(&key, &server) }).await;
     assert_eq!(failure.phase, Phase::Auth);
-    assert!(failure.detail.contains("within 5 s"), "a person takes longer: {failure:?}");
+    assert!(
+        failure.detail.contains("not touched within 5 s"),
+        "a person takes longer: {failure:?}"
+    );
     assert!(failure.hint.contains("not touched in time"), "{failure:?}");
 }
 

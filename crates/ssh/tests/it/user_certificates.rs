@@ -55,7 +55,7 @@ async fn the_certificate_beside_each_kind_of_key_logs_in() {
         pair.certify(&ground.authority, &["-n", ground.server.user()]);
         ground.logs_in(key(pair.path())).await;
         let agent = Agent::with_key(&pair);
-        ground.logs_in(AuthMethod::Agent { socket: agent.socket().to_owned() }).await;
+        ground.logs_in(AuthMethod::Agent { socket: agent.socket().to_owned(), only: None }).await;
     }
     // SHA-1 signatures are never made.
     assert!(!ground.server.log().contains("RSA SHA1:"), "{}", ground.server.log());

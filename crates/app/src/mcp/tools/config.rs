@@ -78,6 +78,14 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
             Some(_) => {}
         }
     }
+    for host in new.inventory.hosts() {
+        let before = old.inventory.host(&host.alias).and_then(|host| old.inventory.unusable(host));
+        match (before, new.inventory.unusable(host)) {
+            (Some(_), None) => changes.push(format!("host {} can be used again", host.alias)),
+            (None, Some(why)) => changes.push(format!("host {} cannot be used: {why}", host.alias)),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
     for host in old.inventory.hosts() {
         if new.inventory.host(&host.alias).is_none() {
             changes.push(format!("host {} removed", host.alias));
@@ -125,7 +133,9 @@ fn fitted(
     let failed = answer.status.as_deref() == Some("error");
     answer.errors = Some(keep(of(Severity::Error))).filter(|_| failed);
     answer.changes = Some(keep(changes)).filter(|_| !failed);
-    answer.warnings = Some(keep(of(Severity::Warning))).filter(|lines| !lines.is_empty());
+    let warnings: Vec<String> =
+        [Severity::Unusable, Severity::Warning].into_iter().flat_map(of).collect();
+    answer.warnings = Some(keep(warnings)).filter(|lines| !lines.is_empty());
     answer.missing = Some(missing).filter(|count| *count > 0);
     answer
 }

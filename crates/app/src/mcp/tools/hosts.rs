@@ -6,11 +6,17 @@ use rmcp::{tool, tool_router};
 use sshepherd_engine::{Circuit, Refusal};
 use sshepherd_model::Alias;
 
-use crate::answer::{self, Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, encoded};
+use crate::answer::{
+    self, Failure, HostAnswer, HostListAnswer, PingAnswer, PolicyLimits, UnusableHost, encoded,
+    shorten,
+};
 use crate::mcp::args::{Args, None as NoArgs, OfHosts, OnAlias};
 use crate::mcp::reply::{done, failed, invalid};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+
+/// Longest reason, in characters, why a host cannot be used.
+const WHY_CHARS: usize = 400;
 
 #[tool_router(router = hosts_router, vis = "pub(in crate::mcp)")]
 impl Server {
@@ -51,6 +57,17 @@ impl Server {
             }
             room -= size;
             answer.hosts.push(alias);
+        }
+        for host in &hosts {
+            let Some(why) = sshepherd_engine::unusable(&config, host) else { continue };
+            let unusable =
+                UnusableHost { alias: host.alias.to_string(), why: shorten(&why, WHY_CHARS) };
+            let size = encoded(&unusable) + 1;
+            if size > room {
+                break;
+            }
+            room -= size;
+            answer.unusable.push(unusable);
         }
         let missing = hosts.len() - answer.hosts.len();
         if missing > 0 {
@@ -93,6 +110,8 @@ impl Server {
             jump: Some(answer::jumps(&config.inventory, &host)).filter(|hops| !hops.is_empty()),
             description: Some(host.description.to_string()),
             circuit: circuit(&self.engine.circuit(&host.alias)),
+            unusable: sshepherd_engine::unusable(&config, &host)
+                .map(|why| shorten(&why, WHY_CHARS)),
             policy_limits: Some(PolicyLimits::from(&config.policy.limits(&host))),
             shells: Some(answer::shells(&config, &host)),
             shell_programs: answer::shell_programs(&config, &host),
