@@ -10,6 +10,11 @@ use crate::typed;
 /// Longest pattern of a prompt, compiled, in bytes.
 const MAX_PATTERN: usize = 1 << 16;
 
+/// Why a secret that is typed into a shell is no secret from whoever may type there.
+const TYPED: &str = "whoever may type in this shell can get this secret: a program in the background that reads the same \
+    terminal holds the line before `program` does, and a start-up file of the account can answer every check. Leave it \
+    out, and write a rule with `as: root` and the programs: they run through `sudo -n` and need no password";
+
 impl Reader<'_> {
     /// Whether an item of `rules` speaks of shells.
     pub(crate) fn is_about_shells(node: &Node) -> bool {
@@ -102,6 +107,7 @@ impl Reader<'_> {
         let mut secrets = Vec::new();
         for (node, path) in section.list("secrets").unwrap_or_default() {
             let Some(item) = Section::of(self.document, node, &path) else { continue };
+            self.document.warn(Some(item.line), &path, TYPED);
             match (item.text("name"), item.text("prompt")) {
                 (Some(name), Some(prompt)) => {
                     let program = self.asking_program(&item);
@@ -134,14 +140,8 @@ impl Reader<'_> {
         None
     }
 
-    /// Whoever can run programs in a shell can also print a prompt and turn the echo off.
     fn asking_program(&self, item: &Section<'_>) -> Option<String> {
-        let Some(program) = item.text("program") else {
-            let message = "without `program` (sudo, su, passwd: it must run as root) an agent that runs programs in this shell \
-                can imitate the prompt and read what is typed";
-            self.document.warn(Some(item.line), &item.path("program"), message);
-            return None;
-        };
+        let program = item.text("program")?;
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+._-".contains(&byte);
         if program.text.is_empty() || !program.text.bytes().all(known) {
             let message = format!("{:?} is no plain name of a program", program.text);

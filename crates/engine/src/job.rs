@@ -32,6 +32,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Start {
     pub(crate) wire: String,
     pub(crate) stdin: Option<Bytes>,
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// What is known of the job's start.
@@ -247,6 +248,7 @@ impl Job<'_> {
             wire: start.wire.clone(),
             cookie: self.brief.task_id.to_string(),
             stdin: start.stdin.clone(),
+            env: start.env.clone(),
             max_time: self.brief.limits.max_time + GRACE,
             grace: GRACE,
         };

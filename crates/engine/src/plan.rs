@@ -44,6 +44,7 @@ pub(crate) struct Plan {
     /// The exact text to send.
     pub(crate) wire: String,
     pub(crate) stdin: Option<String>,
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) decisions: Vec<Decision>,
     /// What the policy would have said, where it only watches.
     pub(crate) unenforced: Option<Denial>,
@@ -87,8 +88,9 @@ impl Plan {
                 config,
                 origin,
             },
-            wire: parts.wire,
+            wire: parts.script,
             stdin: parts.stdin,
+            env: parts.env,
             decisions: parts.decisions,
             unenforced: parts.unenforced,
             granted: Granted::default(),

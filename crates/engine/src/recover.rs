@@ -191,6 +191,7 @@ fn course(config: &Arc<Config>, task: &Task) -> Course {
             start: judged.and_then(Result::ok).map(|plan| Start {
                 wire: plan.wire,
                 stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())),
+                env: plan.env,
             }),
             brief: Box::new(brief(config, host, origin, task)),
         },

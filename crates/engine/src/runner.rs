@@ -242,8 +242,11 @@ async fn send(
     let peer = ready.peer();
     let keeps_jobs = plan.brief.host.login_shell != LoginShell::RawWords;
     let background = matches!(plan.manner, Manner::Background { .. });
-    let start =
-        Start { wire: plan.wire, stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())) };
+    let start = Start {
+        wire: plan.wire,
+        stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())),
+        env: plan.env,
+    };
     let brief = &plan.brief;
     let mut bounds = Bounds::new(cancel, brief.limits.max_time, began);
     let durability = if background && keeps_jobs { Durability::Job } else { Durability::Attached };
@@ -310,7 +313,8 @@ async fn attached(
     ready: Ready,
     bounds: &mut Bounds,
 ) -> Outcome {
-    let exec = Exec { wire: start.wire, stdin: start.stdin, cookie: brief.task_id.to_string() };
+    let Start { wire, stdin, env } = start;
+    let exec = Exec { wire, stdin, env, cookie: brief.task_id.to_string() };
     sshepherd_store::crash::point("attached.exec");
     let running = match ready.exec(exec).await {
         Ok(running) => running,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, Sig};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
@@ -25,6 +25,8 @@ const INPUT_BYTES: usize = 1024 * 1024;
 const STATUS_SYNTAX: u32 = 2;
 /// What a shell answers for a program that is not there.
 const STATUS_NOT_FOUND: u32 = 127;
+/// What a launched text answers when its channel ends before its input.
+const STATUS_NO_INPUT: u32 = 1;
 /// How long a signalled process may take to go; a fake one goes at once or never.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -191,13 +193,17 @@ async fn execute(
     let errors = Sink::Err(Arc::clone(wire));
     let output = Sink::Out(Arc::clone(wire));
     let said = match launch::read(text) {
-        Asked::Plain(command) => return command_line(shared, command, input, wire).await,
-        Asked::Marked { nonce, command } => {
+        Asked::Plain(command) => return command_line(shared, &command, input, wire).await,
+        Asked::Marked { nonce, command, fed } => {
             let marker = format!("sshepherd-{nonce} {pid}\n");
-            return match errors.write(marker).await {
-                Ok(()) => command_line(shared, command, input, wire).await,
-                Err(_) => run::STATUS_PIPE,
-            };
+            if errors.write(marker).await.is_err() {
+                return run::STATUS_PIPE;
+            }
+            let mut input = input;
+            if fed && !past_variables(&mut input, &nonce).await {
+                return STATUS_NO_INPUT;
+            }
+            return command_line(shared, &command, input, wire).await;
         }
         Asked::Stop { pid } => output.write(stop(shared, pid).await).await.map(|()| 0),
         Asked::Job { nonce } => {
@@ -210,6 +216,21 @@ async fn execute(
         Asked::Shell => errors.write("sh: not found\n".to_owned()).await.map(|()| STATUS_NOT_FOUND),
     };
     said.unwrap_or(run::STATUS_PIPE)
+}
+
+/// Reads up to the end of the variables, which the built-in commands have no use for; whether it was there.
+async fn past_variables(input: &mut DuplexStream, nonce: &str) -> bool {
+    let mut line = Vec::new();
+    while let Ok(byte) = input.read_u8().await {
+        if byte != b'\n' {
+            line.push(byte);
+        } else if line == nonce.as_bytes() {
+            return true;
+        } else {
+            line.clear();
+        }
+    }
+    false
 }
 
 /// Ends a process as a stop on a real host does, and says what was seen.

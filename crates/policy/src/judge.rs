@@ -62,8 +62,10 @@ impl Policy {
             host: Arc::clone(host),
             command: request.command().to_owned(),
             hash: request.hash(),
-            wire: sendable.wire,
-            shown: sendable.shown,
+            wire: surroundings::with_variables(request, &sendable.wire),
+            shown: surroundings::with_variables(request, &sendable.shown),
+            script: sendable.wire,
+            env: request.env.clone(),
             stdin: request.stdin.clone(),
             limits: assessment.limits,
             decisions: sendable.decisions,
@@ -101,7 +103,7 @@ impl Policy {
                     if sendable.asks.is_some() { Answer::Ask } else { Answer::Allow };
                 explanation.allowed = sendable.asks.is_none();
                 explanation.asks = sendable.asks;
-                explanation.wire = Some(sendable.wire);
+                explanation.wire = Some(surroundings::with_variables(request, &sendable.wire));
                 explanation.raw_shell = sendable.raw_shell;
                 if sendable.raw_shell && explanation.unenforced.is_none() {
                     explanation.commands = sendable
@@ -130,8 +132,10 @@ impl Policy {
             .forbidden(host, request, &limits, recognised.as_ref().ok())
             .map_or_else(|| self.permitted(host, request, recognised, &parts), Err)
             .and_then(|sendable| {
-                let forms = [sendable.wire.as_str(), sendable.shown.as_str()];
-                free_of_denied(&limits, &forms).map_or(Ok(sendable), Err)
+                let forms = [&sendable.wire, &sendable.shown]
+                    .map(|text| surroundings::with_variables(request, text));
+                free_of_denied(&limits, &forms.each_ref().map(String::as_str))
+                    .map_or(Ok(sendable), Err)
             });
         let (result, unenforced) = match self.enforcement() {
             Enforcement::Enforce => (result, None),

@@ -45,10 +45,14 @@ pub struct PermitParts {
     pub command: String,
     /// Its hash.
     pub hash: CommandHash,
-    /// The exact text to send, in the host's dialect.
+    /// The exact text in the host's dialect, with its variables: what a yes is bound to.
     pub wire: String,
     /// The same as people read it, without the quotes that only shells need.
     pub shown: String,
+    /// The text that is sent. Its variables go apart from it, where no other account on the host can see their values.
+    pub script: String,
+    /// The variables to set.
+    pub env: Vec<(String, String)>,
     /// Standard input, if granted and given.
     pub stdin: Option<String>,
     /// The limits in force.

@@ -54,14 +54,15 @@ impl Default for ShellGrant {
     }
 }
 
-/// A secret that may be typed where the screen asks for it.
+/// A secret that may be typed where the screen asks for it. What is typed there is within reach of whoever may type there:
+/// the checks keep it from being typed into the wrong place by mistake, and protect it from nobody.
 #[derive(Debug, Clone)]
 pub struct TypedSecret {
     /// Its name; never its value.
     pub name: String,
     /// What the line with the cursor must match.
     pub prompt: Regex,
-    /// The program that must ask, running as root: an account without root's rights cannot imitate it.
+    /// The program that must ask, running as root. That another reads the same terminal is not seen.
     pub program: Option<String>,
 }
 
@@ -154,6 +155,8 @@ impl Policy {
                 hash: request.hash(),
                 wire: described(wanted, program.as_ref().map(Script::sent).as_deref()),
                 shown: described(wanted, program.as_ref().map(Script::canonical).as_deref()),
+                script: program.as_ref().map(Script::sent).unwrap_or_default(),
+                env: wanted.env.clone(),
                 stdin: None,
                 limits: self.limits(host),
                 decisions: vec![Decision::Rule(rule.rule.reference())],

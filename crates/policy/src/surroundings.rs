@@ -132,19 +132,19 @@ fn granted_list(field: &str, globs: &[Glob]) -> String {
     format!("the rule grants {field}: {}", list.join(", "))
 }
 
-/// The text to send: `script` in its folder and with its variables.
+/// The text to send: `script` in its folder. Variables are sent apart from it.
 pub(crate) fn wrap(request: &Request, script: &str) -> String {
-    if request.cwd.is_none() && request.env.is_empty() {
-        return script.to_owned();
+    match &request.cwd {
+        None => script.to_owned(),
+        // The newline ends whatever a raw text may end with, a comment for instance.
+        Some(cwd) => format!("cd -- {} && {{ {script}\n}}", quote(cwd)),
     }
-    let mut text = String::new();
-    if let Some(cwd) = &request.cwd {
-        text.push_str(&format!("cd -- {} && ", quote(cwd)));
-    }
-    for (name, value) in &request.env {
-        text.push_str(&format!("export {name}={} && ", quote_always(value)));
-    }
-    // The newline ends whatever a raw text may end with, a comment for instance.
-    text.push_str(&format!("{{ {script}\n}}"));
-    text
+}
+
+/// The text that is sent, with its variables, for whoever must know all of it.
+pub(crate) fn with_variables(request: &Request, text: &str) -> String {
+    let variable =
+        |(name, value): &(String, String)| format!("export {name}={} && ", quote_always(value));
+    let variables: String = request.env.iter().map(variable).collect();
+    if variables.is_empty() { text.to_owned() } else { format!("{variables}{{ {text}\n}}") }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use russh::client::Msg;
@@ -10,6 +11,7 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Outcome, Phase, Stream};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::feed::{Feed, WITHHELD};
 use crate::launch::{self, Marker};
 use crate::link::Link;
 use crate::pool::{Pool, Slot};
@@ -24,6 +26,8 @@ pub struct Exec {
     pub wire: String,
     /// Standard input; without it the input is closed at once.
     pub stdin: Option<Bytes>,
+    /// Variables to set; names are `[A-Za-z_][A-Za-z0-9_]*`. They are in no text that other accounts on the host can see.
+    pub env: Vec<(String, String)>,
     /// A mark for the environment of everything that the command starts: `[A-Za-z0-9:._-]`, unique, and no cookie the
     /// beginning of another (task ids end in a nonce of fixed length).
     pub cookie: String,
@@ -100,10 +104,13 @@ pub struct Running {
     /// What a script that was given up would say first, and whether it said it after all.
     given_up: Option<Vec<u8>>,
     late: bool,
+    /// What is sent when the marker was seen, and whether it never was.
+    feed: Option<Feed>,
+    withheld: bool,
     held: VecDeque<Event>,
     done: bool,
     stopper: Stopper,
-    _stdin: Option<AbortOnDropHandle<()>>,
+    stdin: Option<AbortOnDropHandle<()>>,
     slot: Slot,
 }
 
@@ -134,9 +141,21 @@ impl Ready {
     /// The error is the outcome: `NotStarted` when the server refused it, `Lost` when it may have run.
     pub async fn exec(self, exec: Exec) -> Result<Running, Outcome> {
         let nonce = nonce().map_err(Outcome::NotStarted)?;
+        let Exec { wire, stdin, env, cookie } = exec;
         let shell = self.target.login_shell;
-        let launched = launch::launch(shell, &exec.wire, &exec.cookie, &nonce);
-        self.send(launched.text, launched.marker, exec.stdin, exec.cookie).await
+        if shell == LoginShell::RawWords {
+            if !env.is_empty() {
+                return Err(Outcome::NotStarted(no_variables(&self.target)));
+            }
+            return self.send(wire, None, stdin, cookie).await;
+        }
+        let feed = launch::feed(&env, stdin, &nonce);
+        let launched = launch::launch(shell, &wire, &cookie, &nonce, feed.is_some());
+        let input = if feed.is_some() { Input::Held } else { Input::Closed };
+        let sent = self.ask(launched.text, input).await?;
+        let patience = sent.target.deadlines.shell;
+        let feed = feed.map(|bytes| Feed::new(Arc::clone(&sent.writer), bytes, patience));
+        Ok(Running { feed, ..sent.running(launched.marker, cookie) })
     }
 
     pub(crate) async fn send(
@@ -254,8 +273,8 @@ pub(crate) enum Input {
     Closed,
     /// These bytes, then its end.
     Then(Bytes),
-    /// These bytes; it stays open, so that the far side sees by its end that the channel has gone.
-    Held(Option<Bytes>),
+    /// It stays open, for what comes later, and so that the far side sees by its end that the channel has gone.
+    Held,
 }
 
 /// A text that the server runs.
@@ -291,33 +310,35 @@ impl Sent {
             last: None,
             given_up: None,
             late: false,
+            feed: None,
+            withheld: false,
             held: VecDeque::new(),
             done: false,
             stopper,
-            _stdin: self.stdin,
+            stdin: self.stdin,
             slot: self.slot,
         }
     }
 }
 
-/// Writes standard input beside the reading, for the command may write before it reads; then closes it. The task belongs to
-/// the `Running`, whose drop ends it, and ends by itself when the connection does.
 async fn give(writer: Arc<ChannelWriteHalf<Msg>>, input: Input) -> Option<AbortOnDropHandle<()>> {
-    let (bytes, close) = match input {
+    match input {
         Input::Closed => {
             // A command that has already ended needs no end of input.
             let _ = writer.eof().await;
-            return None;
+            None
         }
-        Input::Held(None) => return None,
-        Input::Then(bytes) => (bytes, true),
-        Input::Held(Some(bytes)) => (bytes, false),
-    };
-    Some(AbortOnDropHandle::new(tokio::spawn(async move {
-        if writer.data_bytes(bytes).await.is_ok() && close {
-            let _ = writer.eof().await;
-        }
-    })))
+        Input::Held => None,
+        Input::Then(bytes) => Some(Feed::new(writer, bytes, Duration::ZERO).send()),
+    }
+}
+
+fn no_variables(target: &Target) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("{} has no shell that could set variables", target.alias).into(),
+        hint: "nothing was sent; leave env out".to_owned(),
+    }
 }
 
 fn refused(target: &Target, what: &str) -> ConnectFailure {
@@ -353,6 +374,19 @@ impl Running {
         self
     }
 
+    /// A command whose input was not sent, for nobody knew what would read it.
+    pub(crate) fn without_input(mut self) -> Self {
+        self.withheld = true;
+        self
+    }
+
+    fn withhold(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            self.withheld = true;
+            self.stdin = Some(feed.withhold());
+        }
+    }
+
     /// What can end it from outside.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
@@ -370,7 +404,17 @@ impl Running {
             }
             let message = match self.early.pop_front() {
                 Some(message) => Some(message),
-                None => self.reader.wait().await,
+                None => match &self.feed {
+                    None => self.reader.wait().await,
+                    Some(feed) => {
+                        let waited = tokio::time::timeout_at(feed.until, self.reader.wait()).await;
+                        let Ok(message) = waited else {
+                            self.withhold();
+                            continue;
+                        };
+                        message
+                    }
+                },
             };
             self.take(message);
         }
@@ -410,10 +454,12 @@ impl Running {
         let fed = marker.feed(&bytes);
         if let Some(pid) = fed.pid {
             self.tell.process(pid);
+            self.stdin = self.feed.take().map(Feed::send);
         }
         if fed.done {
             self.marker = None;
             self.tell.no_process();
+            self.withhold();
         }
         self.output(Stream::Stderr, Bytes::from(fed.bytes));
     }
@@ -428,11 +474,15 @@ impl Running {
         self.tell.nothing_more();
         // Closed by the other side.
         self.slot.open = None;
+        self.withheld |= self.feed.take().is_some();
         if let Some(marker) = self.marker.take() {
             self.output(Stream::Stderr, Bytes::from(marker.finish()));
         }
-        let last = self.last.take().filter(|_| !self.late).unwrap_or_else(|| Event::Lost {
-            detail: if self.late {
+        let told = self.last.take().filter(|_| !self.late && !self.withheld);
+        let last = told.unwrap_or_else(|| Event::Lost {
+            detail: if self.withheld {
+                WITHHELD.into()
+            } else if self.late {
                 "the host took longer to start the command than anyone waits, and then did".into()
             } else if self.slot.link.is_closed() {
                 self.slot.link.how_it_ended().into()

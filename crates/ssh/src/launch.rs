@@ -3,16 +3,25 @@
 //! sshd runs an exec request as the leader of its own session, under `$SHELL -c TEXT`. The prefix exports a cookie that
 //! every child inherits, and prints the shell's process id behind a random marker on standard error. Standard error,
 //! because programs there are rarely parsed; the marker is cut out again, whatever stands before it.
+//!
+//! The prefix stands in a `case`, which every POSIX shell runs and fish and csh cannot parse, so they run
+//! nothing of the line. What follows is plain words, or in escapes (see `words`): csh goes on after the error, and others
+//! part lines at signs. Variables and standard input come over the channel once the marker was seen, for whatever else
+//! reads there would take them for commands; variables also because any local user can read the arguments of processes.
 
+use bytes::Bytes;
 use sshepherd_model::LoginShell;
 
-use crate::words::quoted;
+use crate::words::{Packed, is_one_command, is_plain, quoted};
 
 /// The variable that carries the cookie.
 pub const COOKIE_VARIABLE: &str = "SSHEPHERD_TASK";
 
 /// Most bytes of noise (start-up files that print) that are searched for the marker.
 const MAX_NOISE: usize = 64 * 1024;
+
+/// Longest piece of a variable's value on one line: a terminal takes lines of 4,095 bytes.
+const MAX_PIECE: usize = 250;
 
 /// What to send for one command.
 #[derive(Debug)]
@@ -23,26 +32,78 @@ pub struct Launch {
     pub marker: Option<Marker>,
 }
 
-/// Puts the prefix before `wire`. `cookie` and `nonce` hold `[A-Za-z0-9:._-]` only.
+/// Puts the prefix before `wire`. `cookie` and `nonce` hold `[A-Za-z0-9:._-]` only. With `fed`, the command starts when
+/// it has read a [`feed`].
 #[must_use]
-pub fn launch(shell: LoginShell, wire: &str, cookie: &str, nonce: &str) -> Launch {
-    // The newline keeps prefix and text apart, whatever the text begins with.
-    let text = format!(
-        "{COOKIE_VARIABLE}='{cookie}';export {COOKIE_VARIABLE};echo sshepherd-{nonce} $$ >&2\n{wire}"
+pub fn launch(shell: LoginShell, wire: &str, cookie: &str, nonce: &str, fed: bool) -> Launch {
+    let prefix = format!(
+        "{COOKIE_VARIABLE}='{cookie}';export {COOKIE_VARIABLE};echo sshepherd-{nonce} $$ >&2"
     );
-    match shell {
-        LoginShell::Posix => Launch { text, marker: Some(Marker::new(nonce)) },
-        LoginShell::Fish | LoginShell::Csh => {
-            Launch { text: in_sh(&text), marker: Some(Marker::new(nonce)) }
+    let reader = if fed { reader(nonce) } else { String::new() };
+    let text = match shell {
+        LoginShell::Posix => {
+            let guarded = format!("case x in x) {prefix};; esac");
+            // The newline keeps prefix and text apart, whatever the text begins with.
+            if fed {
+                let packed = Packed::default().ours(&reader).theirs(wire);
+                format!("{guarded}\neval \"$(printf %b '{}')\"", packed.escapes())
+            } else if is_plain(wire) {
+                format!("{guarded}\n{wire}")
+            } else if is_one_command(wire) {
+                let packed = Packed::default().theirs(wire);
+                // The last line is a command by itself, so that shells that replace themselves by the last one do.
+                format!("{guarded}\neval set -- \"$(printf %b '{}')\"\n\"$@\"", packed.escapes())
+            } else {
+                let packed = Packed::default().theirs(wire);
+                format!("{guarded}\neval \"$(printf %b '{}')\"", packed.escapes())
+            }
         }
-        LoginShell::RawWords => Launch { text: wire.to_owned(), marker: None },
-    }
+        LoginShell::Fish | LoginShell::Csh => {
+            Packed::default().ours(&format!("{prefix}\n{reader}")).theirs(wire).in_sh()
+        }
+        LoginShell::RawWords => return Launch { text: wire.to_owned(), marker: None },
+    };
+    Launch { text, marker: Some(Marker::new(nonce)) }
 }
 
-/// `text` run by a POSIX shell, whatever the log-in shell is.
+/// Reads lines of a feed up to its end, and runs them. It reads byte by byte, as `read` does, so nothing behind is lost;
+/// a channel that ends before runs nothing.
+fn reader(nonce: &str) -> String {
+    format!(
+        "__sshepherd_e=\n\
+         while IFS= read -r __sshepherd_l || exit 1; [ \"$__sshepherd_l\" != {nonce} ]; do \
+         __sshepherd_e=\"$__sshepherd_e$__sshepherd_l\n\"; done\n\
+         eval \"unset __sshepherd_e __sshepherd_l;$__sshepherd_e\"\n"
+    )
+}
+
+/// What goes over the channel to a shell that has shown that it is one: the variables, the line that ends them, and
+/// standard input. `None` if there is nothing to send.
 #[must_use]
-pub fn in_sh(text: &str) -> String {
-    format!("exec sh -c {}", quoted(text))
+pub fn feed(env: &[(String, String)], stdin: Option<Bytes>, nonce: &str) -> Option<Bytes> {
+    if env.is_empty() && stdin.is_none() {
+        return None;
+    }
+    let mut bytes = variables(env, nonce).into_bytes();
+    bytes.extend_from_slice(&stdin.unwrap_or_default());
+    Some(Bytes::from(bytes))
+}
+
+/// The variables as lines of a POSIX text, and the line that ends them. A variable that cannot be set ends the shell.
+pub(crate) fn variables(env: &[(String, String)], nonce: &str) -> String {
+    let mut text = String::new();
+    for (name, value) in env {
+        let characters: Vec<char> = value.chars().collect();
+        let mut pieces =
+            characters.chunks(MAX_PIECE).map(|piece| quoted(&String::from_iter(piece)));
+        let first = pieces.next().unwrap_or_else(|| quoted(""));
+        text.push_str(&format!("export {name}={first} || exit 1\n"));
+        for piece in pieces {
+            text.push_str(&format!("{name}=${name}{piece} || exit 1\n"));
+        }
+    }
+    text.push_str(&format!("{nonce}\n"));
+    text
 }
 
 /// Finds the marker line in standard error and cuts it out.
@@ -144,24 +205,6 @@ mod tests {
             let bytes: Vec<&[u8]> = text.chunks(1).collect();
             assert_eq!(run(&[&text]), (text.clone(), None), "{digits}");
             assert_eq!(run(&bytes), (text.clone(), None), "{digits}");
-        }
-    }
-
-    /// fish reads backslashes inside quotes, so what was judged would not be what runs.
-    #[test]
-    fn another_shell_hands_the_text_on_as_it_is() {
-        let wire = r#"printf '%s\n' 'a\\b' 'it'\''s \' "c\\d" # \"#;
-        let run = |shell: &str, text: &str| {
-            let output = std::process::Command::new(shell).args(["-c", text]).output().ok()?;
-            Some(String::from_utf8_lossy(&output.stdout).into_owned())
-        };
-        let expected = run("sh", wire).unwrap();
-        assert!(expected.starts_with("a\\\\b\nit's \\\n"), "{expected}");
-        for shell in ["bash", "zsh", "fish"] {
-            // One that is not installed says nothing.
-            if let Some(said) = run(shell, &in_sh(wire)) {
-                assert_eq!(said, expected, "{shell}");
-            }
         }
     }
 

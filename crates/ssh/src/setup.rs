@@ -2,7 +2,8 @@
 //!
 //! sshd runs it as `$SHELL -c TEXT` with a controlling terminal. It exports the cookie and the variables, prints one
 //! line on the terminal and is then replaced by the program, so the greeted process id is the program's own. tmux's line may
-//! stand anywhere in its first drawing.
+//! stand anywhere in its first drawing. Values of variables are in no argument, which other accounts on the host could
+//! read: the text asks for them when it runs, and they are typed to it unseen.
 //!
 //! A shell is started so that it reads its own files as a login shell would, and marks its prompts: `OSC 133;D;STATUS`
 //! and `A` before each prompt (the first one too), `B` after it, `C` when a line begins to run, where the shell can
@@ -12,7 +13,7 @@
 use sshepherd_model::LoginShell;
 
 use crate::launch::{COOKIE_VARIABLE, find, overlap};
-use crate::words::{bare, command};
+use crate::words::{Script, bare, command};
 
 #[cfg(test)]
 mod shells;
@@ -49,14 +50,14 @@ pub(crate) enum Program<'a> {
     },
 }
 
-/// The text for `program`. `env`'s names are variable names; `cookie` and `nonce` hold `[A-Za-z0-9:._-]` only.
+/// The text for `program`. `cookie` and `nonce` hold `[A-Za-z0-9:._-]` only. With `asks`, it asks for variables first.
 ///
 /// Where there is no shell to run it, a command is sent alone and a login shell is the empty text: ask for a shell.
 /// A persistent session is sent nevertheless; without a greeting it did not come to be.
 pub(crate) fn text(
     shell: LoginShell,
     program: &Program<'_>,
-    env: &[(String, String)],
+    asks: bool,
     cookie: &str,
     nonce: &str,
 ) -> String {
@@ -69,16 +70,14 @@ pub(crate) fn text(
         (_, Program::Persistent { name, command, resume: true }) => ("resume", command, name),
     };
     let cookie = format!("{COOKIE_VARIABLE}={cookie}");
-    let variables: Vec<String> =
-        env.iter().map(|(name, value)| format!("{name}={value}")).chain([cookie]).collect();
-    let mut arguments: Vec<&str> = variables.iter().map(String::as_str).collect();
-    arguments.extend(["--", nonce, what, line.unwrap_or_default(), name]);
+    let script = Script::new().with(&cookie).with(nonce).with(what);
+    let script = script.with_theirs(line.unwrap_or_default()).with(name);
+    let script = script.with(if asks { "asks" } else { "-" });
     if let Program::Persistent { .. } = program {
-        return command(&bare(&[START, PERSIST]), &arguments);
+        return script.run(&bare(&[START, PERSIST]));
     }
     let first = [BASH, ZSH, FISH, SH].map(|text| bare(&[text]));
-    arguments.extend(first.iter().map(String::as_str));
-    command(&bare(&[START]), &arguments)
+    first.iter().fold(script, |script, text| script.with(text)).run(&bare(&[START]))
 }
 
 /// The text that tells the state of a terminal, for a second channel.
@@ -135,6 +134,8 @@ pub(crate) struct Fed {
     pub(crate) bytes: Vec<u8>,
     /// What the line said, when this piece completed it; the error is why nothing was started.
     pub(crate) greeting: Option<Result<Greeted, String>>,
+    /// Whether the text asks for the variables.
+    pub(crate) asks: bool,
     /// Whether the line was found or given up: no more feeding.
     pub(crate) done: bool,
 }
@@ -160,10 +161,14 @@ impl Greeting {
         };
         let line = rest.get(..length).unwrap_or_default();
         match std::str::from_utf8(line).ok().and_then(|line| read(line.trim_end_matches('\r'))) {
-            Some(greeting) => {
+            Some(Line::Asks) => {
+                self.held.drain(start..words + length + 1);
+                Fed { asks: true, ..self.pass(start) }
+            }
+            Some(Line::Greeting(greeting)) => {
                 let mut bytes = std::mem::take(&mut self.held);
                 bytes.drain(start..words + length + 1);
-                Fed { bytes, greeting: Some(greeting), done: true }
+                Fed { bytes, greeting: Some(greeting), asks: false, done: true }
             }
             None => self.give_up(),
         }
@@ -178,7 +183,7 @@ impl Greeting {
         let bytes: Vec<u8> = self.held.drain(..length).collect();
         self.passed += bytes.len();
         if self.passed <= MAX_NOISE {
-            return Fed { bytes, greeting: None, done: false };
+            return Fed { bytes, greeting: None, asks: false, done: false };
         }
         let mut given_up = self.give_up();
         given_up.bytes.splice(..0, bytes);
@@ -186,14 +191,23 @@ impl Greeting {
     }
 
     fn give_up(&mut self) -> Fed {
-        Fed { bytes: std::mem::take(&mut self.held), greeting: None, done: true }
+        Fed { bytes: std::mem::take(&mut self.held), greeting: None, asks: false, done: true }
     }
 }
 
-/// `PID TTY KIND MARKS` or `! REASON`.
-fn read(line: &str) -> Option<Result<Greeted, String>> {
+/// What a line behind the nonce says.
+enum Line {
+    Asks,
+    Greeting(Result<Greeted, String>),
+}
+
+/// `PID TTY KIND MARKS`, `! REASON` or `?`.
+fn read(line: &str) -> Option<Line> {
     if let Some(reason) = line.strip_prefix("! ") {
-        return Some(Err(reason.to_owned()));
+        return Some(Line::Greeting(Err(reason.to_owned())));
+    }
+    if line == "?" {
+        return Some(Line::Asks);
     }
     let mut words = line.split(' ');
     let (pid, tty, kind, marks) = (words.next()?, words.next()?, words.next()?, words.next()?);
@@ -213,7 +227,7 @@ fn read(line: &str) -> Option<Result<Greeted, String>> {
         _ => return None,
     };
     let tty = tty.starts_with('/').then(|| tty.to_owned());
-    Some(Ok(Greeted { pid: pid.parse().ok()?, tty, kind: kind.to_owned(), marks }))
+    Some(Line::Greeting(Ok(Greeted { pid: pid.parse().ok()?, tty, kind: kind.to_owned(), marks })))
 }
 
 #[cfg(test)]
@@ -263,6 +277,18 @@ mod tests {
     }
 
     #[test]
+    fn a_question_for_variables_is_cut_out_and_the_greeting_still_comes() {
+        let mut greeting = Greeting::new("abc");
+        let fed = greeting.feed(b"motd\r\nsshepherd-abc ?\r\n");
+        assert_eq!(
+            (fed.bytes.as_slice(), fed.asks, fed.done),
+            (b"motd\r\n".as_slice(), true, false)
+        );
+        let fed = greeting.feed(b"sshepherd-abc 77 /dev/pts/3 bash marks\r\n");
+        assert_eq!((fed.asks, fed.greeting), (false, bash()));
+    }
+
+    #[test]
     fn what_is_no_greeting_is_output() {
         for line in [
             "4294967296 - sh marks",
@@ -284,7 +310,7 @@ mod tests {
 
     #[test]
     fn without_a_shell_nothing_is_added() {
-        let text = |program| text(LoginShell::RawWords, &program, &[], "c", "n");
+        let text = |program| text(LoginShell::RawWords, &program, false, "c", "n");
         assert_eq!(text(Program::LoginShell), "");
         assert_eq!(text(Program::Command("show version")), "show version");
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use sshepherd_model::{LoginShell, Stopped};
 
-use crate::launch::{COOKIE_VARIABLE, in_sh};
+use crate::launch::COOKIE_VARIABLE;
+use crate::words::{Packed, quoted};
 
 const GONE: &[u8] = b"sshepherd-stop gone";
 
@@ -80,9 +81,10 @@ pub fn command(
             let group = pid.map(|pid| pid.to_string()).unwrap_or_default();
             let tenths = (grace.as_millis() / 100).max(1);
             // Standard output is kept for the verdict; what tools complain about is dropped.
-            Some(in_sh(&format!(
-                "exec 3>&1 >/dev/null 2>&1\nP='{group}' C='{COOKIE_VARIABLE}={cookie}' N={tenths}{SCRIPT}"
-            )))
+            let start = format!("exec 3>&1 >/dev/null 2>&1\nP='{group}' N={tenths} C=");
+            // A forced command has the text in its environment, where it must not pass for the cookie.
+            let cookie = quoted(&format!("{COOKIE_VARIABLE}={cookie}"));
+            Some(Packed::default().ours(&start).theirs(&cookie).ours(SCRIPT).in_sh())
         }
     }
 }

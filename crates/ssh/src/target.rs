@@ -100,6 +100,8 @@ pub struct Deadlines {
     pub channel: Duration,
     /// The answer to the exec request.
     pub exec: Duration,
+    /// How long the shell, start-up files included, may take to show itself to a command that has variables or input.
+    pub shell: Duration,
 }
 
 impl Deadlines {
@@ -116,6 +118,7 @@ impl Deadlines {
             person: usual.person,
             channel: channel.unwrap_or(usual.channel),
             exec: channel.unwrap_or(usual.exec),
+            shell: channel.map_or(usual.shell, |channel| channel.max(usual.shell)),
         }
     }
 }
@@ -130,6 +133,7 @@ impl Default for Deadlines {
             person: Duration::from_secs(100),
             channel: Duration::from_secs(10),
             exec: Duration::from_secs(10),
+            shell: Duration::from_secs(30),
         }
     }
 }

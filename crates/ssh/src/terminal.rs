@@ -9,8 +9,10 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Outcome, Phase, Stopped};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::exec::{Input, Pty, Ready, nonce, signal};
+use crate::launch;
 use crate::pool::Slot;
 use crate::setup::{self, Greeting};
 use crate::stopper::{Stopper, Tell};
@@ -101,6 +103,9 @@ pub struct Terminal {
     reader: ChannelReadHalf,
     early: VecDeque<ChannelMsg>,
     greeting: Option<Greeting>,
+    /// What is typed when the text asks for it.
+    variables: Bytes,
+    typing: Option<AbortOnDropHandle<()>>,
     nonce: String,
     tell: Tell,
     last: Option<TerminalEvent>,
@@ -167,10 +172,13 @@ impl Ready {
         let text = match (&opening.program, plain) {
             (Interactive::Command(text), true) => Some(text.clone()),
             (_, true) => None,
-            (_, false) => Some(setup::text(shell, &program, &opening.env, &opening.cookie, &nonce)),
+            (_, false) => {
+                let asks = !opening.env.is_empty();
+                Some(setup::text(shell, &program, asks, &opening.cookie, &nonce))
+            }
         };
         let pty = Pty { term: opening.term, size: opening.size };
-        let sent = self.begin(text, Some(pty), Input::Held(None)).await.map_err(not_opened)?;
+        let sent = self.begin(text, Some(pty), Input::Held).await.map_err(not_opened)?;
         let (stopper, mut tell) = sent.stopper(opening.cookie);
         if plain {
             tell.no_process();
@@ -180,6 +188,8 @@ impl Ready {
             reader: sent.reader,
             early: sent.early,
             greeting: (!plain).then(|| Greeting::new(&nonce)),
+            variables: Bytes::from(launch::variables(&opening.env, &nonce)),
+            typing: None,
             nonce,
             tell,
             last: None,
@@ -267,6 +277,13 @@ impl Terminal {
         let fed = greeting.feed(&bytes);
         if fed.done {
             self.greeting = None;
+        }
+        if fed.asks {
+            let (keyboard, variables) =
+                (self.keyboard.clone(), std::mem::take(&mut self.variables));
+            self.typing = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                let _ = keyboard.send(variables).await;
+            })));
         }
         match fed.greeting {
             Some(Ok(greeted)) => {

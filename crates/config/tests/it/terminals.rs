@@ -104,14 +104,18 @@ fn a_secret_without_a_value_is_told_with_its_rule_and_disables_nothing_else() {
 }
 
 #[test]
-fn a_secret_for_any_program_is_warned_of() {
-    let folder = folder("{shells: allow, secrets: [{name: ops_sudo, prompt: \"x: $\"}]}");
-    let warnings = folder.warnings();
-    let start = "policy.yml:3 Warning rules[0].secrets[0].program: without `program`";
-    assert!(
-        warnings.len() == 1 && warnings.iter().all(|line| line.starts_with(start)),
-        "{warnings:?}"
-    );
+fn every_secret_that_is_typed_into_a_shell_is_warned_of() {
+    for program in ["", ", program: sudo"] {
+        let secret = format!("{{name: ops_sudo, prompt: \"x: $\"{program}}}");
+        for rule in ["shells: allow", "shells: ask", "shells: allow, commands: [\"top\"]"] {
+            let folder = folder(&format!("{{{rule}, secrets: [{secret}]}}"));
+            let warnings = folder.warnings();
+            let start =
+                "policy.yml:3 Warning rules[0].secrets[0]: whoever may type in this shell can get";
+            let typed: Vec<_> = warnings.iter().filter(|line| line.starts_with(start)).collect();
+            assert!(typed.len() == 1 && typed[0].contains("`as: root`"), "{warnings:?}");
+        }
+    }
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn a_sound_rule_says_what_it_grants() {
          recording: false, audit_input: true, approval: {by: [anna], for: 10m}, \
          secrets: [{name: ops_sudo, prompt: \"^pw: $\", program: sudo}]}\n  - {shells: allow, commands: [\"top\"], as: root}",
     );
-    assert_eq!(folder.warnings(), Vec::<String>::new());
+    assert_eq!(folder.warnings().len(), 1, "of the secret alone");
     let loaded = folder.load().unwrap();
     let [lab, top] = loaded.policy.shells() else { panic!("{:?}", loaded.policy.shells()) };
     assert_eq!((lab.rule.id.as_str(), lab.rule.action), ("lab", Action::Ask));

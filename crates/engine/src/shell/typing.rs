@@ -64,7 +64,8 @@ impl Engine {
     }
 
     /// Types a secret of the owner's, if the rule that opened the shell names it, the screen asks for it as the rule says,
-    /// and what is typed is not shown.
+    /// and what is typed is not shown. These checks are against mistakes: another reader of the terminal gets it all the
+    /// same, and the account itself answers them.
     pub async fn type_secret(
         &self,
         id: &ShellId,

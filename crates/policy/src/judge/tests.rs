@@ -151,7 +151,7 @@ fn surroundings_need_a_grant_and_are_quoted() {
     rule.grants = Grants { cwd: globs(&["/srv/*"]), env: globs(&["BUILD*"]), stdin: false };
     assert_eq!(
         judge(&policy(vec![rule.clone()]), &request).unwrap(),
-        "cd -- '/srv/my app' && export BUILD='it'\"'\"'s ~' && { make all || true\n}"
+        "export BUILD='it'\"'\"'s ~' && { cd -- '/srv/my app' && { make all || true\n}\n}"
     );
     for cwd in ["/srv/../etc", "srv", "/srv//x", "/srv/x/", "/etc"] {
         request.cwd = Some(cwd.to_owned());

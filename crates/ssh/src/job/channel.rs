@@ -68,6 +68,16 @@ impl Channel {
         }
     }
 
+    /// Sends what the script reads, if anything is left of it, beside the reading of what it says.
+    fn feed(&mut self, bytes: Option<Bytes>) {
+        if let (Some(sent), Some(bytes)) = (&mut self.sent, bytes) {
+            let writer = Arc::clone(&sent.writer);
+            sent.stdin = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                let _ = writer.data_bytes(bytes).await;
+            })));
+        }
+    }
+
     async fn receive(&mut self) -> Option<ChannelMsg> {
         let sent = self.sent.as_mut()?;
         match sent.early.pop_front() {
@@ -78,14 +88,14 @@ impl Channel {
 }
 
 /// Sends a text and waits for its header. Without a sign of it within the time of an exec request, nobody runs scripts
-/// there.
+/// there. `feed` is what the script reads, sent when it has shown that it runs.
 pub(super) async fn greet(
     ready: Ready,
     text: String,
     nonce: &str,
-    stdin: Option<Bytes>,
+    mut feed: Option<Bytes>,
 ) -> Result<Greeting, Outcome> {
-    let sent = ready.ask(text, Input::Held(stdin)).await?;
+    let sent = ready.ask(text, Input::Held).await?;
     let deadline = tokio::time::Instant::now() + sent.target.deadlines.exec;
     let mut channel = Channel { sent: Some(sent), held: VecDeque::new(), status: None };
     let (mut out, mut err) = (Header::new(nonce), Header::new(nonce));
@@ -95,6 +105,7 @@ pub(super) async fn greet(
     loop {
         // A script that runs may take its time: its input may be long, or its disk slow.
         let message = if out.line().is_some() {
+            channel.feed(feed.take());
             channel.receive().await
         } else {
             match tokio::time::timeout_at(deadline, channel.receive()).await {
@@ -150,11 +161,8 @@ fn foreign(mut channel: Channel, mut seen: VecDeque<ChannelMsg>) -> Greeting {
         return Greeting::Lost("the channel has gone".to_owned());
     };
     // What runs there may wait for the end of its input.
-    let (writer, given) = (Arc::clone(&sent.writer), sent.stdin.take());
+    let writer = Arc::clone(&sent.writer);
     sent.stdin = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Some(given) = given {
-            let _ = given.await;
-        }
         let _ = writer.eof().await;
     })));
     seen.append(&mut sent.early);

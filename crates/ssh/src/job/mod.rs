@@ -37,6 +37,8 @@ pub struct JobSpec {
     pub cookie: String,
     /// Standard input; without it the command reads nothing.
     pub stdin: Option<Bytes>,
+    /// As in [`crate::Exec`].
+    pub env: Vec<(String, String)>,
     /// The host itself ends the command after this long, in whole seconds, rounded up.
     pub max_time: Duration,
     /// Time between TERM and KILL when it does.

@@ -12,7 +12,7 @@ case $b in /*/.sshepherd/jobs|"/tmp/sshepherd-$(id -u)") ;; *) say refused; exit
 [ ! -h "$d" ] && [ -O "$d" ] && cd "$d" || { say refused; exit 1; }
 look
 [ -z "$u" ] || { say running; exit 1; }
-rm -f alive go o e nap in out err end ended last pid pid.new limit cut rc.*
+rm -f alive go o e nap in env out err end ended last pid pid.new limit cut rc.*
 if [ "$3" = keep ]; then
 find "$b/." ! -name . -prune -type d -mtime +0 -exec rmdir {} \;
 else

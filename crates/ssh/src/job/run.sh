@@ -15,4 +15,12 @@ $p true || p=
 umask "$m"
 SSHEPHERD_TASK=$c
 export SSHEPHERD_TASK
+# What others chose is an argument; the text is ours, and fish and csh, where a configuration took them for a POSIX shell,
+# cannot parse it. Plain words are the same in all of them.
+if [ -f "$d/env" ]; then
+exec $p "$h" -c 'case x in x) eval "shift 2;$(cat "$1"; rm -f "$1");$2";; esac' "$h" "$d/env" "$l" 8>&-
+fi
+case $l in
+*[!A-Za-z0-9_./:=+\'\ -]*) exec $p "$h" -c 'case x in x) eval "shift;$1";; esac' "$h" "$l" 8>&- ;;
+esac
 exec $p "$h" -c "$l" 8>&-

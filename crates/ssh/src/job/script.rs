@@ -5,7 +5,7 @@ use std::time::Duration;
 use sshepherd_model::LoginShell;
 
 use crate::stop;
-use crate::words::{bare, command};
+use crate::words::{Script, bare, command};
 
 const START: &str = include_str!("start.sh");
 const SUPERVISE: &str = include_str!("supervise.sh");
@@ -32,25 +32,16 @@ pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> St
     };
     let seconds = seconds.clamp(1, MAX_SECONDS).to_string();
     let (supervise, run, stop) = (bare(&[SUPERVISE]), bare(&[RUN]), bare(&[OWN, stop::SCRIPT]));
-    let arguments = [
-        nonce,
-        &spec.id,
-        &bytes,
-        &supervise,
-        &spec.cookie,
-        &seconds,
-        &tenths(spec.grace),
-        program,
-        &spec.wire,
-        &run,
-        &stop,
-    ];
-    command(&bare(&[START, STREAM]), &arguments)
+    let fed = if spec.env.is_empty() && spec.stdin.is_none() { "-" } else { "fed" };
+    let (grace, id) = (tenths(spec.grace), spec.id.as_str());
+    let before = [nonce, id, &bytes, fed, &supervise, &spec.cookie, &seconds, &grace, program];
+    let script = before.into_iter().fold(Script::new(), Script::with);
+    script.with_theirs(&spec.wire).with(&run).with(&stop).run(&bare(&[START, STREAM]))
 }
 
 /// Takes the id, so that no start of it that is still on its way runs anything.
 pub(super) fn settle(nonce: &str, id: &str) -> String {
-    command(&bare(&[START]), &[nonce, id, "!"])
+    command(&bare(&[START]), &[nonce, id, "!", "-"])
 }
 
 /// Streams a job. `first` is the first byte wanted of each stream, counted from 1.

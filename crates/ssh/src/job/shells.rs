@@ -13,7 +13,7 @@ use sshepherd_testkit::processes;
 use tempfile::TempDir;
 
 use super::{JobPlace, JobSpec, script};
-use crate::stop;
+use crate::{launch, stop};
 
 const NONCE: &str = "0123456789abcdef";
 const GRACE: Duration = Duration::from_millis(300);
@@ -158,6 +158,7 @@ fn spec(wire: &str) -> JobSpec {
         wire: wire.to_owned(),
         cookie,
         stdin: None,
+        env: Vec::new(),
         max_time: Duration::from_secs(60),
         grace: GRACE,
     }
@@ -241,7 +242,8 @@ fn short_input_starts_nothing() {
         for (given, words) in [(&b"abc"[..], "refused the input came short"), (b"abcde", "job ")] {
             let spec = JobSpec { stdin: Some(Bytes::from_static(b"abcde")), ..spec("cat") };
             let mut child = far.start(&spec);
-            child.stdin.take().unwrap().write_all(given).unwrap();
+            let feed = launch::feed(&[], Some(Bytes::from_static(given)), NONCE).unwrap();
+            child.stdin.take().unwrap().write_all(&feed).unwrap();
             let said = far.finish(child);
             assert!(said.words.starts_with(words), "{}: {said:?}", far.shell);
             let place = far.place(&spec);

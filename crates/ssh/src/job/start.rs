@@ -5,6 +5,7 @@ use sshepherd_model::{HostWords, LoginShell, Outcome};
 use super::channel::{Greeting, greet, mark};
 use super::{JobPlace, JobRunning, JobSpec, Offsets, script};
 use crate::exec::{Exec, Ready, Running};
+use crate::launch;
 
 /// What a start came to.
 pub enum Launched {
@@ -31,15 +32,19 @@ impl Ready {
     pub async fn start_job(self, spec: JobSpec) -> Result<Launched, Outcome> {
         let (pool, target) = self.owner();
         if target.login_shell == LoginShell::RawWords {
-            let exec = Exec { wire: spec.wire, stdin: spec.stdin, cookie: spec.cookie };
+            let JobSpec { wire, stdin, env, cookie, .. } = spec;
+            let exec = Exec { wire, stdin, env, cookie };
             return self.exec(exec).await.map(Launched::Attached);
         }
         let nonce = mark().map_err(Outcome::NotStarted)?;
         let text = script::start(target.login_shell, &nonce, &spec);
-        let (channel, words) = match greet(self, text, &nonce, spec.stdin).await? {
+        let feed = launch::feed(&spec.env, spec.stdin, &nonce);
+        let has_input = feed.is_some();
+        let (channel, words) = match greet(self, text, &nonce, feed).await? {
             Greeting::Answered(channel, words) => (channel, words),
             Greeting::Foreign(sent) => {
                 let running = sent.running(None, spec.cookie);
+                let running = if has_input { running.without_input() } else { running };
                 return Ok(Launched::Attached(running.in_place_of(format!("sshepherd-{nonce} "))));
             }
             Greeting::Lost(detail) => return Err(Outcome::lost(detail)),

@@ -1,12 +1,13 @@
 # Starts a job at most once, then goes on as stream.sh.
-# $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will;
+# $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will; $4 `fed` if
+# variables, a line with the nonce and the input come, else `-`;
 # then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh and of own.sh with the stop;
 # the text of supervise.sh comes first among them.
 # On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER` or
 # `… refused REASON`. The line on standard output says that the script runs at all.
 exec 4>&2 2>/dev/null
-n=$1 i=$2 b=$3
-shift 3
+n=$1 i=$2 b=$3 w=$4
+shift 4
 echo "sshepherd-$n start"
 m=$(umask)
 umask 077
@@ -48,16 +49,25 @@ none() { rm -rf "$d"; say refused "$1"; exit 1; }
 s=$(command -v setsid) || { (set -m) && set -m; case $- in *m*) trap '' HUP ;; *) none 'no setsid' ;; esac; }
 # Held from here to the end of the job, by one process after the other.
 exec 9<>"$d/alive" 8<>"$d/go" 7<"$d/go"
+if [ "$w" = fed ]; then
+v=
+while IFS= read -r x || none 'the input came short'; [ "$x" != "$n" ]; do v="$v$x
+"; done
+# Not by an argument of a program, which other accounts could see.
+[ -z "$v" ] || cat >"$d/env" <<E || none 'the variables could not be kept'
+$v
+E
+fi
 f=/dev/null
 if [ "$b" != - ]; then
 f=$d/in
 head -c "$b" >"$f"
 [ "$(wc -c <"$f")" -eq "$b" ] || none 'the input came short'
 fi
-v=$1
+k=$1
 shift
 # Some shells pass on only what is named.
-$s sh -c "$v" sshepherd "$d" "$m" "$f" "$@" </dev/null >/dev/null 4>&- 7<&- 8>&8 9>&9 &
+$s sh -c "$k" sshepherd "$d" "$m" "$f" "$@" </dev/null >/dev/null 4>&- 7<&- 8>&8 9>&9 &
 [ -n "$s" ] || set +m
 exec 9>&- 8>&-
 read -r p <&7

@@ -69,15 +69,18 @@ impl Account {
     /// A terminal on which the account's shell was given the text for `program`, and what it greeted with.
     fn start(&self, program: &Program<'_>) -> (Terminal, Result<Greeted, String>) {
         let env = [("GIVEN".to_owned(), "it's \\n $HOME".to_owned())];
-        let text = text(self.kind(), program, &env, &self.cookie, NONCE);
+        let text = text(self.kind(), program, true, &self.cookie, NONCE);
         let pty = Pty::spawn(&[&self.shell, "-c", &text], |command| self.surroundings(command));
+        let asks = pty.wait_for(0, format!("sshepherd-{NONCE} ?\r\n").as_bytes(), LIMIT);
+        assert!(asks.is_some(), "{}: {}", self.shell, String::from_utf8_lossy(&pty.output()));
+        pty.send(&crate::launch::variables(&env, NONCE));
         let needle = format!("sshepherd-{NONCE} ");
-        let end = pty.wait_for(0, needle.as_bytes(), LIMIT);
+        let end = pty.wait_for(asks.unwrap_or_default(), needle.as_bytes(), LIMIT);
         let end = end.and_then(|start| pty.wait_for(start, b"\n", LIMIT));
         let shown = String::from_utf8_lossy(&pty.output()).into_owned();
         let end = end.unwrap_or_else(|| panic!("{}: no greeting: {shown}", self.shell));
         let mut greeting = Greeting::new(NONCE);
-        let said = greeting.feed(&pty.output()[..end]).greeting.unwrap();
+        let said = greeting.feed(&pty.output()[asks.unwrap_or_default()..end]).greeting.unwrap();
         (Terminal { pty, at: 0 }, said)
     }
 }

@@ -1,9 +1,10 @@
 # Starts an interactive program under a PTY.
-# Variables as NAME=VALUE up to `--`, then: $1 nonce; $2 what: shell, command, start or resume; $3 the command;
-# $4 the session's name; $5 to $8 what bash, zsh, fish and other shells read first.
-# On the terminal, once: `sshepherd-NONCE PID TTY KIND MARKS` (marks or plain) or `sshepherd-NONCE ! REASON`; then the
-# program takes this process over. Nothing is assigned to a variable that an account may have exported.
-while [ "$1" != -- ]; do export "$1"; shift; done
+# $1 the cookie as NAME=VALUE, then: $1 nonce; $2 what: shell, command, start or resume; $3 the command;
+# $4 the session's name; $5 `asks` if variables are to come; $6 to $9 what bash, zsh, fish and other shells read first.
+# On the terminal: `sshepherd-NONCE ?` where variables are to be typed as a text up to a line with the nonce; then, once,
+# `sshepherd-NONCE PID TTY KIND MARKS` (marks or plain) or `sshepherd-NONCE ! REASON`; then the program takes this process
+# over. Nothing is assigned to a variable that an account may have exported.
+export "$1"
 shift
 greet() {
 printf 'sshepherd-%s %s %s %s %s\n' "$1" "$$" "$2" "$3" "$4"
@@ -64,11 +65,11 @@ greet "$1" "$(terminal)" bash marks
 lend ENV /dev/fd/9
 exec "$SHELL" --login --posix -i 9<<E
 __sshepherd_nonce=$1
-$5
+$6
 E
 fi ;;
 zsh)
-__sshepherd_folder=$(folder "$1" "$6")
+__sshepherd_folder=$(folder "$1" "$7")
 if [ -n "$__sshepherd_folder" ]; then
 greet "$1" "$(terminal)" zsh marks
 lend ZDOTDIR "$__sshepherd_folder"
@@ -79,7 +80,7 @@ if named; then
 greet "$1" "$(terminal)" fish marks
 exec "$SHELL" -l -i -C 'cat </dev/fd/9 | source' 9<<E
 set -g __sshepherd_nonce $1
-$7
+$8
 E
 fi ;;
 sh)
@@ -88,13 +89,23 @@ greet "$1" "$(terminal)" sh marks
 lend ENV /dev/fd/9
 exec "$SHELL" -i 9<<E
 __sshepherd_nonce=$1
-$8
+$9
 E
 fi ;;
 esac
 greet "$1" "$(terminal)" "$(kind)" plain
 plain
 }
+if [ "$5" = asks ]; then
+__sshepherd_tty=$(stty -g)
+stty -echo
+printf 'sshepherd-%s ?\n' "$1"
+__sshepherd_e=
+while IFS= read -r __sshepherd_l || exit 1; [ "$__sshepherd_l" != "$1" ]; do __sshepherd_e="$__sshepherd_e$__sshepherd_l
+"; done
+stty "${__sshepherd_tty:-echo}"
+eval "unset __sshepherd_tty __sshepherd_e __sshepherd_l;$__sshepherd_e"
+fi
 : "${SHELL:=/bin/sh}"
 case $2 in
 shell) marked "$@" ;;

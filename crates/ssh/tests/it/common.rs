@@ -98,7 +98,7 @@ pub(crate) fn target_fake(fleet: &FakeFleet, name: &str, folder: &TempDir) -> Ta
 }
 
 pub(crate) fn exec(wire: &str) -> Exec {
-    Exec { wire: wire.to_owned(), stdin: None, cookie: cookie() }
+    Exec { wire: wire.to_owned(), stdin: None, env: Vec::new(), cookie: cookie() }
 }
 
 /// What a command wrote and how it ended.

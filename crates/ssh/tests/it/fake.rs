@@ -101,6 +101,7 @@ async fn the_fake_host_refuses_jobs_and_runs_nothing() {
         wire: "echo never".to_owned(),
         cookie: cookie(),
         stdin: None,
+        env: Vec::new(),
         max_time: Duration::from_secs(9),
         grace: Duration::from_secs(1),
     };

@@ -31,6 +31,7 @@ fn soon(phase: Phase) -> Deadlines {
         person: Duration::ZERO,
         channel: limit(Phase::Channel),
         exec: limit(Phase::Exec),
+        shell: limit(Phase::Exec),
     }
 }
 

@@ -24,6 +24,7 @@ fn spec(wire: &str) -> JobSpec {
         wire: wire.to_owned(),
         cookie,
         stdin: None,
+        env: Vec::new(),
         max_time: Duration::from_secs(100),
         grace: GRACE,
     }

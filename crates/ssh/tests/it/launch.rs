@@ -58,7 +58,7 @@ struct Job {
 impl Job {
     fn start(shell: &[&str], kind: LoginShell, wire: &str) -> Self {
         let cookie = cookie();
-        let launched = launch(kind, wire, &cookie, NONCE);
+        let launched = launch(kind, wire, &cookie, NONCE, false);
         let mut child = in_session(shell, &launched.text).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let err = child.stderr.take().unwrap();

@@ -7,6 +7,7 @@ mod asks;
 mod certificates;
 mod commands;
 mod common;
+mod dialects;
 mod fake;
 mod faults;
 mod host_keys;

@@ -24,6 +24,7 @@ fn short() -> Deadlines {
         auth: Duration::from_secs(10),
         channel: SHORT,
         exec: SHORT,
+        shell: SHORT,
     }
 }
 

@@ -126,7 +126,7 @@ impl Server {
     }
 
     #[tool(
-        description = "Type a secret of the owner's (such as the sudo password) that you never see, where the screen asks for it.",
+        description = "Type a secret of the owner's into a shell where the screen asks for it; it is in no answer. Where a rule allows the command itself (`as:`), run that instead: it needs no password.",
         input_schema = schema::input::<ToSendSecret>(),
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
