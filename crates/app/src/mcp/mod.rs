@@ -1,6 +1,6 @@
 //! The MCP face: tools, resources, prompts and notifications over the engine, on stdio.
 //!
-//! Rooms: [`server`] (the handler: what is offered and who answers), [`serve`] (one connection from start to drain),
+//! Rooms: [`server`] (the handler: what is offered and who answers), [`serve`] (one connection from start to drain), [`lines`] (messages as lines, each with its answer), [`line`] (one of them), [`misfit`] (requests whose params do not fit),
 //! [`tools`] (one file a group), [`args`] (what tools are called with), [`schema`] (small schemas), [`reply`] (answers as
 //! MCP results, within the byte budget), [`resources`], [`prompts`], [`complete`], [`ask`] (a person's yes through the client), [`login`] (what a host asks a person,
 //! through the client), [`notify`] (task events, progress,
@@ -12,7 +12,10 @@
 mod args;
 mod ask;
 mod complete;
+mod line;
+mod lines;
 mod login;
+mod misfit;
 mod native;
 mod notify;
 mod output;

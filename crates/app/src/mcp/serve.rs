@@ -1,13 +1,11 @@
 //! One connection from its first byte to its drain.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use rmcp::ServiceExt;
 use sshepherd_engine::Engine;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::lines::Lines;
 use super::server::{Loader, Server, Settings};
 
 /// Speaks MCP on `reader` and `writer` until input ends or `stop` fires, then ends what runs and returns.
@@ -33,8 +31,8 @@ where
     tracker.spawn(async move {
         let _ = told.run_until_cancelled(telling).await;
     });
-    let reader = UntilEnd { reader, ended: closing.clone() };
-    let result = talk(server, reader, writer, stop, &engine).await;
+    let lines = Lines::new(reader, writer, closing.clone());
+    let result = talk(server, lines, stop, &engine).await;
     closing.cancel();
     tracker.close();
     engine.shutdown().await;
@@ -44,8 +42,7 @@ where
 
 async fn talk<R, W>(
     server: Server,
-    reader: UntilEnd<R>,
-    writer: W,
+    lines: Lines<R, W>,
     stop: CancellationToken,
     engine: &Engine,
 ) -> Result<(), String>
@@ -54,7 +51,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let closing = server.closing.clone();
-    let running = match server.serve_with_ct((reader, writer), stop).await {
+    let running = match server.serve_with_ct(lines, stop).await {
         Ok(running) => running,
         // A client that went away before it said anything has not been wronged.
         Err(
@@ -69,31 +66,4 @@ where
         engine.shutdown().await;
     });
     ended.map(drop).map_err(|error| error.to_string())
-}
-
-/// A reader that fires a token when its input ends, so that calls under way hear of it at once: rmcp itself tells them only
-/// after it has waited for their answers.
-struct UntilEnd<R> {
-    reader: R,
-    ended: CancellationToken,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for UntilEnd<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.reader).poll_read(context, buffer);
-        let ended = match &polled {
-            Poll::Ready(Ok(())) => buffer.filled().len() == before && buffer.remaining() > 0,
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        };
-        if ended {
-            self.ended.cancel();
-        }
-        polled
-    }
 }
