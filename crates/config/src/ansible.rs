@@ -4,6 +4,8 @@
 //! host is in. Nothing is run, no template is filled in, and nothing that a vault holds is opened.
 
 mod ini;
+mod listing;
+mod options;
 mod taken;
 mod vars;
 mod words;
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use taken::AnsibleHost;
+pub(crate) use words::split;
 
 use crate::ssh_config::{Unreadable, text};
 
@@ -82,37 +84,45 @@ impl Ansible {
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
             inventory.beside = path.to_owned();
             for file in files_in(path).map_err(unreadable)? {
-                match text(&file) {
-                    Ok(text) => inventory.file(&file, &text),
-                    Err(error) => inventory.note(&file, None, &error.to_string()),
+                let read = text(&file).map_err(|error| error.to_string());
+                if let Err(problem) = read.and_then(|text| inventory.file(&file, &text)) {
+                    inventory.note(&file, None, &problem);
                 }
             }
         } else {
             inventory.beside = path.parent().unwrap_or(Path::new("")).to_owned();
             let text = text(path).map_err(unreadable)?;
-            inventory.file(path, &text);
+            let other = |problem: String| unreadable(std::io::Error::other(problem));
+            inventory.file(path, &text).map_err(other)?;
+        }
+        if inventory.hosts.is_empty() && !inventory.notes.is_empty() {
+            return Err(unreadable(std::io::Error::other(inventory.notes.join("; "))));
         }
         inventory.reconcile();
         Ok(inventory)
     }
 
-    fn file(&mut self, file: &Path, text: &str) {
+    /// Takes in what a file says; an error is one of the whole file.
+    fn file(&mut self, file: &Path, text: &str) -> Result<(), String> {
         let extension = file.extension().and_then(|extension| extension.to_str());
         if text.starts_with(VAULTED) {
-            self.note(file, None, "is in a vault, and is not opened");
-        } else if text.starts_with("#!") {
-            self.note(file, None, "is a program; nothing is run: let ansible-inventory --list -y print what it gives into a file");
-        } else if extension == Some("toml") {
-            self.note(
-                file,
-                None,
-                "TOML is not read; ansible-inventory --list -y prints it as YAML",
-            );
-        } else if matches!(extension, Some("yml" | "yaml" | "json")) {
-            yaml::read(self, file, text, true);
-        } else if extension.is_some() || !yaml::read(self, file, text, false) {
-            ini::read(self, file, text);
+            return Err("is in a vault, and is not opened".to_owned());
         }
+        if text.starts_with("#!") {
+            return Err("is a program; nothing is run: let ansible-inventory --list print what it gives into a file".to_owned());
+        }
+        if extension == Some("toml") {
+            return Err("TOML is not read; ansible-inventory --list prints it as JSON".to_owned());
+        }
+        if matches!(extension, Some("yml" | "yaml" | "json")) {
+            return yaml::read(self, file, text);
+        }
+        // Without an ending it may be either.
+        if extension.is_none() && yaml::read(self, file, text).is_ok() {
+            return Ok(());
+        }
+        ini::read(self, file, text);
+        Ok(())
     }
 
     fn note(&mut self, file: &Path, line: Option<usize>, text: &str) {

@@ -3,6 +3,8 @@
 //! A walk asks a [`Section`] for its fields by name; what was never asked for is an unknown key, so the list of known keys
 //! cannot drift from the code that reads them.
 
+pub(crate) mod yaml11;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -59,6 +61,11 @@ impl Node {
             | Kind::Map(_)
             | Kind::Other(_) => None,
         }
+    }
+
+    /// Its items, if it is a list.
+    pub(crate) fn items(&self) -> Option<&[Node]> {
+        if let Kind::List(items) = &self.kind { Some(items) } else { None }
     }
 
     /// Whether it is a mapping with this key.

@@ -2,10 +2,11 @@
 //!
 //! Rooms: [`folders`] (where the files are), `document` (YAML with line numbers), `files` (who may have written them),
 //! `servers`, `connection` (how hosts are reached), `inventory` (what else gives hosts), `credentials`, [`secrets`], `helper` (programs that print them, or hosts), `keyring` (the system's), `policy`, [`settings`] (one room a file), `rules` (one rule), `shells` (one about interactive shells), `typed` (the typed part
-//! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes), [`ssh_config`] (OpenSSH's own file) and [`ansible`] (its inventories), for `import`.
+//! of one), [`packs`] (ready-made rules), [`load`](mod@load) (all files together), [`starter`] (what `init` writes), [`ssh_config`] (OpenSSH's own file) and [`ansible`] (its inventories), for `import`, [`hops`] (jump hosts as entries), [`account`] (who runs this).
 //!
 //! This crate knows no engine and no face; what it makes is plain values of `model` and `policy`.
 
+pub mod account;
 pub mod ansible;
 mod connection;
 mod credentials;
@@ -13,6 +14,7 @@ mod document;
 mod files;
 pub mod folders;
 mod helper;
+pub mod hops;
 mod inventory;
 mod keyfile;
 mod keyring;

@@ -1,8 +1,12 @@
 //! Reading an OpenSSH client configuration, as far as an inventory can take it over.
 //!
-//! After ssh_config(5): the first value of a keyword that fits a host counts, patterns may be negated, files may be included.
-//! `Match` blocks but for `Match all` are passed over, because what they ask (commands, users, networks) has no answer here.
+//! `ssh -G` says best what holds for a host ([`Asking`]). Where it cannot be asked, the file is read as ssh_config(5) has it: the
+//! first value of a keyword that fits a host counts, patterns may be negated, files may be included. `Match` blocks but for
+//! `Match all` are then passed over, because what they ask (commands, users, networks) has no answer here.
 
+mod asked;
+mod proxy;
+mod settled;
 mod words;
 
 use std::collections::BTreeSet;
@@ -11,7 +15,13 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+pub use asked::Asking;
+pub(crate) use settled::{Facts, at_home, hop, seconds};
+pub use settled::{KeepAlive, SshHost};
+use settled::{Setting, settled};
 use words::{Line, fits, glob_fits, is_glob, split};
+
+use crate::files;
 
 /// Deepest nesting of includes (OpenSSH, readconf.c).
 const MAX_DEPTH: usize = 16;
@@ -24,7 +34,13 @@ const MAX_FILES: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SshConfig {
     blocks: Vec<Block>,
-    files: usize,
+    files: Vec<PathBuf>,
+    /// Includes that `ssh` may follow and that were not followed here.
+    unfollowed: Vec<String>,
+    /// `Match` blocks that only `ssh` can judge, by file and line.
+    pub matches: Vec<String>,
+    /// The hosts that their lines name.
+    matched: Vec<String>,
     /// What was passed over, with file and line.
     pub notes: Vec<String>,
 }
@@ -38,33 +54,8 @@ struct Block {
     settings: Vec<Setting>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Setting {
-    keyword: String,
-    value: String,
-}
-
 /// Keywords whose value is everything up to the end of the line, quotes too.
 const WHOLE_LINE: [&str; 4] = ["proxycommand", "proxyjump", "remotecommand", "localcommand"];
-
-/// One host as `ssh` would reach it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SshHost {
-    /// Its name in the file.
-    pub alias: String,
-    /// `HostName`, or the alias.
-    pub host: String,
-    /// `Port`.
-    pub port: Option<u16>,
-    /// `User`.
-    pub user: Option<String>,
-    /// `IdentityFile`, with `~` and `%d` as the home folder.
-    pub identities: Vec<String>,
-    /// `ProxyJump`, but for `none`.
-    pub jump: Option<String>,
-    /// Keywords that mean something here and cannot be taken over.
-    pub left_out: Vec<String>,
-}
 
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +83,7 @@ impl SshConfig {
     }
 
     fn lines(&mut self, text: &str, file: &Path, home: &Path, within: &[Vec<String>]) {
-        self.files += 1;
+        self.files.push(file.to_owned());
         let mut open = vec!["*".to_owned()];
         self.begin(&open, within);
         let mut passing = false;
@@ -113,20 +104,24 @@ impl SshConfig {
                     passing = !(words.len() == 1 && is(words.first(), "all"));
                     open = vec!["*".to_owned()];
                     if passing {
-                        self.notes.push(format!("{at}: a Match block is passed over"));
+                        self.matched.extend(named_by(&words));
+                        self.matches.push(at);
                     } else {
                         self.begin(&open, within);
                     }
                 }
-                _ if passing => {}
+                _ if passing && keyword != "include" => {}
                 "include" => {
-                    let inner: Vec<Vec<String>> =
-                        within.iter().cloned().chain([open.clone()]).collect();
+                    // What a block that is passed over includes speaks of no host, but is known to be included.
+                    let here = if passing { vec!["!*".to_owned()] } else { open.clone() };
+                    let inner: Vec<Vec<String>> = within.iter().cloned().chain([here]).collect();
                     for pattern in &words {
                         self.include(pattern, &at, home, &inner);
                     }
                     // What follows belongs to the block that the include stands in.
-                    self.begin(&open, within);
+                    if !passing {
+                        self.begin(&open, within);
+                    }
                 }
                 _ => {
                     let whole = WHOLE_LINE.contains(&keyword.as_str());
@@ -147,27 +142,35 @@ impl SshConfig {
             self.notes.push(format!("{at}: includes are nested too deeply"));
             return;
         }
+        if pattern.contains(['$', '%']) {
+            self.unfollowed.push(format!("{at}: {pattern}"));
+        }
         let whole = match pattern.strip_prefix("~/") {
             Some(rest) => home.join(rest),
             None if pattern.starts_with('~') => {
                 let note = format!("{at}: {pattern}: another account's folder is not looked into");
                 self.notes.push(note);
+                self.unfollowed.push(format!("{at}: {pattern}"));
                 return;
             }
             None => home.join(".ssh").join(pattern),
         };
         for file in found(&whole) {
-            if self.files >= MAX_FILES {
+            if self.files.len() >= MAX_FILES {
                 let note =
                     format!("{at}: over {MAX_FILES} files; {} is passed over", file.display());
                 self.notes.push(note);
+                self.unfollowed.push(at.to_owned());
                 return;
             }
             match text(&file) {
                 Ok(text) => self.lines(&text, &file, home, within),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-                Err(error) => self.notes.push(format!("{at}: {}: {error}", file.display())),
+                Err(error) => {
+                    self.notes.push(format!("{at}: {}: {error}", file.display()));
+                    self.unfollowed.push(at.to_owned());
+                }
             }
         }
     }
@@ -199,49 +202,54 @@ impl SshConfig {
         names.into_iter().filter(|name| heard.contains(name) == reached).cloned().collect()
     }
 
-    /// How a host would be reached.
+    /// The names on `Match` lines that no `Host` line has.
     #[must_use]
-    pub fn host(&self, alias: &str, home: &Path) -> SshHost {
-        let blocks = self.blocks.iter().filter(|block| block.speaks_of(alias));
-        let settings: Vec<&Setting> = blocks.flat_map(|block| &block.settings).collect();
-        let first = |wanted: &str| {
-            settings.iter().find(|it| it.keyword == wanted).map(|it| it.value.clone())
-        };
-        // OpenSSH compares names as they are written, and makes the address small.
-        let host = first("hostname").map_or_else(|| alias.to_owned(), |host| tokens(&host, alias));
-        let real = |value: &String| !value.eq_ignore_ascii_case("none");
-        let (jump, command) = way(&settings);
-        let jump = jump.map(|it| before_comment(&it.value)).filter(real);
-        let mut left_out: Vec<String> = Vec::new();
-        if let Some(command) = command.filter(|it| real(&it.value)) {
-            left_out.push(format!(
-                "proxycommand {} (a connection through a program cannot be imported; use jump:)",
-                command.value
-            ));
-        }
-        for keyword in
-            ["localforward", "remotecommand", "hostkeyalias", "bindaddress", "canonicalizehostname"]
-        {
-            let given = first(keyword).filter(real);
-            left_out.extend(given.map(|value| format!("{keyword} {value}")));
-        }
-        let mut identities: Vec<String> = Vec::new();
-        for it in settings.iter().filter(|it| it.keyword == "identityfile" && real(&it.value)) {
-            let file = at_home(&it.value, home);
-            if !identities.contains(&file) {
-                identities.push(file);
+    pub fn matched(&self) -> Vec<String> {
+        let known: BTreeSet<&String> = self.blocks.iter().flat_map(|it| &it.patterns).collect();
+        let mut names: Vec<String> = Vec::new();
+        for name in self.matched.iter().filter(|name| !known.contains(name)) {
+            if !names.contains(name) {
+                names.push(name.clone());
             }
         }
-        SshHost {
-            alias: alias.to_owned(),
-            host: host.to_ascii_lowercase(),
-            port: first("port").and_then(|port| port.parse().ok()),
-            user: first("user"),
-            identities,
-            jump,
-            left_out,
+        names
+    }
+
+    /// Why this may be somebody else's: a file that others may write, or that belongs to another user. `ssh` runs what the `Match
+    /// exec` lines of such a file say.
+    pub fn owned(&self) -> Result<(), String> {
+        for file in &self.files {
+            let whole = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            files::trusted(&whole).map_err(|refused| format!("{} {refused}", file.display()))?;
+        }
+        match self.unfollowed.first() {
+            Some(include) => Err(format!("{include}: what is included there is not known")),
+            None => Ok(()),
         }
     }
+
+    /// How a host would be reached, as far as this reading goes.
+    #[must_use]
+    pub fn host(&self, alias: &str, home: &Path) -> SshHost {
+        settled(alias, &self.settings(alias), home)
+    }
+
+    fn settings(&self, alias: &str) -> Vec<&Setting> {
+        let blocks = self.blocks.iter().filter(|block| block.speaks_of(alias));
+        blocks.flat_map(|block| &block.settings).collect()
+    }
+}
+
+/// The hosts that the words of a `Match` line name.
+fn named_by(words: &[String]) -> Vec<String> {
+    let mut named = Vec::new();
+    for (criterion, value) in words.iter().zip(words.iter().skip(1)) {
+        if ["host", "originalhost"].iter().any(|it| criterion.eq_ignore_ascii_case(it)) {
+            let plain = value.split(',').filter(|name| !name.contains(['*', '?', '!']));
+            named.extend(plain.filter(|name| !name.is_empty()).map(str::to_owned));
+        }
+    }
+    named
 }
 
 impl Block {
@@ -256,30 +264,6 @@ fn one_fits(patterns: &[String], alias: &str) -> bool {
     let mut negated = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!'));
     let mut plain = patterns.iter().filter(|pattern| !pattern.starts_with('!'));
     !negated.any(|pattern| fits(pattern, alias)) && plain.any(|pattern| fits(pattern, alias))
-}
-
-/// The `ProxyJump` and the `ProxyCommand` in force. Whichever comes first puts the other out of force, `ProxyCommand none` too;
-/// a bare `ProxyJump none` only later ones of its kind (as OpenSSH 9.2 does).
-fn way<'a>(settings: &[&'a Setting]) -> (Option<&'a Setting>, Option<&'a Setting>) {
-    let (mut jump, mut command): (Option<&Setting>, Option<&Setting>) = (None, None);
-    for it in settings {
-        match it.keyword.as_str() {
-            "proxyjump" if jump.is_none() && command.is_none() => jump = Some(it),
-            "proxycommand"
-                if command.is_none()
-                    && jump.is_none_or(|jump| jump.value.eq_ignore_ascii_case("none")) =>
-            {
-                command = Some(it);
-            }
-            _ => {}
-        }
-    }
-    (jump, command)
-}
-
-/// OpenSSH cuts a comment off a `ProxyJump`.
-fn before_comment(text: &str) -> String {
-    text.split('#').next().unwrap_or_default().trim().to_owned()
 }
 
 fn is(word: Option<&String>, wanted: &str) -> bool {
@@ -313,17 +297,7 @@ pub(crate) fn text(file: &Path) -> std::io::Result<String> {
     if !data.is_file() || data.len() > MAX_BYTES {
         return Err(std::io::Error::other("it is no file, or larger than 4 MB"));
     }
-    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn tokens(host: &str, alias: &str) -> String {
-    host.replace("%%", "\0").replace("%h", alias).replace('\0', "%")
-}
-
-pub(crate) fn at_home(path: &str, home: &Path) -> String {
-    let path = path.replace("%d", &home.display().to_string());
-    match path.strip_prefix("~/") {
-        Some(rest) => home.join(rest).display().to_string(),
-        None => path,
-    }
+    let bytes = fs::read(file)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }

@@ -373,8 +373,11 @@ pub(crate) enum Import {
         /// Write them into the configuration folder, which must not have them yet
         #[arg(long)]
         write: bool,
+        /// Let ssh read the file even if it is not yours alone: it runs the commands of its Match exec lines
+        #[arg(long)]
+        yes: bool,
     },
-    /// An Ansible inventory in INI or YAML, with group_vars and host_vars: prints servers.yml and credentials.yml to look over
+    /// An Ansible inventory in INI or YAML, with group_vars and host_vars, or what ansible-inventory --list prints: prints servers.yml and credentials.yml to look over
     Ansible {
         /// The file, or a folder of such files
         path: PathBuf,

@@ -1,36 +1,40 @@
 //! `import`: an inventory from an OpenSSH client configuration or from Ansible's, to be looked over by a person.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+mod sift;
+mod texts;
+
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use sshepherd_config::ansible::Ansible;
-use sshepherd_config::ssh_config::{SshConfig, SshHost};
-use sshepherd_model::Alias;
+use sshepherd_config::hops::{self, Candidate};
+use sshepherd_config::ssh_config::{Asking, SshConfig, SshHost};
+use sshepherd_model::{Alias, names};
 
 use super::args::Global;
 use super::context;
 use super::exit::Exit;
 use super::out;
+use texts::{Texts, plain};
 
-/// Prints `servers.yml` and `credentials.yml` for the hosts of a file, or writes them where there are none yet.
-pub(crate) fn ssh_config(global: &Global, file: Option<&Path>, write: bool) -> Exit {
-    of_ssh(file).and_then(|found| shown(global, &found, write)).unwrap_or_else(|exit| exit)
+/// Prints the files for the hosts of a client configuration, or writes them where there are none yet. With `yes`, `ssh` is asked about
+/// somebody else's file, too.
+pub(crate) fn ssh_config(global: &Global, file: Option<&Path>, write: bool, yes: bool) -> Exit {
+    of_ssh(file, yes).and_then(|found| shown(global, found, write)).unwrap_or_else(|exit| exit)
 }
 
 /// The same for an inventory of Ansible.
 pub(crate) fn ansible(global: &Global, path: &Path, write: bool) -> Exit {
-    of_ansible(path).and_then(|found| shown(global, &found, write)).unwrap_or_else(|exit| exit)
+    of_ansible(path).and_then(|found| shown(global, found, write)).unwrap_or_else(|exit| exit)
 }
 
 /// What was found.
 struct Found {
-    /// Each host and its tags.
-    hosts: Vec<(SshHost, Vec<String>)>,
+    hosts: Vec<Candidate>,
     /// What was not taken over, and why.
     notes: Vec<String>,
 }
@@ -42,66 +46,187 @@ fn home() -> Result<PathBuf, Exit> {
     })
 }
 
-fn of_ssh(file: Option<&Path>) -> Result<Found, Exit> {
+fn unreadable(error: &dyn std::error::Error) -> Exit {
+    out::complain(&plain(&context::chain(error)));
+    Exit::Usage
+}
+
+fn of_ssh(file: Option<&Path>, yes: bool) -> Result<Found, Exit> {
     let home = home()?;
     let file = file.map_or_else(|| home.join(".ssh/config"), Path::to_path_buf);
-    let config = SshConfig::read(&file, &home).map_err(|error| {
-        out::complain(&context::chain(&error));
-        Exit::Usage
-    })?;
+    let config = SshConfig::read(&file, &home).map_err(|error| unreadable(&error))?;
+    let mut notes = config.notes.clone();
+    let mut reading = Reading::begin(&config, &file, &home, yes, &mut notes);
     let (named, others): (Vec<String>, Vec<String>) =
         config.aliases().into_iter().partition(|alias| alias.parse::<Alias>().is_ok());
-    let hosts: Vec<SshHost> = named.iter().map(|alias| config.host(alias, &home)).collect();
-    let mut notes = config.notes.clone();
+    let mut hosts: Vec<Candidate> =
+        named.iter().map(|alias| candidate(reading.host(alias))).collect();
+    if reading.asking.is_some() {
+        // A Match line may name an alias, or only the address of one.
+        let addresses: Vec<String> = hosts.iter().map(|host| host.reached.host.clone()).collect();
+        let more = config.matched().into_iter().filter(|name| name.parse::<Alias>().is_ok());
+        let more = more.filter(|name| !addresses.contains(&name.to_ascii_lowercase()));
+        hosts.extend(more.map(|name| candidate(reading.host(&name))));
+    }
     for alias in config.unreached() {
         notes.push(format!("{alias} is left out: no block that names it speaks of it (negated, or included below another host)"));
-    }
-    for host in &hosts {
-        let left = host.left_out.iter();
-        notes.extend(left.map(|left| format!("{}: not taken over: {left}", host.alias)));
     }
     for alias in &others {
         notes.push(format!("{alias} is left out: an alias has letters, digits and . _ - only"));
     }
-    Ok(Found { hosts: hosts.into_iter().map(|host| (host, Vec::new())).collect(), notes })
+    let (mut hosts, of_hops) = hops::resolved(hosts, |place| reading.host(place));
+    if !yes && config.owned().is_err() {
+        hosts.iter_mut().for_each(without_program);
+    }
+    notes.extend(of_hops.into_iter().map(|(host, text)| format!("{host}: {text}")));
+    notes.extend(reading.notes());
+    Ok(Found { hosts, notes })
+}
+
+fn candidate(reached: SshHost) -> Candidate {
+    Candidate { reached, ..Candidate::default() }
+}
+
+/// What somebody else's file would run here is named, and not taken over.
+fn without_program(host: &mut Candidate) {
+    if let Some(words) = host.reached.proxy_command.take() {
+        let text =
+            format!("proxycommand {} (the file is not yours alone; give --yes)", words.join(" "));
+        host.reached.left_out.push(text);
+    }
+}
+
+/// How hosts are looked up: `ssh` is asked, or the file read.
+struct Reading<'a> {
+    config: &'a SshConfig,
+    home: &'a Path,
+    asking: Option<Asking>,
+    /// Hosts of which `ssh` said nothing, by the reason.
+    unsaid: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(
+        config: &'a SshConfig,
+        file: &Path,
+        home: &'a Path,
+        yes: bool,
+        notes: &mut Vec<String>,
+    ) -> Self {
+        let asking = match may_ask(config, yes) {
+            Ok(()) => Asking::about(file).ok_or_else(|| "there is no ssh to ask".to_owned()),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = &asking {
+            let places = config.matches.iter();
+            notes.extend(places.map(|at| format!("{at}: this Match block is passed over: {why}")));
+        }
+        Self { config, home, asking: asking.ok(), unsaid: BTreeMap::new() }
+    }
+
+    fn host(&mut self, alias: &str) -> SshHost {
+        if let Some(asking) = &mut self.asking {
+            match asking.host(alias, self.config, self.home) {
+                Ok(host) => return host,
+                Err(why) => self.unsaid.entry(why).or_default().push(alias.to_owned()),
+            }
+        }
+        self.config.host(alias, self.home)
+    }
+
+    /// Where `ssh` did not say how a host is reached.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        let without =
+            if self.config.matches.is_empty() { "" } else { ", without its Match blocks" };
+        self.unsaid.iter().map(move |(why, names)| {
+            let names = names::fold(names.iter().map(String::as_str));
+            format!("{names}: ssh {why}; the file was read instead{without}")
+        })
+    }
+}
+
+/// What was not taken over, each once with all of whom it holds.
+fn left_out(hosts: &[Candidate]) -> Vec<String> {
+    let mut left: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for Candidate { reached, .. } in hosts {
+        let agent = reached.agent_socket.as_ref().map(|socket| format!("identityagent {socket}"));
+        for text in reached.left_out.iter().cloned().chain(agent) {
+            left.entry(text).or_default().push(&reached.alias);
+        }
+    }
+    let of = |names: &[&str]| match names.len() {
+        count if count == hosts.len() && count > 3 => "all hosts".to_owned(),
+        _ => names::fold(names.iter().copied()),
+    };
+    left.iter().map(|(text, names)| format!("{}: not taken over: {text}", of(names))).collect()
+}
+
+/// Whether `ssh` may read the file: it runs what `Match exec` lines say, which is the caller's business only in the caller's files.
+fn may_ask(config: &SshConfig, yes: bool) -> Result<(), String> {
+    let Err(why) = config.owned() else { return Ok(()) };
+    let why = plain(&why);
+    if yes || (!config.matches.is_empty() && said_yes(&why)) {
+        return Ok(());
+    }
+    Err(format!(
+        "{why}, and ssh would run what its Match exec lines say; look at them, then give --yes"
+    ))
+}
+
+/// A person's answer, where there is one to ask.
+fn said_yes(why: &str) -> bool {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return false;
+    }
+    out::say(&format!("{why}. ssh runs what its Match exec lines say. Let ssh read it? [y/N]"));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).is_ok() && ["y", "yes"].contains(&answer.trim())
 }
 
 fn of_ansible(path: &Path) -> Result<Found, Exit> {
-    let mut inventory = Ansible::read(path).map_err(|error| {
-        out::complain(&context::chain(&error));
-        Exit::Usage
-    })?;
+    let mut inventory = Ansible::read(path).map_err(|error| unreadable(&error))?;
     let hosts = inventory.taken(&home()?);
-    let hosts = hosts.into_iter().map(|host| (host.reached, host.tags)).collect();
     Ok(Found { hosts, notes: inventory.notes })
 }
 
-fn shown(global: &Global, found: &Found, write: bool) -> Result<Exit, Exit> {
-    let Found { hosts, notes } = found;
-    let (servers, credentials) = (servers(hosts), credentials(hosts));
-    for note in notes {
+fn shown(global: &Global, found: Found, write: bool) -> Result<Exit, Exit> {
+    let Found { mut hosts, mut notes } = found;
+    notes.extend(left_out(&hosts));
+    let folders = context::folders(global)?;
+    let sifted = sift::sift(&mut hosts, &mut notes, &folders);
+    for note in &notes {
         // Words of the file stand in it, and must not steer a terminal.
-        out::say(&comment(note));
+        out::say(&plain(note));
     }
+    let texts = sifted.map_err(|problem| {
+        out::complain(&plain(&problem));
+        Exit::Usage
+    })?;
+    let Texts { servers, made, credentials } = &texts;
     if write {
-        let folder = context::folders(global)?.config;
-        fresh(&folder, &[("servers.yml", &servers), ("credentials.yml", &credentials)])?;
-        out::say(&format!(
-            "{} hosts; look them over, then `sshepherd check --connect`",
-            hosts.len()
-        ));
+        fresh(&folders.config, &texts.files())?;
+        let count = hosts.len();
+        let hosts = if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") };
+        out::say(&format!("{hosts}; look them over, then `sshepherd check --connect`"));
     } else if global.json {
-        out::json(
-            &json!({ "hosts": hosts.len(), "servers": servers, "credentials": credentials, "notes": notes }),
-        );
+        out::json(&json!({
+            "hosts": hosts.len(),
+            "servers": servers,
+            "imported": made,
+            "credentials": credentials,
+            "notes": notes,
+        }));
     } else {
-        out::line(&format!("# servers.yml\n{servers}\n# credentials.yml\n{credentials}"));
+        let files = texts.files();
+        let files: Vec<String> =
+            files.iter().map(|(name, text)| format!("# {name}\n{text}")).collect();
+        out::line(&files.join("\n"));
     }
     Ok(Exit::Done)
 }
 
-/// Writes files that are not there yet; one that is stops all of it.
-fn fresh(folder: &Path, files: &[(&str, &String)]) -> Result<(), Exit> {
+/// Writes files that are not there yet; one that is stops all of it, and nothing is left of what was begun.
+fn fresh(folder: &Path, files: &[(&str, &str)]) -> Result<(), Exit> {
     let failed = |path: PathBuf, error: &dyn std::fmt::Display| {
         out::complain(&format!("{}: {error}", path.display()));
         Exit::Usage
@@ -115,124 +240,24 @@ fn fresh(folder: &Path, files: &[(&str, &String)]) -> Result<(), Exit> {
             ));
         }
     }
-    fs::create_dir_all(folder).map_err(|error| failed(folder.to_owned(), &error))?;
+    let mut begun: Vec<PathBuf> = Vec::new();
     for (name, text) in files {
         let path = folder.join(name);
-        let mut options = OpenOptions::new();
-        let written = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(|error| failed(path, &error))?;
+        if let Err(error) = create(&path, text) {
+            for path in begun {
+                let _ = fs::remove_file(path);
+            }
+            return Err(failed(path, &error));
+        }
+        begun.push(path);
     }
     Ok(())
 }
 
-/// A text in YAML.
-fn scalar(text: &str) -> String {
-    let mut written = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '\\' | '"' => written.extend(['\\', letter]),
-            letter if letter.is_control() => {
-                let _ = write!(written, "\\u{:04x}", u32::from(letter));
-            }
-            letter => written.push(letter),
-        }
-    }
-    written.push('"');
-    written
-}
-
-/// A text for a comment, which must not end in the middle of it.
-fn comment(text: &str) -> String {
-    text.replace(char::is_control, " ")
-}
-
-fn user(host: &SshHost) -> String {
-    host.user.clone().unwrap_or_else(|| std::env::var("USER").unwrap_or_default())
-}
-
-/// One name for one user: a letter that a name should not hold becomes its code, so that two users never share an entry.
-fn login(host: &SshHost) -> String {
-    let mut name = String::new();
-    for letter in user(host).chars() {
-        if letter.is_ascii_alphanumeric() || "._-".contains(letter) {
-            name.push(letter);
-        } else {
-            let _ = write!(name, "%{:x}.", u32::from(letter));
-        }
-    }
-    if name.is_empty() { "%me".to_owned() } else { name }
-}
-
-fn servers(hosts: &[(SshHost, Vec<String>)]) -> String {
-    let aliases: BTreeSet<&str> = hosts.iter().map(|(host, _)| host.alias.as_str()).collect();
-    let mut text = String::from("hosts:\n");
-    for (host, tags) in hosts {
-        let _ = write!(
-            text,
-            "  - alias: {}\n    host: {}\n    credentials: {}\n",
-            scalar(&host.alias),
-            scalar(&host.host),
-            scalar(&login(host))
-        );
-        if let Some(port) = host.port {
-            let _ = writeln!(text, "    port: {port}");
-        }
-        if !tags.is_empty() {
-            let tags: Vec<String> = tags.iter().map(|tag| scalar(tag)).collect();
-            let _ = writeln!(text, "    tags: [{}]", tags.join(", "));
-        }
-        if let Some(jump) = &host.jump {
-            // One that jumps through itself is refused by ssh too.
-            match aliases.get(jump.as_str()).filter(|alias| **alias != host.alias) {
-                Some(alias) => {
-                    let _ = writeln!(text, "    jump: {}", scalar(alias));
-                }
-                None => {
-                    let _ = writeln!(
-                        text,
-                        "    # ProxyJump {}: make that host an entry of its own and name it in jump:",
-                        comment(jump)
-                    );
-                }
-            }
-        }
-        for left in &host.left_out {
-            let _ = writeln!(text, "    # not taken over: {}", comment(left));
-        }
-    }
-    text
-}
-
-fn credentials(hosts: &[(SshHost, Vec<String>)]) -> String {
-    let mut text = String::from("entries:\n");
-    let mut keys: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for (host, _) in hosts {
-        let of_login = keys.entry(login(host)).or_default();
-        of_login.extend(host.identities.iter().map(String::as_str));
-    }
-    for (host, _) in hosts {
-        let name = login(host);
-        // Written where its first host is.
-        let Some(keys) = keys.remove(&name) else { continue };
-        let _ = writeln!(
-            text,
-            "  - name: {}\n    username: {}\n    agent: true",
-            scalar(&name),
-            scalar(&user(host))
-        );
-        for key in keys {
-            let key = comment(key);
-            let file = Path::new(&key).file_name().unwrap_or_default().to_string_lossy();
-            let _ = writeln!(
-                text,
-                "    # key_path: {file}    # after: cp {key} into the keys folder, chmod 600"
-            );
-        }
-    }
-    text
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes()).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }

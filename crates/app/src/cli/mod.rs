@@ -85,8 +85,8 @@ async fn dispatch(arguments: Arguments) -> Exit {
         Command::Plan(what) => plan::plan(&global, &what).await,
         Command::Run(what) => run::run(&global, what).await,
         Command::Approvals(what) => approvals::approvals(&global, what).await,
-        Command::Import(Import::SshConfig { file, write }) => {
-            import::ssh_config(&global, file.as_deref(), write)
+        Command::Import(Import::SshConfig { file, write, yes }) => {
+            import::ssh_config(&global, file.as_deref(), write, yes)
         }
         Command::Import(Import::Ansible { path, write }) => import::ansible(&global, &path, write),
         Command::Audit(what) => audit::audit(&global, &what).await,

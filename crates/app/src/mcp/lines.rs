@@ -201,10 +201,11 @@ fn newline(bytes: &[u8]) -> Option<usize> {
 
 /// Whether rmcp takes other messages after this request: `initialize`, or one that says itself which revision it speaks.
 fn opens(request: &ClientRequest) -> bool {
-    match request {
-        ClientRequest::InitializeRequest(_) => return true,
-        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => return false,
-        _ => {}
+    if matches!(request, ClientRequest::InitializeRequest(_)) {
+        return true;
+    }
+    if matches!(request, ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_)) {
+        return false;
     }
     let meta = request.get_meta();
     let known = |version: ProtocolVersion| ProtocolVersion::KNOWN_VERSIONS.contains(&version);

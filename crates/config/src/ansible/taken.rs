@@ -5,38 +5,25 @@ use std::path::Path;
 
 use sshepherd_model::{Alias, Tag, names};
 
-use super::{Ansible, Value, Variables, words};
+use super::{Ansible, Value, Variables, options};
+use crate::account;
+use crate::hops::{self, Candidate, plain_alias};
 use crate::servers::sound_address;
-use crate::ssh_config::{SshHost, at_home};
+use crate::ssh_config::{Facts, SshHost, at_home};
 
-/// A host as Ansible would reach it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnsibleHost {
-    /// How it is reached.
-    pub reached: SshHost,
-    /// Its groups, as tags.
-    pub tags: Vec<String>,
-}
-
-/// Ways of Ansible to reach a host that are SSH.
-const SSH: [&str; 6] = [
-    "ssh",
-    "smart",
-    "paramiko",
-    "paramiko_ssh",
-    "ansible.builtin.ssh",
-    "ansible.builtin.paramiko_ssh",
-];
+/// Ways of Ansible to reach a host that are SSH, without the collection that they come from.
+const SSH: [&str; 6] = ["ssh", "smart", "paramiko", "paramiko_ssh", "libssh", NETWORK];
+/// The way to switches and routers, which have no shell.
+const NETWORK: &str = "network_cli";
 
 /// Variables that say something that has another place here.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("ansible_password", "put it into a secret, and name that in password_secret"),
     ("ansible_ssh_pass", "put it into a secret, and name that in password_secret"),
     ("ansible_ssh_password", "put it into a secret, and name that in password_secret"),
     ("ansible_become", "a rule of policy.yml says as: ACCOUNT"),
     ("ansible_become_user", "a rule of policy.yml says as: ACCOUNT"),
     ("ansible_ssh_private_key", "put the key into a file of the keys folder"),
-    ("ansible_shell_type", "see login_shell: in servers.yml"),
 ];
 
 /// What is said of hosts: each once, with all of whom it holds.
@@ -47,28 +34,49 @@ impl Said {
     fn of(&mut self, host: &str, text: impl Into<String>) {
         self.0.entry(text.into()).or_default().push(host.to_owned());
     }
+
+    /// One note for each text. Few hosts that are left out are named one by one, as somebody may look for them.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(text, hosts)| {
+            let one_by_one = text.starts_with("is left out") && hosts.len() <= MAX_NAMED;
+            let names = match one_by_one {
+                true => hosts.join(", "),
+                false => names::fold(hosts.iter().map(String::as_str)),
+            };
+            format!("{names}: {text}")
+        })
+    }
 }
+
+/// Most hosts that are named one by one.
+const MAX_NAMED: usize = 50;
 
 impl Ansible {
     /// The hosts that can be taken over, in order; what cannot is added to the notes.
-    pub fn taken(&mut self, home: &Path) -> Vec<AnsibleHost> {
+    pub fn taken(&mut self, home: &Path) -> Vec<Candidate> {
         let variables = self.variables();
         let mut said = Said::default();
         let tags = self.tags(&mut said);
-        let mut hosts: Vec<AnsibleHost> = Vec::new();
+        let mut hosts: Vec<Candidate> = Vec::new();
         for (host, variables) in self.hosts.iter().zip(&variables) {
             let asked = Asked { name: &host.name, variables, home };
             if let Some(reached) = asked.reached(&mut said) {
                 let groups = self.groups_of(host);
-                let tags = groups.iter().filter_map(|group| tags.get(*group).cloned());
-                hosts.push(AnsibleHost { reached, tags: tags.collect() });
+                let tags = groups.iter().filter_map(|group| tags.get(*group).cloned()).collect();
+                let made = reached.alias != host.name;
+                hosts.push(Candidate { reached, tags, made });
             }
         }
-        jumps(&mut hosts, &mut said);
-        let notes = said.0.iter().map(|(text, hosts)| {
-            format!("{}: {text}", names::fold(hosts.iter().map(String::as_str)))
-        });
-        self.notes.extend(notes);
+        let direct = |place: &str| SshHost {
+            alias: place.to_owned(),
+            host: place.to_ascii_lowercase(),
+            ..SshHost::default()
+        };
+        let (hosts, notes) = hops::resolved(hosts, direct);
+        for (host, text) in notes {
+            said.of(&host, text);
+        }
+        self.notes.extend(said.notes());
         hosts
     }
 
@@ -120,25 +128,29 @@ enum Given {
 impl Asked<'_> {
     fn reached(&self, said: &mut Said) -> Option<SshHost> {
         let name = self.name;
-        if !name.parse::<Alias>().is_ok_and(|alias| alias.as_str() == name) {
-            said.of(name, "is left out: an alias has letters, digits and . _ - only");
-            return None;
-        }
+        let alias = self.alias(said)?;
         // All are asked for, so that all is told at once.
         let connection = self.one(&["ansible_connection"], said);
         let address = self.one(&["ansible_host", "ansible_ssh_host"], said);
         let port = self.one(&["ansible_port", "ansible_ssh_port"], said);
         let user = self.one(&["ansible_user", "ansible_ssh_user"], said);
-        let keys = ["ansible_private_key_file", "ansible_ssh_private_key_file"];
-        let key = self.one(&keys, said);
-        if let Given::Text(kind) = &connection
-            && !SSH.contains(&kind.as_str())
-        {
-            said.of(name, format!("is left out: ansible_connection={kind} is not SSH"));
+        let numbered =
+            matches!(&user, Given::Text(name) if name.bytes().all(|it| it.is_ascii_digit()));
+        if numbered {
+            said.of(self.name, "is left out: its user is a number; put a name there, in quotes");
             return None;
         }
+        let keys = ["ansible_private_key_file", "ansible_ssh_private_key_file"];
+        let key = self.one(&keys, said);
         let unknown = [&connection, &address, &port, &user];
-        if unknown.iter().any(|given| matches!(given, Given::Unknown)) {
+        let unknown = unknown.iter().any(|given| matches!(given, Given::Unknown));
+        let connection = connection.text().unwrap_or_else(|| "ssh".to_owned());
+        let way = connection.rsplit('.').next().unwrap_or_default();
+        if !SSH.contains(&way) {
+            said.of(name, format!("is left out: ansible_connection={connection} is not SSH"));
+            return None;
+        }
+        if unknown {
             said.of(name, "is left out: how it is reached is not guessed");
             return None;
         }
@@ -164,16 +176,54 @@ impl Asked<'_> {
             }
         }
         let mut host = SshHost {
-            alias: name.to_owned(),
+            alias,
             host: address,
             port,
             user: user.text(),
             identities: key.text().map(|key| at_home(&key, self.home)).into_iter().collect(),
-            jump: None,
-            left_out: Vec::new(),
+            login_shell: self.login_shell(way, said),
+            ..SshHost::default()
         };
         self.arguments(&mut host, said);
         Some(host)
+    }
+
+    /// Its name as an alias. An IPv6 address has letters that none may have; any other name is not changed.
+    fn alias(&self, said: &mut Said) -> Option<String> {
+        let name = self.name;
+        if name.parse::<Alias>().is_ok_and(|alias| alias.as_str() == name) {
+            return Some(name.to_owned());
+        }
+        if sound_address(name) {
+            let alias = plain_alias(name);
+            said.of(
+                name,
+                format!("an alias cannot hold this address; it becomes the alias {alias}"),
+            );
+            return Some(alias);
+        }
+        said.of(name, "is left out: an alias has letters, digits and . _ - only");
+        None
+    }
+
+    /// What the host's shell is, where it is not a POSIX one.
+    fn login_shell(&self, way: &str, said: &mut Said) -> Option<&'static str> {
+        if way == NETWORK {
+            return Some("raw-words");
+        }
+        match self.one(&["ansible_shell_type"], said) {
+            Given::Text(kind) => match kind.as_str() {
+                "sh" => None,
+                "fish" => Some("fish"),
+                "csh" => Some("csh"),
+                "powershell" | "cmd" => Some("raw-words"),
+                other => {
+                    said.of(self.name, format!("ansible_shell_type {other:?} is not taken over: see login_shell: in servers.yml"));
+                    None
+                }
+            },
+            Given::Nothing | Given::Unknown => None,
+        }
     }
 
     /// The last of these variables that is given: later names are stronger.
@@ -181,6 +231,12 @@ impl Asked<'_> {
         let found =
             variables.iter().rev().find_map(|name| Some((name, self.variables.get(*name)?)));
         let Some((name, value)) = found else { return Given::Nothing };
+        // Ansible takes the later one; a person may well have meant the other.
+        let given = variables.iter().filter_map(|name| self.variables.get(*name));
+        if given.filter(|other| !matches!(other, Value::Null)).any(|other| other != value) {
+            said.of(self.name, format!("{} differ", variables.join(" and ")));
+            return Given::Unknown;
+        }
         match value {
             Value::Null => Given::Nothing,
             Value::Integer(number) => Given::Text(number.to_string()),
@@ -206,35 +262,27 @@ impl Asked<'_> {
         }
     }
 
-    /// What the arguments of `ssh` say of jump hosts; the first counts, and the rest is left out.
+    /// What the arguments of `ssh` say; what is not taken over is left out.
     fn arguments(&self, host: &mut SshHost, said: &mut Said) {
+        let account = account::name().unwrap_or_default();
         for name in ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"] {
             let Given::Text(text) = self.one(&[name], said) else { continue };
-            let Some(words) = words::split(&text, false) else {
-                said.of(self.name, format!("{name} has an open quote, and is not taken over"));
-                continue;
+            let before = host.clone();
+            let facts = Facts {
+                alias: self.name,
+                host: &before.host,
+                port: before.port.unwrap_or(22),
+                user: before.user.as_deref().unwrap_or(&account),
+                home: self.home,
             };
-            let mut words = words.into_iter();
-            while let Some(word) = words.next() {
-                let (option, joined) = word.split_at_checked(2).unwrap_or((word.as_str(), ""));
-                let takes = matches!(option, "-J" | "-o");
-                let value =
-                    if takes && joined.is_empty() { words.next() } else { Some(joined.to_owned()) };
-                let value = value.unwrap_or_default();
-                let jump = match option {
-                    "-J" => Some(value.as_str()),
-                    "-o" => proxy_jump(&value),
-                    _ => None,
-                };
-                match jump {
-                    Some(jump) if host.jump.is_none() => host.jump = Some(jump.to_owned()),
-                    Some(_) => {}
-                    None => {
-                        let left = if takes { format!("{option} {value}") } else { word.clone() };
+            match options::read(&text, host, &facts) {
+                Ok(left) => {
+                    let unclear = host.left_out.drain(..).collect::<Vec<_>>();
+                    for left in left.into_iter().chain(unclear) {
                         said.of(self.name, format!("of {name} is not taken over: {left}"));
-                        host.left_out.push(left);
                     }
                 }
+                Err(problem) => said.of(self.name, format!("{name} {problem}")),
             }
         }
         host.jump.take_if(|jump| jump.eq_ignore_ascii_case("none"));
@@ -248,51 +296,4 @@ impl Given {
             Self::Nothing | Self::Unknown => None,
         }
     }
-}
-
-/// The value of `ProxyJump=x` or `ProxyJump x`.
-fn proxy_jump(option: &str) -> Option<&str> {
-    let (keyword, value) =
-        option.trim().split_once(|letter: char| letter == '=' || letter.is_whitespace())?;
-    let value = value.trim_start_matches(['=', ' ', '\t']).trim();
-    (keyword.eq_ignore_ascii_case("proxyjump") && !value.is_empty()).then_some(value)
-}
-
-/// Gives each jump host the alias that it has here.
-fn jumps(hosts: &mut [AnsibleHost], said: &mut Said) {
-    let all: Vec<SshHost> = hosts.iter().map(|host| host.reached.clone()).collect();
-    let mut known: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for host in hosts.iter_mut().map(|host| &mut host.reached) {
-        let Some(jump) = host.jump.clone() else { continue };
-        let found = known.entry(jump.clone()).or_insert_with(|| meant(&jump, &all));
-        match found.iter().find(|alias| **alias != host.alias) {
-            Some(alias) => host.jump = Some((*alias).to_owned()),
-            None => said.of(
-                &host.alias,
-                format!("jumps through {jump}, which is no host of the inventory: make it an entry of its own and name it in jump:"),
-            ),
-        }
-    }
-}
-
-/// The hosts that `user@place:port` may mean: those with its name first, then those with its address; with its user and port, if it
-/// names them.
-fn meant<'a>(jump: &str, all: &'a [SshHost]) -> Vec<&'a str> {
-    let (user, place) = match jump.rsplit_once('@') {
-        Some((user, place)) => (Some(user), place),
-        None => (None, jump),
-    };
-    let (place, port) = match place.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
-        Some(_) | None => (place, None),
-    };
-    let place = place.trim_start_matches('[').trim_end_matches(']');
-    let fits = |other: &&SshHost| {
-        (other.alias == place || other.host.eq_ignore_ascii_case(place))
-            && port.is_none_or(|port| port.parse() == Ok(other.port.unwrap_or(22)))
-            && user.is_none_or(|user| other.user.as_deref() == Some(user))
-    };
-    let mut found: Vec<&str> = all.iter().filter(fits).map(|other| other.alias.as_str()).collect();
-    found.sort_by_key(|alias| *alias != place);
-    found
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Ansible, MAX_DEPTH, VAULTED, Variables, yaml};
-use crate::document::Document;
+use crate::document::yaml11;
 use crate::ssh_config::text;
 
 /// The variables of files, by folder and name: each file is read once.
@@ -113,14 +113,12 @@ fn read(file: &Path, notes: &mut Vec<String>) -> Variables {
         note("is in a vault, and is not opened");
         return Variables::new();
     }
-    let document = Document::new(file);
-    let found = document.parse(&text).and_then(|root| {
-        let found = yaml::variables(&root);
-        if found.is_none() {
-            note("holds no mapping of variables");
-        }
-        found
-    });
-    notes.extend(document.into_problems().iter().map(ToString::to_string));
-    found.unwrap_or_default()
+    let found = match yaml11::read(&text) {
+        Ok(root) => yaml::variables(&root).ok_or("holds no mapping of variables".to_owned()),
+        Err((line, problem)) => Err(format!("line {line}: {problem}")),
+    };
+    found.unwrap_or_else(|problem| {
+        note(&problem);
+        Variables::new()
+    })
 }

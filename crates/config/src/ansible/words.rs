@@ -3,7 +3,7 @@
 use super::{MAX_HOSTS, Value};
 
 /// The words of a line as Python's `shlex.split(line, comments=True)` has them; `None` when a quote is not closed.
-pub(super) fn split(line: &str, comments: bool) -> Option<Vec<String>> {
+pub(crate) fn split(line: &str, comments: bool) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = line.chars();

@@ -2,98 +2,117 @@
 
 use std::path::Path;
 
-use super::{Ansible, Value, Variables, words};
-use crate::document::{Document, Node};
+use super::{Ansible, Value, Variables, listing, words};
+use crate::document::Node;
+use crate::document::yaml11::{self, NO_TEXT};
 
-/// Reads a file into the inventory. Without `surely` it may be one in INI: then nothing is said, and `false` means that it is.
-pub(super) fn read(inventory: &mut Ansible, file: &Path, text: &str, surely: bool) -> bool {
-    let document = Document::new(file);
-    let root = document.parse(text);
-    let entries = root.as_ref().and_then(Node::entries);
-    let Some(entries) = entries else {
-        if surely {
-            let problems = document.into_problems();
-            let found = problems.iter().map(ToString::to_string);
-            inventory.notes.extend(found);
-            if problems.is_empty() {
-                inventory.note(file, None, "is no inventory: there are no groups in it");
-            }
-        }
-        return false;
-    };
-    if entries.iter().any(|(name, node)| *name == "plugin" && node.as_text().is_some()) {
-        inventory.note(file, None, "names a plugin; nothing is run: let ansible-inventory --list -y print what it gives into a file");
-        return true;
-    }
-    for (name, node) in entries {
-        group(inventory, file, name, node);
-    }
-    true
+/// What Ansible refuses; it reads no further in the file then, and keeps what it has.
+struct Refused {
+    line: usize,
+    problem: String,
 }
 
-/// One group; `false` when it is none.
-fn group(inventory: &mut Ansible, file: &Path, name: &str, node: &Node) -> bool {
+fn refuse<T>(line: usize, problem: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { line, problem: problem.into() })
+}
+
+/// Reads a file into the inventory; an error when it is none as a whole.
+pub(super) fn read(inventory: &mut Ansible, file: &Path, text: &str) -> Result<(), String> {
+    let root = yaml11::read(text).map_err(|(line, problem)| format!("line {line}: {problem}"))?;
+    let Some(entries) = root.entries() else {
+        return Err("is no inventory: there are no groups in it".to_owned());
+    };
+    if entries.iter().any(|(name, node)| *name == "plugin" && !node.is_null()) {
+        return Err("names a plugin; nothing is run: let ansible-inventory --list print what it gives into a file".to_owned());
+    }
+    if let Some(facts) = listing::facts(&entries) {
+        listing::read(inventory, file, &entries, facts);
+        return Ok(());
+    }
+    for (name, node) in entries {
+        if let Err(Refused { line, problem }) = group(inventory, file, name, node) {
+            let problem =
+                format!("{problem}; ansible reads no further, and what follows is not taken over");
+            inventory.note(file, Some(line), &problem);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The keys of a group that mean something.
+const SECTIONS: [&str; 3] = ["vars", "children", "hosts"];
+
+/// One group.
+fn group(inventory: &mut Ansible, file: &Path, name: &str, node: &Node) -> Result<(), Refused> {
     let entries = match node.entries() {
         Some(entries) => entries,
         None if node.is_null() => Vec::new(),
         None => {
-            inventory.note(
-                file,
-                Some(node.line),
-                &format!("{name} is no group, and is passed over"),
-            );
-            return false;
+            let problem = format!("{name} is no group, and is passed over");
+            inventory.note(file, Some(node.line), &problem);
+            return Ok(());
         }
     };
+    if let Some(name) = name.strip_prefix(NO_TEXT) {
+        return refuse(node.line, format!("the group {name} is no text; put its name in quotes"));
+    }
     inventory.group(name);
-    for (key, node) in entries {
-        // A text stands for one name without anything below it.
-        let one = node.as_text().map(|text| vec![(text, None)]);
-        let below = node.entries().map(|entries| {
-            entries.into_iter().map(|(name, node)| (name, Some(node))).collect::<Vec<_>>()
-        });
-        let Some(below) = one.or(below) else {
-            if !node.is_null() {
-                inventory.note(
-                    file,
-                    Some(node.line),
-                    &format!("{key} of {name} is no mapping, and is passed over"),
-                );
-            }
-            continue;
-        };
-        match key {
-            "vars" => {
-                for (variable, node) in below {
-                    inventory.set_group(name, variable, node.map_or(Value::Null, value));
-                }
-            }
-            "children" => {
-                for (child, below) in below {
-                    children(inventory, (file, node.line), name, child, below);
-                }
-            }
-            "hosts" => {
-                for (pattern, below) in below {
-                    if let Err(problem) = hosts(inventory, name, pattern, below) {
-                        inventory.note(
-                            file,
-                            Some(node.line),
-                            &format!("hosts of {name}: {problem}"),
-                        );
-                    }
-                }
-            }
-            other => inventory.note(
-                file,
-                Some(node.line),
-                &format!(
-                    "{other} of {name} is none of hosts, children and vars, and is passed over"
-                ),
-            ),
+    for (key, node) in entries.iter().filter(|(key, _)| SECTIONS.contains(key)) {
+        if node.as_text().is_none() && node.entries().is_none() && !node.is_null() {
+            return refuse(node.line, format!("{key} of {name} is no mapping"));
         }
     }
-    true
+    for (key, node) in entries {
+        section(inventory, file, name, key, node)?;
+    }
+    Ok(())
+}
+
+fn section(
+    inventory: &mut Ansible,
+    file: &Path,
+    group: &str,
+    key: &str,
+    node: &Node,
+) -> Result<(), Refused> {
+    // A text stands for one name without anything below it.
+    let one = node.as_text().filter(|_| SECTIONS.contains(&key)).map(|text| vec![(text, None)]);
+    let below =
+        || Some(node.entries()?.into_iter().map(|(name, node)| (name, Some(node))).collect());
+    let Some(below) = one.or_else(below) else {
+        if !node.is_null() {
+            let problem = format!("{key} of {group} is no mapping, and is passed over");
+            inventory.note(file, Some(node.line), &problem);
+        }
+        return Ok(());
+    };
+    match key {
+        "vars" => {
+            for (variable, node) in below {
+                inventory.set_group(group, variable, node.map_or(Value::Null, value));
+            }
+        }
+        "children" => {
+            for (child, below) in below {
+                children(inventory, (file, node.line), group, child, below)?;
+            }
+        }
+        "hosts" => {
+            for (pattern, below) in below {
+                if let Err(problem) = hosts(inventory, group, pattern, below) {
+                    return refuse(node.line, format!("hosts of {group}: {problem}"));
+                }
+            }
+        }
+        other => {
+            let problem = format!(
+                "{other} of {group} is none of hosts, children and vars, and is passed over"
+            );
+            inventory.note(file, Some(node.line), &problem);
+        }
+    }
+    Ok(())
 }
 
 fn children(
@@ -102,18 +121,18 @@ fn children(
     parent: &str,
     child: &str,
     below: Option<&Node>,
-) {
-    let sound = match below {
-        Some(node) => group(inventory, file, child, node),
-        None => true,
-    };
-    if sound && !inventory.add_child(parent, child) {
-        inventory.note(
-            file,
-            Some(line),
-            &format!("{child} in {parent} goes round, and is passed over"),
-        );
+) -> Result<(), Refused> {
+    match below {
+        Some(node) => self::group(inventory, file, child, node)?,
+        None => drop(inventory.group(child)),
     }
+    if below.is_some_and(|node| !node.is_null() && node.entries().is_none()) {
+        return refuse(line, format!("{child} in {parent} is no group"));
+    }
+    if inventory.add_child(parent, child) {
+        return Ok(());
+    }
+    refuse(line, format!("{child} in {parent} goes round"))
 }
 
 fn hosts(
@@ -122,6 +141,9 @@ fn hosts(
     pattern: &str,
     below: Option<&Node>,
 ) -> Result<(), String> {
+    if let Some(name) = pattern.strip_prefix(NO_TEXT) {
+        return Err(format!("{name} is no text; put the name in quotes"));
+    }
     let (names, port) = words::hosts(pattern)?;
     let variables = match below {
         Some(node) => {
@@ -145,7 +167,7 @@ pub(super) fn variables(node: &Node) -> Option<Variables> {
     Some(entries.into_iter().map(|(name, node)| (name.to_owned(), value(node))).collect())
 }
 
-fn value(node: &Node) -> Value {
+pub(super) fn value(node: &Node) -> Value {
     if let Some(text) = node.as_text() {
         return Value::Text(text.to_owned());
     }
@@ -155,7 +177,9 @@ fn value(node: &Node) -> Value {
     if let Some(boolean) = node.as_boolean() {
         return Value::Boolean(boolean);
     }
-    match (node.is_null(), node.is_tagged()) {
+    // As a listing has what is in a vault.
+    let vaulted = node.is_tagged() || node.has_key("__ansible_vault");
+    match (node.is_null(), vaulted) {
         (true, _) => Value::Null,
         (false, true) => Value::Tagged,
         (false, false) => Value::Other,
