@@ -24,9 +24,11 @@ const AGAIN_FIRST: Duration = Duration::from_millis(200);
 /// up to this. A network that comes back sends no event.
 const AGAIN_MOST: Duration = Duration::from_secs(5);
 
-/// How long a job that must be stopped is looked for on a host that cannot be reached, before it is given up as
-/// unconfirmed. The host ends it at its time limit all the same.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a job that must be stopped is looked for on a host that cannot be reached, before the answer is that its end was
+/// not seen,
+const STOP_PATIENCE: Duration = Duration::from_millis(4500);
+/// and after that answer. The host ends it at its time limit all the same.
+const STOP_LATER: Duration = Duration::from_secs(20);
 
 /// What is sent to start the job; at hand only for those who hold a permit.
 pub(crate) struct Start {
@@ -54,6 +56,8 @@ pub(crate) struct Job<'a> {
     pub(crate) tombstone: Tombstone,
     /// It is only looked for, to be stopped: what never started is not started now.
     pub(crate) stopping: Option<Why>,
+    /// It was to be stopped, and nobody has seen it end.
+    pub(crate) unseen: Option<Why>,
 }
 
 /// How it went.
@@ -121,7 +125,12 @@ impl Job<'_> {
             let reached = tokio::select! {
                 biased;
                 () = closing.cancelled() => return Ended::HandedOn,
-                reached = self.reach(ready.take()) => reached,
+                reached = self.reach(ready.take()) => Ok(reached),
+                why = bounds.over() => Err(why),
+            };
+            let reached = match reached {
+                Ok(reached) => reached,
+                Err(why) => return Box::pin(self.stop_at_last(why)).await,
             };
             let line = match reached {
                 Reached::Ended(ended) => return ended,
@@ -196,16 +205,28 @@ impl Job<'_> {
             why = bounds.over() => why,
             () = tokio::time::sleep(wait) => return None,
         };
-        let look = async {
-            loop {
-                if let Some(ended) = self.stop_if_seen(why).await {
-                    return ended;
-                }
-                tokio::time::sleep(AGAIN_FIRST).await;
+        Some(Box::pin(self.stop_at_last(why)).await)
+    }
+
+    /// The job is out of sight and must be stopped: what was never sent never runs, and what was is looked for a while longer.
+    async fn stop_at_last(&mut self, why: Why) -> Ended {
+        if self.place.is_none() && self.sent == Sent::Never {
+            return Ended::Over(why.outcome(Stopped::Confirmed));
+        }
+        let ended = tokio::time::timeout(STOP_PATIENCE, self.look(why)).await;
+        ended.unwrap_or_else(|_| {
+            self.unseen = Some(why);
+            Ended::Over(why.outcome(Stopped::Unconfirmed))
+        })
+    }
+
+    async fn look(&mut self, why: Why) -> Ended {
+        loop {
+            if let Some(ended) = self.stop_if_seen(why).await {
+                return ended;
             }
-        };
-        let ended = tokio::time::timeout(STOP_PATIENCE, look).await;
-        Some(ended.unwrap_or(Ended::Over(why.outcome(Stopped::Unconfirmed))))
+            tokio::time::sleep(AGAIN_FIRST).await;
+        }
     }
 
     async fn stop_if_seen(&mut self, why: Why) -> Option<Ended> {
@@ -350,7 +371,11 @@ impl Job<'_> {
     }
 
     /// Removes what the job left on the host, now that its end is in the store.
-    pub(crate) async fn clean(&self) {
+    pub(crate) async fn clean(&mut self) {
+        if let Some(why) = self.unseen.take() {
+            // Nobody waits for it any more, but it is still to be stopped.
+            let _ = tokio::time::timeout(STOP_LATER, Box::pin(self.look(why))).await;
+        }
         let (Some(place), Ok(target)) = (&self.place, self.target().await) else { return };
         match job::remove(self.engine.pool(), target, place, self.tombstone).await {
             Ok(removed) => tracing::debug!(task = %self.brief.task_id, ?removed, "job folder"),

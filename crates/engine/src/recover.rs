@@ -167,7 +167,7 @@ async fn go_on(
     let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
     let stopping = cancel.is_cancelled().then_some(Why::Cancelled);
     let sent = Sent::Unanswered;
-    let job = Job { engine, brief, start, sent, place, tombstone, stopping };
+    let job = Job { engine, brief, start, sent, place, tombstone, stopping, unseen: None };
     runner::run_job(job, None, &mut bounds, peer).await;
 }
 

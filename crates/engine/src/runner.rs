@@ -117,7 +117,7 @@ async fn connect(
     mut approach: Option<Approach>,
     patience: Duration,
 ) -> Result<Ready, ConnectFailure> {
-    let began = Instant::now();
+    let (began, mut first) = (Instant::now(), true);
     let mut wait = CONNECT_AGAIN;
     loop {
         let begun = match approach.take() {
@@ -129,7 +129,13 @@ async fn connect(
             None => open(engine, &brief.config, &brief.host).await,
         };
         match opened {
-            Err(failure) if may_pass(failure.phase) && began.elapsed() + wait < patience => {
+            Err(failure)
+                if may_pass(failure.phase)
+                    // A link that stood before takes as long to fail as all of the patience is.
+                    && (began.elapsed() + wait < patience
+                        || (first && failure.phase == Phase::Channel && !patience.is_zero())) =>
+            {
+                first = false;
                 tracing::debug!(task = %brief.task_id, %failure, "connecting again");
                 if let Some(live) = engine.live().get(&brief.task_id) {
                     live.unreached.cancel();
@@ -263,6 +269,7 @@ async fn send(
                 place: None,
                 tombstone: Tombstone::Leave,
                 stopping: None,
+                unseen: None,
             };
             run_job(job, Some(ready), &mut bounds, peer).await;
         }
@@ -299,7 +306,13 @@ async fn fall_back(engine: &Engine, brief: &Brief, start: Start, bounds: &mut Bo
     if let Err(error) = noted {
         return Outcome::NotStarted(unrecorded(&error));
     }
-    match connect(engine, brief, None, CONNECT_PATIENCE).await {
+    let connected = tokio::select! {
+        biased;
+        // Nothing was run, and nothing is sent yet.
+        why = bounds.over() => return why.outcome(Stopped::Confirmed),
+        connected = connect(engine, brief, None, CONNECT_PATIENCE) => connected,
+    };
+    match connected {
         Ok(ready) => attached(engine, brief, start, ready, bounds).await,
         Err(failure) => Outcome::NotStarted(failure),
     }
@@ -316,7 +329,7 @@ async fn attached(
     let Start { wire, stdin, env } = start;
     let exec = Exec { wire, stdin, env, cookie: brief.task_id.to_string() };
     sshepherd_store::crash::point("attached.exec");
-    let running = match ready.exec(exec).await {
+    let running = match bounds.hear(ready.exec(exec)).await {
         Ok(running) => running,
         Err(outcome) => return outcome,
     };

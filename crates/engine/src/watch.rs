@@ -18,8 +18,13 @@ use crate::{job, runner};
 /// Time between TERM and KILL when a command is stopped; long enough for a service to close its files.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
-/// How long output may still come after a stop.
+/// How long output may still come after a stop that was seen,
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// and after one that was not: what still runs may write for ever.
+const LAST_WORDS_UNSEEN: Duration = Duration::from_millis(200);
+
+/// How long the server's word on a request is waited for when the command's time is over.
+const HEARD: Duration = Duration::from_millis(500);
 
 /// How long to wait before output that could not be stored is tried again: a full disk has no event for room.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
@@ -91,6 +96,7 @@ impl Why {
 pub(crate) struct Bounds {
     cancel: CancellationToken,
     limit: Pin<Box<Sleep>>,
+    over: Option<Why>,
     /// When this server began with it.
     pub(crate) began: Instant,
 }
@@ -98,7 +104,7 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// `left` is what is left of its time.
     pub(crate) fn new(cancel: CancellationToken, left: Duration, began: Instant) -> Self {
-        Self { cancel, limit: Box::pin(tokio::time::sleep(left)), began }
+        Self { cancel, limit: Box::pin(tokio::time::sleep(left)), over: None, began }
     }
 
     /// Bounds that were reached before: the order to stop stands.
@@ -116,11 +122,32 @@ impl Bounds {
 
     /// Returns when the command must be stopped. Cancel safe.
     pub(crate) async fn over(&mut self) -> Why {
-        tokio::select! {
+        if let Some(why) = self.over {
+            return why;
+        }
+        let why = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Why::Cancelled,
             () = &mut self.limit => Why::TimedOut,
-        }
+        };
+        self.over = Some(why);
+        why
+    }
+
+    /// The server's word on what was asked of it, within what is left of the command's time and a little more: what has been
+    /// started can be stopped only once the server has said so.
+    pub(crate) async fn hear<T>(
+        &mut self,
+        asking: impl Future<Output = Result<T, Outcome>>,
+    ) -> Result<T, Outcome> {
+        tokio::pin!(asking);
+        let why = tokio::select! {
+            biased;
+            heard = &mut asking => return heard,
+            why = self.over() => why,
+        };
+        let heard = tokio::time::timeout(HEARD, asking).await;
+        heard.unwrap_or_else(|_| Err(why.outcome(Stopped::Unconfirmed)))
     }
 }
 
@@ -188,7 +215,10 @@ pub(crate) async fn watch(
             }
             (why, stopped) = order.seen() => {
                 order = Stop::Seen(why, stopped);
-                last_words = Box::pin(tokio::time::sleep(LAST_WORDS));
+                last_words = Box::pin(tokio::time::sleep(match stopped {
+                    Stopped::Confirmed => LAST_WORDS,
+                    Stopped::Unconfirmed => LAST_WORDS_UNSEEN,
+                }));
             }
             () = &mut last_words => {
                 let outcome = order.outcome().await;

@@ -69,14 +69,41 @@ pub(crate) struct Client {
     pub(crate) warned: bool,
 }
 
+/// Largest piece of a channel that is taken. Servers are told 32 KiB and keep to it; the library takes eight times that, in as
+/// many messages as may wait for a reader.
+const MAX_PIECE: usize = 64 * 1024;
+
 /// What a server gets that opens a channel to us.
 const REFUSED: ChannelOpenFailure = ChannelOpenFailure::AdministrativelyProhibited;
 
 impl Client {
+    /// Ends the connection when a piece is larger than any may be.
+    fn weigh(&mut self, bytes: usize) -> Result<(), russh::Error> {
+        if bytes <= MAX_PIECE {
+            return Ok(());
+        }
+        let failure = oversized(&self.target, bytes);
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        self.closed.cancel();
+        Err(russh::Error::PacketSize(bytes))
+    }
+
     fn refused(&mut self, kind: &'static str) {
         if !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(host = %self.target.alias, kind, "the server tries to open channels; refused");
         }
+    }
+}
+
+fn oversized(target: &Target, bytes: usize) -> ConnectFailure {
+    ConnectFailure {
+        phase: Phase::Channel,
+        detail: format!(
+            "{} sent {bytes} bytes at once, which no channel takes, so the connection was ended",
+            target.alias
+        )
+        .into(),
+        hint: "no SSH server in order does this; see what answers there".to_owned(),
     }
 }
 
@@ -143,6 +170,37 @@ impl Handler for Client {
         }
         self.progress.send_modify(|progress| progress.phase = Phase::Auth);
         Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        _channel: ChannelId,
+        data: &[u8],
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.weigh(data.len())
+    }
+
+    async fn extended_data(
+        &mut self,
+        _channel: ChannelId,
+        _kind: u32,
+        data: &[u8],
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.weigh(data.len())
+    }
+
+    async fn exit_signal(
+        &mut self,
+        _channel: ChannelId,
+        _name: russh::Sig,
+        _core_dumped: bool,
+        message: &str,
+        language: &str,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.weigh(message.len().saturating_add(language.len()))
     }
 
     async fn server_channel_open_forwarded_tcpip(

@@ -175,16 +175,31 @@ impl Ready {
     }
 
     /// Asks for a terminal, if one is wanted, then for the text or, without one, the account's shell, and waits until the
-    /// server has confirmed both.
+    /// server has confirmed both. A connection that has ended before it took the first request is replaced without a word.
     pub(crate) async fn begin(
         self,
         text: Option<String>,
         pty: Option<Pty>,
         input: Input,
     ) -> Result<Sent, Outcome> {
+        let (pool, target) = self.owner();
+        match Box::pin(self.begin_here(&text, &pty, input.clone())).await {
+            Err(Unbegun::NothingSent(_)) => {}
+            begun => return begun.map_err(Unbegun::outcome),
+        }
+        let ready = Box::pin(pool.open(target)).await.map_err(Outcome::NotStarted)?;
+        Box::pin(ready.begin_here(&text, &pty, input)).await.map_err(Unbegun::outcome)
+    }
+
+    async fn begin_here(
+        self,
+        text: &Option<String>,
+        pty: &Option<Pty>,
+        input: Input,
+    ) -> Result<Sent, Unbegun> {
         let Self { pool, target, mut channel, mut slot } = self;
         let Some(channel) = channel.channel.take() else {
-            return Err(Outcome::lost("the channel is gone".to_owned()));
+            return Err(Outcome::lost("the channel is gone").into());
         };
         let (mut reader, writer) = channel.split();
         let writer = Arc::new(writer);
@@ -194,29 +209,71 @@ impl Ready {
         if let Some(pty) = pty {
             let size = (u32::from(pty.size.cols), u32::from(pty.size.rows));
             let modes = [(russh::Pty::IUTF8, 1)];
-            let asked = writer.request_pty(true, &pty.term, size.0, size.1, 0, 0, &modes);
-            asked.await.map_err(|_| unsent(&link))?;
+            handed(
+                writer.request_pty(true, &pty.term, size.0, size.1, 0, 0, &modes),
+                (&target, &link),
+            )
+            .await?;
             let given = confirmed(&mut reader, &mut early, (&target, &link), "a terminal").await;
             // Nothing runs before the text is sent.
             if let Err(Outcome::Interrupted(interruption)) = given {
-                return Err(Outcome::NotStarted(no_terminal(&target, &interruption.detail)));
+                return Err(Outcome::NotStarted(no_terminal(&target, &interruption.detail)).into());
             }
             given?;
         }
         match text {
-            Some(text) => writer.exec(true, text).await,
-            None => writer.request_shell(true).await,
+            Some(text) => handed(writer.exec(true, text.as_str()), (&target, &link)).await?,
+            None => handed(writer.request_shell(true), (&target, &link)).await?,
         }
-        .map_err(|_| unsent(&link))?;
-        let stdin = give(Arc::clone(&writer), input).await;
+        let giving = give(Arc::clone(&writer), input);
+        let stdin = tokio::time::timeout(target.deadlines.exec, giving).await.ok().flatten();
         confirmed(&mut reader, &mut early, (&target, &link), "a command").await?;
         Ok(Sent { pool, target, slot, reader, writer, early, stdin })
     }
 }
 
-fn unsent(link: &Link) -> Outcome {
-    let how = link.how_it_ended();
-    Outcome::lost(format!("the connection ended while the command was sent: {how}"))
+/// Why nothing is known to run.
+enum Unbegun {
+    /// The connection took none of it, so it may be sent on another.
+    NothingSent(ConnectFailure),
+    /// This came of it.
+    Over(Outcome),
+}
+
+impl Unbegun {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::NothingSent(failure) => Outcome::NotStarted(failure),
+            Self::Over(outcome) => outcome,
+        }
+    }
+}
+
+impl From<Outcome> for Unbegun {
+    fn from(outcome: Outcome) -> Self {
+        Self::Over(outcome)
+    }
+}
+
+/// Hands a request to the connection: what this fails with has not been written, for the connection has not taken it. One
+/// whose server reads nothing takes no more.
+async fn handed(
+    request: impl Future<Output = Result<(), russh::Error>>,
+    (target, link): (&Target, &Link),
+) -> Result<(), Unbegun> {
+    let why = match tokio::time::timeout(target.deadlines.exec, request).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(_)) => link.how_it_ended(),
+        Err(_) => {
+            link.cut();
+            "the server takes nothing more on this connection".to_owned()
+        }
+    };
+    Err(Unbegun::NothingSent(ConnectFailure {
+        phase: Phase::Exec,
+        detail: format!("{}: {why}", target.alias).into(),
+        hint: "nothing was sent; try again".to_owned(),
+    }))
 }
 
 fn no_terminal(target: &Target, detail: &str) -> ConnectFailure {
@@ -243,7 +300,8 @@ async fn confirmed(
             if matches!(message, ChannelMsg::Failure) {
                 return Err(Outcome::NotStarted(refused(target, what)));
             }
-            if early.len() == MAX_EARLY {
+            let bytes = early.iter().chain([&message]).map(weight).sum::<usize>();
+            if early.len() == MAX_EARLY || bytes > MAX_EARLY_BYTES {
                 return Err(lost("the server sent too much before it confirmed"));
             }
             early.push_back(message);
@@ -267,7 +325,22 @@ pub(crate) struct Pty {
 /// the command's first output, others may send a few.
 const MAX_EARLY: usize = 64;
 
+/// And so many bytes of them.
+const MAX_EARLY_BYTES: usize = 1024 * 1024;
+
+/// The bytes that a message holds.
+fn weight(message: &ChannelMsg) -> usize {
+    if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = message {
+        return data.len();
+    }
+    if let ChannelMsg::ExitSignal { error_message, lang_tag, .. } = message {
+        return error_message.len().saturating_add(lang_tag.len());
+    }
+    0
+}
+
 /// What becomes of the channel's input.
+#[derive(Clone)]
 pub(crate) enum Input {
     /// Its end is sent at once.
     Closed,

@@ -192,13 +192,26 @@ impl Link {
         self.closed.cancelled().await;
     }
 
+    /// How long nothing has come from the server.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.meter.silent_for()
+    }
+
+    /// Whether the server answers a question within `limit`.
+    pub(crate) async fn answers(&self, limit: Duration) -> bool {
+        let answered = tokio::time::timeout(limit, self.handle.send_ping()).await;
+        // The library takes the end of the connection for an answer.
+        matches!(answered, Ok(Ok(()))) && !self.is_closed()
+    }
+
     /// Opens a session channel, after those that are being closed have made room.
     ///
-    /// One that was opened and never used is taken first.
+    /// One that was opened and never used is taken first, when the server is known to be there: opening one would show it.
     pub(crate) async fn channel(&self) -> Result<Channel<Msg>, russh::Error> {
         let spare = self.spares().pop();
         if let Some(spare) = spare {
-            return Ok(spare);
+            let there = self.silent_for() < FRESH || self.answers(Duration::MAX).await;
+            return if there { Ok(spare) } else { Err(russh::Error::Disconnect) };
         }
         // The sender lives as long as this link.
         let _ = self.closing.subscribe().wait_for(|count| *count == 0).await;
@@ -240,8 +253,10 @@ impl Link {
                 let _ = channel.close().await;
                 let _ = self.handle.send_ping().await;
             };
+            // Some servers answer no questions; they must not hold up those who want a channel.
+            let settled = tokio::time::timeout(SETTLED, settled);
             tokio::select! {
-                () = settled => {}
+                _ = settled => {}
                 () = self.ended() => {}
             }
             self.closing.send_modify(|count| *count = count.saturating_sub(1));
@@ -254,6 +269,17 @@ impl Link {
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         let _ = tokio::time::timeout(GOODBYE, self.closed.cancelled()).await;
         self.cut.cancel();
+    }
+
+    /// Closes without a word, unless somebody else is on it.
+    pub(crate) fn give_up(&self) {
+        let alone = {
+            let load = self.load.borrow();
+            load.sessions <= 1 && load.tunnels == 0
+        };
+        if alone {
+            self.cut();
+        }
     }
 
     /// Closes without a word: the connection is stuck.
@@ -283,6 +309,12 @@ fn flood(target: &Target, meter: &Meter, phase: Phase) -> Option<ConnectFailure>
         hint: "no SSH server in order does this; see what listens on this port".to_owned(),
     })
 }
+
+/// A link is taken to be alive for so long after something came.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long the closing of one channel may hold up the opening of the next.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(250);

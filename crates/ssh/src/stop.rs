@@ -17,9 +17,11 @@ use crate::launch::COOKIE_VARIABLE;
 use crate::words::{Packed, quoted};
 
 const GONE: &[u8] = b"sshepherd-stop gone";
+const BEGUN: &[u8] = b"sshepherd-stop begun";
 
 /// POSIX sh, reviewed; only the three assignments before it vary. `P` is the process group (empty if unknown), `C` the
-/// cookie's assignment, `N` the tenths of a second between TERM and KILL. Linux is read through /proc alone, since small
+/// cookie's assignment, `N` the tenths of a second between TERM and KILL, by the host's clock where it has one: on a busy host a
+/// look takes longer than the pause. Linux is read through /proc alone, since small
 /// images have no `ps`; other systems through `ps`, which knows groups but no environments.
 pub(crate) const SCRIPT: &str = r#"
 marked() {
@@ -50,12 +52,18 @@ gone() {
   look
   [ -z "$L" ]
 }
+echo 'sshepherd-stop begun' >&3
+now() { X=$(date +%s); case "$X" in ''|*[!0-9]*) X=0;; esac; }
 wait_gone() {
-  i=0
+  now
+  i=0 T=$X
   while [ "$i" -lt "$1" ]; do
     if gone; then echo 'sshepherd-stop gone' >&3; exit 0; fi
     [ -z "$2" ] || for p in $L; do kill "-$2" "$p"; done
     if sleep 0.1; then i=$((i + 1)); else sleep 1; i=$((i + 10)); fi
+    now
+    X=$(((X - T) * 10))
+    [ "$X" -le "$i" ] || i=$X
   done
 }
 look
@@ -87,6 +95,12 @@ pub fn command(
             Some(Packed::default().ours(&start).theirs(&cookie).ours(SCRIPT).in_sh())
         }
     }
+}
+
+/// Whether the script runs.
+#[must_use]
+pub fn has_begun(said: &[u8]) -> bool {
+    said.split(|byte| *byte == b'\n').any(|line| line == BEGUN)
 }
 
 /// What the script said. Anything but its exact word is no confirmation.

@@ -7,6 +7,8 @@ use russh::client::Msg;
 use russh::{ChannelWriteHalf, Sig};
 use sshepherd_model::{LoginShell, Stopped, Stream};
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::exec::Event;
 use crate::pool::Pool;
@@ -57,11 +59,64 @@ impl Tell {
 }
 
 /// The marker comes with the first bytes of the shell; a stop that overtakes it waits this long, unless none can come.
-const MARKER_PATIENCE: Duration = Duration::from_secs(2);
-/// Time the stop script needs beside its grace: a link, a channel, a KILL and a look.
-pub(crate) const STOP_OVERHEAD: Duration = Duration::from_secs(6);
-/// The script says one short line; anything longer is not it.
+const MARKER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a script may be silent before the server's signals are tried beside it.
+const SCRIPT_PATIENCE: Duration = Duration::from_secs(2);
+/// Time beside its grace that a stop takes at most on a host that shows no sign of it.
+const UNANSWERED: Duration = Duration::from_secs(1);
+/// Time that the stop script needs beside its grace once it has begun: a KILL and a look.
+const STOP_OVERHEAD: Duration = Duration::from_secs(6);
+/// Time between the last signal and the verdict.
+const AFTER_KILL: Duration = Duration::from_millis(500);
+/// The script says a few short lines; anything longer is not it.
 const MAX_STOP_OUTPUT: usize = 64 * 1024;
+
+/// Runs a stop script on a channel of its own and reads its verdict. One that has not begun at `until` is given up: the host may
+/// answer everything and do nothing.
+pub(crate) async fn run_script(
+    (pool, target): (&Pool, &Arc<Target>),
+    script: String,
+    (until, grace): (Instant, Duration),
+    begun: &CancellationToken,
+) -> Option<Stopped> {
+    let given_up = async {
+        if tokio::time::timeout_at(until, begun.cancelled()).await.is_ok() {
+            tokio::time::sleep(grace + STOP_OVERHEAD).await;
+        }
+    };
+    tokio::select! {
+        said = said(pool, target, script, begun) => said.map(|said| stop::parse(&said)),
+        () = given_up => None,
+    }
+}
+
+/// When a stop that begins now is given up on a host that shows no sign of it.
+pub(crate) fn give_up_at(grace: Duration) -> Instant {
+    Instant::now() + grace + UNANSWERED
+}
+
+/// Runs a fixed text on a channel of its own; what it printed. `begun` is cancelled when that is the first line of a stop.
+async fn said(
+    pool: &Pool,
+    target: &Arc<Target>,
+    text: String,
+    begun: &CancellationToken,
+) -> Option<Vec<u8>> {
+    let ready = Box::pin(pool.open(Arc::clone(target))).await.ok()?;
+    let mut running = ready.send(text, None, None, String::new()).await.ok()?;
+    let mut said = Vec::new();
+    while let Some(event) = running.next().await {
+        if let Event::Output { stream: Stream::Stdout, bytes } = event
+            && said.len() + bytes.len() <= MAX_STOP_OUTPUT
+        {
+            said.extend_from_slice(&bytes);
+            if !begun.is_cancelled() && stop::has_begun(&said) {
+                begun.cancel();
+            }
+        }
+    }
+    Some(said)
+}
 
 impl Stopper {
     /// What ends the command on the channel of `writer`, and where its reader tells what it sees.
@@ -84,52 +139,53 @@ impl Stopper {
     ///
     /// `Confirmed` only when they were seen gone. Works beside the reading of the command, which must go on.
     pub async fn stop(mut self, grace: Duration) -> Stopped {
+        let until = give_up_at(grace);
         // Without the marker nobody knows which process it is, or whether a script would be run at all: a forced command
         // would be run a second time.
         let marked =
             tokio::time::timeout(MARKER_PATIENCE, self.pid.wait_for(Option::is_some)).await;
         let pid = marked.ok().and_then(Result::ok).and_then(|pid| *pid);
-        if let Some(pid) = pid
-            && let Some(script) =
-                stop::command(self.target.login_shell, Some(pid), &self.cookie, grace)
-        {
-            let run = tokio::time::timeout(grace + STOP_OVERHEAD, self.script(script)).await;
-            if matches!(run, Ok(Some(Stopped::Confirmed))) {
-                return Stopped::Confirmed;
+        let script = pid
+            .and_then(|pid| stop::command(self.target.login_shell, Some(pid), &self.cookie, grace));
+        let Some(script) = script else { return self.signals(until).await };
+        let (begun, of) = (CancellationToken::new(), self.clone());
+        let mut run = Box::pin(run_script((&of.pool, &of.target), script, (until, grace), &begun));
+        let silent = async {
+            if tokio::time::timeout(SCRIPT_PATIENCE, begun.cancelled()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let ended = tokio::select! {
+            stopped = &mut run => Some(stopped),
+            () = silent => None,
+        };
+        match ended {
+            Some(Some(Stopped::Confirmed)) => Stopped::Confirmed,
+            Some(_) => self.signals(until).await,
+            None => {
+                let (stopped, _) = tokio::join!(run, self.signals(until));
+                stopped.unwrap_or(Stopped::Unconfirmed)
             }
         }
-        self.signals(grace).await
-    }
-
-    /// Runs the stop script on a channel of its own and reads its verdict.
-    async fn script(&self, script: String) -> Option<Stopped> {
-        self.said(script).await.map(|said| stop::parse(&said))
     }
 
     /// Runs a fixed text on a channel of its own; what it printed.
     pub(crate) async fn said(&self, text: String) -> Option<Vec<u8>> {
-        let ready = self.pool.open(Arc::clone(&self.target)).await.ok()?;
-        let mut running = ready.send(text, None, None, String::new()).await.ok()?;
-        let mut said = Vec::new();
-        while let Some(event) = running.next().await {
-            if let Event::Output { stream: Stream::Stdout, bytes } = event
-                && said.len() + bytes.len() <= MAX_STOP_OUTPUT
-            {
-                said.extend_from_slice(&bytes);
-            }
-        }
-        Some(said)
+        said(&self.pool, &self.target, text, &CancellationToken::new()).await
     }
 
-    /// Asks the server, which may refuse. Its word that the command ended is a proof only where there is no shell that
-    /// could have left children behind.
-    async fn signals(mut self, grace: Duration) -> Stopped {
-        for signal in [Sig::TERM, Sig::KILL] {
-            if self.writer.signal(signal).await.is_err() {
+    /// Asks the server, which may refuse: TERM, and KILL shortly before `until`. Its word that the command ended is a proof only
+    /// where there is no shell that could have left children behind.
+    async fn signals(mut self, until: Instant) -> Stopped {
+        let last = until.max(Instant::now() + 2 * AFTER_KILL);
+        for (signal, until) in [(Sig::TERM, last - AFTER_KILL), (Sig::KILL, last)] {
+            // A server that reads nothing takes no signal either.
+            let sent = tokio::time::timeout_at(until, self.writer.signal(signal)).await;
+            if !matches!(sent, Ok(Ok(()))) {
                 break;
             }
             // It has ended, or its channel has closed without a word of it.
-            if tokio::time::timeout(grace, self.end.wait_for(|end| *end)).await.is_ok() {
+            if tokio::time::timeout_at(until, self.end.wait_for(|end| *end)).await.is_ok() {
                 break;
             }
         }

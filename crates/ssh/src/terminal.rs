@@ -145,6 +145,9 @@ pub enum Echo {
 /// How long a look at a terminal on a channel of its own may take.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How long a server may take to take a short request.
+const TAKEN: Duration = Duration::from_secs(1);
+
 impl Ready {
     /// Opens a terminal. After an error the program may have been started all the same, when the failure says that the
     /// connection ended meanwhile; it ends with its connection, unless a multiplexer keeps it.
@@ -347,7 +350,8 @@ impl Keyboard {
     /// Tells the program that its window has another size.
     pub async fn resize(&self, size: Size) -> Result<(), Closed> {
         let (cols, rows) = (u32::from(size.cols), u32::from(size.rows));
-        self.writer.window_change(cols, rows, 0, 0).await.map_err(|_| Closed)
+        let told = self.writer.window_change(cols, rows, 0, 0);
+        tokio::time::timeout(TAKEN, told).await.ok().and_then(Result::ok).ok_or(Closed)
     }
 
     /// Sends a signal to the process group in the foreground, by a fixed text on a channel of its own; true when the host
@@ -387,7 +391,8 @@ impl Keyboard {
 
     /// Closes the terminal: the host hangs up on the program.
     pub async fn hang_up(&self) {
-        let _ = self.writer.close().await;
+        // A connection whose server reads nothing takes no more; what comes of it is its end.
+        let _ = tokio::time::timeout(TAKEN, self.writer.close()).await;
     }
 
     /// Ends everything that was started in the terminal: TERM, `grace`, KILL.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use crate::pool::Tunnel;
 use crate::proxy::{LastWords, ProxyStream};
@@ -101,6 +102,9 @@ pub(crate) struct Meter {
     written: AtomicU64,
     /// Most bytes that may be read.
     most: AtomicU64,
+    since: Instant,
+    /// When something came last, in milliseconds after `since`.
+    heard: AtomicU64,
 }
 
 impl Default for Meter {
@@ -109,6 +113,8 @@ impl Default for Meter {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             most: AtomicU64::new(MAX_BEFORE_LOG_IN),
+            since: Instant::now(),
+            heard: AtomicU64::new(0),
         }
     }
 }
@@ -127,6 +133,17 @@ impl Meter {
     /// Bytes carried in the direction that carried more.
     pub(crate) fn carried(&self) -> u64 {
         self.read.load(Ordering::Relaxed).max(self.written.load(Ordering::Relaxed))
+    }
+
+    /// How long nothing has come.
+    pub(crate) fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(heard)
+    }
+
+    fn hear(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(now, Ordering::Relaxed);
     }
 
     fn add(count: &AtomicU64, bytes: usize) {
@@ -218,6 +235,7 @@ impl AsyncRead for Wire {
         }
         if matches!(read, Poll::Ready(Ok(()))) && !new.is_empty() {
             self.acknowledge_quickly();
+            self.meter.hear();
             self.progress.send_if_modified(|progress| {
                 if progress.phase == Phase::Banner {
                     progress.read(new);
@@ -270,7 +288,6 @@ impl AsyncWrite for Wire {
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 

@@ -40,6 +40,8 @@ struct Wire {
     cuts: u64,
     /// Whether the last cut was a reset.
     reset: bool,
+    /// Counts how often the path forgot its connections: those from before pass nothing more.
+    forgotten: u64,
     closing: bool,
 }
 
@@ -147,6 +149,12 @@ impl FaultProxy {
         self.wire.send_modify(|wire| (wire.cuts, wire.reset) = (wire.cuts + 1, true));
     }
 
+    /// The path forgets all present connections, as a NAT does or a machine that slept: their bytes are dropped and neither
+    /// side hears of it. New ones work.
+    pub fn forget(&self) {
+        self.wire.send_modify(|wire| wire.forgotten += 1);
+    }
+
     /// Closes each new connection as soon as it is accepted.
     pub fn refuse(&self) {
         self.wire.send_modify(|wire| wire.refusing = true);
@@ -187,7 +195,7 @@ async fn accept(
         if now.refusing {
             continue;
         }
-        let target = Target { address: target, born: now.cuts };
+        let target = Target { address: target, born: now.cuts, known: now.forgotten };
         connections.spawn(forward(client, target, wire.clone(), Arc::clone(&counts)));
     }
 }
@@ -196,6 +204,8 @@ async fn accept(
 struct Target {
     address: SocketAddr,
     born: u64,
+    /// How often the path had forgotten its connections by then.
+    known: u64,
 }
 
 async fn forward(
@@ -211,8 +221,9 @@ async fn forward(
     counts.open.send_modify(|open| *open += 1);
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
-    let up = pump(client_read, server_write, Way::ToServer, wire.clone());
-    let down = pump(server_read, client_write, Way::ToClient, wire.clone());
+    let known = target.known;
+    let up = pump(client_read, server_write, (Way::ToServer, known), wire.clone());
+    let down = pump(server_read, client_write, (Way::ToClient, known), wire.clone());
     let reset = tokio::select! {
         _ = async { tokio::join!(up, down) } => false,
         cut = wire.wait_for(|wire| wire.cuts != target.born) => cut.is_ok_and(|wire| wire.reset),
@@ -224,11 +235,12 @@ async fn forward(
     counts.open.send_modify(|open| *open -= 1);
 }
 
-/// Moves bytes one way until the end of input, waiting before each write while the wire holds this way.
+/// Moves bytes one way until the end of input, waiting before each write while the wire holds this way; those of a connection
+/// that the path has forgotten go nowhere.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    way: Way,
+    (way, known): (Way, u64),
     mut wire: watch::Receiver<Wire>,
 ) {
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -236,6 +248,13 @@ async fn pump(
         let Ok(length) = from.read(&mut buffer).await else { return };
         if wire.wait_for(|wire| !wire.holds(way)).await.is_err() {
             return;
+        }
+        if wire.borrow().forgotten != known {
+            if length == 0 {
+                // The other side hears of no end either.
+                return;
+            }
+            continue;
         }
         let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
             let _ = to.shutdown().await;

@@ -13,6 +13,9 @@ use sshepherd_model::{
 use super::judged::{echo, echo_part};
 use super::{CancelledAnswer, HostCounts, RunAnswer, StatusAnswer, shorten};
 
+/// A wait before a command was sent that its caller should hear of, in milliseconds.
+const LONG_WAIT: u64 = 1000;
+
 /// A finished command and what may be shown of its output.
 pub(crate) struct Report<'a> {
     /// The task and its outcome.
@@ -37,6 +40,10 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
         hash: Some(task.hash.to_string()),
         status: Some(task.status.to_string()),
         duration_ms: task.ended_at.map(|ended| ended.saturating_sub(task.created_at)),
+        waited_ms: task
+            .started_at
+            .map(|started| started.saturating_sub(task.created_at))
+            .filter(|waited| *waited >= LONG_WAIT),
         cancelled: Some(false),
         timeout: Some(false),
         target_ip: task.target_ip.map(|ip| ip.to_string()),

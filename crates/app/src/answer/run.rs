@@ -22,6 +22,8 @@ answer! {
         signal: String,
         /// Milliseconds from acceptance to the end.
         duration_ms: u64,
+        /// Milliseconds of it before the command was sent: for the connection and, on a host that takes few at once, its turn.
+        waited_ms: u64,
         /// It was stopped because a caller asked.
         cancelled: bool,
         /// It was stopped because its time was up.

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Phase, Stopped, Stream};
+use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Phase, Stopped};
+use tokio_util::sync::CancellationToken;
 
 use super::channel::{ask, mark};
 use super::{JobPlace, script, start};
-use crate::exec::{Event, Input};
 use crate::pool::Pool;
-use crate::stop;
-use crate::stopper::STOP_OVERHEAD;
+use crate::stopper::{give_up_at, run_script};
 use crate::target::Target;
 
 /// Whether a removed job leaves its name behind.
@@ -56,26 +55,12 @@ pub async fn stop(
     cookie: &str,
     grace: Duration,
 ) -> Stopped {
-    let text = script::stop(place, cookie, grace);
-    let run = async {
-        let ready = pool.open(target).await.ok()?;
-        let mut running = ready.ask(text, Input::Closed).await.ok()?.running(None, String::new());
-        let mut said = Vec::new();
-        while let Some(event) = running.next().await {
-            if let Event::Output { stream: Stream::Stdout, bytes } = event
-                && said.len() < MAX_SAID
-            {
-                said.extend_from_slice(&bytes);
-            }
-        }
-        Some(stop::parse(&said))
-    };
-    let run = tokio::time::timeout(grace + STOP_OVERHEAD, run).await;
-    run.ok().flatten().unwrap_or(Stopped::Unconfirmed)
+    let script = script::stop(place, cookie, grace);
+    let limits = (give_up_at(grace), grace);
+    let begun = CancellationToken::new();
+    let stopped = run_script((pool, &target), script, limits, &begun).await;
+    stopped.unwrap_or(Stopped::Unconfirmed)
 }
-
-/// The script says one short line; anything longer is not it.
-const MAX_SAID: usize = 64 * 1024;
 
 /// Removes the folder of a job that has ended, and old tombstones beside it.
 pub async fn remove(

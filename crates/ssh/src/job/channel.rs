@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use russh::ChannelMsg;
@@ -87,74 +88,154 @@ impl Channel {
     }
 }
 
+/// Most bytes that may come between the first line of a script and its words: its streams overtake each other by little.
+const MAX_BETWEEN: usize = 256 * 1024;
+
+/// Most messages that are kept until it is known what answers.
+const MAX_SEEN: usize = 4096;
+
 /// Sends a text and waits for its header. Without a sign of it within the time of an exec request, nobody runs scripts
-/// there. `feed` is what the script reads, sent when it has shown that it runs.
+/// there; a script that runs has `patience` more to say what it did. `feed` is what the script reads, sent when it has shown
+/// that it runs.
 pub(super) async fn greet(
     ready: Ready,
     text: String,
     nonce: &str,
     mut feed: Option<Bytes>,
+    patience: Duration,
 ) -> Result<Greeting, Outcome> {
     let sent = ready.ask(text, Input::Held).await?;
     let deadline = tokio::time::Instant::now() + sent.target.deadlines.exec;
-    let mut channel = Channel { sent: Some(sent), held: VecDeque::new(), status: None };
-    let (mut out, mut err) = (Header::new(nonce), Header::new(nonce));
-    // Kept as it came, for a command that is no script of ours.
-    let mut seen = VecDeque::new();
-    let mut ended = false;
+    let channel = Channel { sent: Some(sent), held: VecDeque::new(), status: None };
+    let mut listening = Listening {
+        channel,
+        out: Header::new(nonce),
+        err: Header::new(nonce),
+        seen: VecDeque::new(),
+        ended: false,
+    };
     loop {
-        // A script that runs may take its time: its input may be long, or its disk slow.
-        let message = if out.line().is_some() {
-            channel.feed(feed.take());
-            channel.receive().await
-        } else {
-            match tokio::time::timeout_at(deadline, channel.receive()).await {
-                Ok(message) => message,
-                Err(_) => return Ok(foreign(channel, seen)),
-            }
-        };
-        if matches!(message, Some(ChannelMsg::ExitSignal { .. })) {
-            ended = true;
+        if listening.runs() {
+            listening.channel.feed(feed.take());
         }
+        let until = if listening.runs() { deadline + patience } else { deadline };
+        let Ok(message) = tokio::time::timeout_at(until, listening.channel.receive()).await else {
+            return Ok(listening.give_up());
+        };
+        match listening.hear(message) {
+            Heard::More => {}
+            Heard::Words => return Ok(listening.answered()),
+            Heard::Enough => return Ok(listening.give_up()),
+            Heard::Closed => return Ok(listening.closed()),
+        }
+    }
+}
+
+/// A text that has been sent and has not answered yet.
+struct Listening {
+    channel: Channel,
+    out: Header,
+    err: Header,
+    /// Kept as it came, for a command that is no script of ours.
+    seen: VecDeque<ChannelMsg>,
+    ended: bool,
+}
+
+/// What a message comes to.
+enum Heard {
+    More,
+    /// Both lines are there.
+    Words,
+    /// No script of ours says so much before its words.
+    Enough,
+    Closed,
+}
+
+impl Listening {
+    /// Whether a script of ours runs there.
+    fn runs(&self) -> bool {
+        self.out.line().is_some()
+    }
+
+    fn hear(&mut self, message: Option<ChannelMsg>) -> Heard {
         let (stream, bytes) = match message {
             Some(ChannelMsg::Data { data }) => (Stream::Stdout, data),
             Some(ChannelMsg::ExtendedData { data, ext: 1 }) => (Stream::Stderr, data),
-            Some(ChannelMsg::ExitStatus { exit_status }) => {
-                channel.status = Some(exit_status);
-                ended = true;
-                seen.push_back(ChannelMsg::ExitStatus { exit_status });
-                continue;
+            Some(ChannelMsg::Close) | None => return Heard::Closed,
+            Some(end @ (ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. })) => {
+                if let ChannelMsg::ExitStatus { exit_status } = &end {
+                    self.channel.status = Some(*exit_status);
+                }
+                self.ended = true;
+                return self.keep(end);
             }
-            Some(ChannelMsg::Close) | None => break,
-            Some(other) => {
-                seen.push_back(other);
-                continue;
-            }
+            // Nobody reads any other.
+            Some(_) => return Heard::More,
         };
         let fed = match stream {
-            Stream::Stdout => {
-                seen.push_back(ChannelMsg::Data { data: bytes.clone() });
-                out.feed(bytes)
-            }
-            Stream::Stderr => {
-                seen.push_back(ChannelMsg::ExtendedData { data: bytes.clone(), ext: 1 });
-                err.feed(bytes)
-            }
+            Stream::Stdout => self.out.feed(bytes.clone()),
+            Stream::Stderr => self.err.feed(bytes.clone()),
         };
         match fed {
             Fed::More => {}
-            Fed::After(bytes) => channel.hold(stream, bytes),
-            Fed::Noise => return Ok(foreign(channel, seen)),
+            Fed::After(bytes) => self.channel.hold(stream, bytes),
+            Fed::Noise => {
+                self.keep(piece(stream, bytes));
+                return Heard::Enough;
+            }
         }
-        if let (Some(_), Some(words)) = (out.line(), err.line()) {
-            return Ok(Greeting::Answered(channel, words.to_owned()));
+        if self.runs() && self.err.line().is_some() {
+            return Heard::Words;
+        }
+        self.keep(piece(stream, bytes))
+    }
+
+    /// Keeps a message for whoever reads what is no script of ours.
+    fn keep(&mut self, message: ChannelMsg) -> Heard {
+        if self.runs() {
+            self.seen.clear();
+        } else {
+            self.seen.push_back(message);
+        }
+        let between: usize = self.channel.held.iter().map(|(_, bytes)| bytes.len()).sum();
+        if between > MAX_BETWEEN || self.seen.len() > MAX_SEEN {
+            Heard::Enough
+        } else {
+            Heard::More
         }
     }
-    if ended && out.line().is_none() && err.line().is_none() {
-        return Ok(foreign(channel, seen));
+
+    fn answered(self) -> Greeting {
+        match self.err.line() {
+            Some(words) => Greeting::Answered(self.channel, words.to_owned()),
+            None => Greeting::Lost(SAID_HALF.to_owned()),
+        }
     }
-    Ok(Greeting::Lost("the channel closed before the host said what it did".to_owned()))
+
+    fn give_up(self) -> Greeting {
+        if self.runs() {
+            return Greeting::Lost(SAID_HALF.to_owned());
+        }
+        foreign(self.channel, self.seen)
+    }
+
+    fn closed(self) -> Greeting {
+        if self.ended && !self.runs() && self.err.line().is_none() {
+            return foreign(self.channel, self.seen);
+        }
+        Greeting::Lost("the channel closed before the host said what it did".to_owned())
+    }
 }
+
+fn piece(stream: Stream, data: Bytes) -> ChannelMsg {
+    match stream {
+        Stream::Stdout => ChannelMsg::Data { data },
+        Stream::Stderr => ChannelMsg::ExtendedData { data, ext: 1 },
+    }
+}
+
+/// Why a script that runs is given up.
+const SAID_HALF: &str = "the host said that the script runs, and then not what it did";
 
 fn foreign(mut channel: Channel, mut seen: VecDeque<ChannelMsg>) -> Greeting {
     let Some(mut sent) = channel.sent.take() else {
@@ -183,7 +264,7 @@ pub(super) async fn ask(
         detail: format!("{}: {detail}", target.alias).into(),
         hint: "nothing was changed that cannot be asked for again".to_owned(),
     };
-    match greet(ready, text, nonce, None).await {
+    match greet(ready, text, nonce, None, target.deadlines.exec).await {
         Ok(Greeting::Answered(channel, words)) => Ok((channel, words)),
         Ok(Greeting::Foreign(_)) => Err(failure("what answers there is no shell".to_owned())),
         Ok(Greeting::Lost(detail)) => Err(failure(detail)),

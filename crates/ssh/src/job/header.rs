@@ -13,6 +13,8 @@ const MAX_LINE: usize = 8 * 1024;
 pub(super) struct Header {
     needle: Vec<u8>,
     held: Vec<u8>,
+    /// Where the words begin, once the mark is there.
+    found: Option<usize>,
     line: Option<String>,
 }
 
@@ -30,7 +32,7 @@ pub(super) enum Fed {
 impl Header {
     pub(super) fn new(nonce: &str) -> Self {
         let needle = format!("sshepherd-{nonce} ").into_bytes();
-        Self { needle, held: Vec::new(), line: None }
+        Self { needle, held: Vec::new(), found: None, line: None }
     }
 
     /// The words of the line.
@@ -42,9 +44,15 @@ impl Header {
         if self.line.is_some() {
             return Fed::After(piece);
         }
+        // Where the mark may begin that was not there before this piece.
+        let new = self.held.len().saturating_sub(self.needle.len());
         self.held.extend_from_slice(&piece);
-        let found = self.held.windows(self.needle.len()).position(|text| text == self.needle);
-        let words = found.map(|start| start + self.needle.len());
+        if self.found.is_none() {
+            let unseen = self.held.get(new..).unwrap_or_default();
+            let found = unseen.windows(self.needle.len()).position(|text| text == self.needle);
+            self.found = found.map(|start| new + start + self.needle.len());
+        }
+        let words = self.found;
         let rest = words.and_then(|start| self.held.get(start..)).unwrap_or_default();
         if let Some(length) = rest.iter().position(|byte| *byte == b'\n') {
             let line = rest.get(..length).unwrap_or_default();

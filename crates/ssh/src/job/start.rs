@@ -1,5 +1,7 @@
 //! The start of a job, at most once.
 
+use std::time::Duration;
+
 use sshepherd_model::{HostWords, LoginShell, Outcome};
 
 use super::channel::{Greeting, greet, mark};
@@ -40,7 +42,10 @@ impl Ready {
         let text = script::start(target.login_shell, &nonce, &spec);
         let feed = launch::feed(&spec.env, spec.stdin, &nonce);
         let has_input = feed.is_some();
-        let (channel, words) = match greet(self, text, &nonce, feed).await? {
+        // A long input takes as long as the host takes to read it.
+        let reading = if has_input { spec.max_time } else { Duration::ZERO };
+        let patience = target.deadlines.exec.saturating_add(reading);
+        let (channel, words) = match greet(self, text, &nonce, feed, patience).await? {
             Greeting::Answered(channel, words) => (channel, words),
             Greeting::Foreign(sent) => {
                 let running = sent.running(None, spec.cookie);

@@ -3,26 +3,30 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use russh::ChannelWriteHalf;
 use russh::client::Msg;
-use russh::{ChannelOpenFailure, ChannelWriteHalf};
-use sshepherd_model::{ConnectFailure, Phase};
+use sshepherd_model::ConnectFailure;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{FIRST_GUESS_SESSIONS, HANDSHAKES};
+use super::{FIRST_GUESS_SESSIONS, HANDSHAKES, MAX_LINKS};
 use crate::link::{Link, Renewal, Seat};
-use crate::target::Target;
 
 /// Most tunnels through one link to a jump host. sshd sets no limit; links of this many share one stream and one cipher,
 /// and a link that is lost takes no more hosts with it.
 const MAX_TUNNELS: usize = 32;
+
+/// How long a server that refused one more link is not asked for another while it has some of ours.
+const LINKS_LEARNT: Duration = Duration::from_secs(30);
 
 /// The links of one host.
 pub(super) struct HostLinks {
     pub(super) links: Mutex<Vec<Arc<Link>>>,
     /// Most channels that a link of this host has been seen to take; forgotten when the last link is gone.
     pub(super) sessions: Mutex<usize>,
+    /// How many links the server took when it refused one more, and when that was.
+    taken_links: Mutex<Option<(Instant, usize)>>,
     pub(super) handshakes: Semaphore,
     /// Held while the first link is made: callers that come meanwhile wait for it.
     pub(super) first: tokio::sync::Mutex<()>,
@@ -45,6 +49,8 @@ pub(crate) struct Slot {
     pub(crate) open: Option<Arc<ChannelWriteHalf<Msg>>>,
     pub(super) host: Arc<HostLinks>,
     pub(super) seat: Seat,
+    /// Whether the link was made for it.
+    pub(super) new: bool,
 }
 
 impl Drop for Slot {
@@ -66,6 +72,7 @@ impl HostLinks {
         Self {
             links: Mutex::default(),
             sessions: Mutex::new(FIRST_GUESS_SESSIONS),
+            taken_links: Mutex::default(),
             handshakes: Semaphore::new(HANDSHAKES),
             first: tokio::sync::Mutex::default(),
             failure: Mutex::default(),
@@ -100,7 +107,8 @@ impl HostLinks {
         let link = links.iter().find(room)?;
         // The lock on the list makes look and take one step.
         link.load.send_modify(|load| load.enter(seat));
-        Some(Slot { link: Arc::clone(link), open: None, host: Arc::clone(self), seat })
+        let (link, host) = (Arc::clone(link), Arc::clone(self));
+        Some(Slot { link, open: None, host, seat, new: false })
     }
 
     /// Keeps a link for so long, though it may carry nothing.
@@ -145,27 +153,35 @@ impl HostLinks {
         self.room.notify_waiters();
     }
 
-    /// The server refused a channel: it takes one fewer than are open now. One that takes none at all is a failure.
-    pub(super) fn learn(
-        &self,
-        slot: &Slot,
-        target: &Target,
-        reason: &ChannelOpenFailure,
-    ) -> Result<(), ConnectFailure> {
+    /// Most links to have at once.
+    pub(super) fn most_links(&self) -> usize {
+        let taken = self.taken_links.lock().unwrap_or_else(PoisonError::into_inner);
+        let learnt = taken.filter(|(when, _)| when.elapsed() < LINKS_LEARNT);
+        learnt.map_or(MAX_LINKS, |(_, links)| links).max(1)
+    }
+
+    /// The server hung up on one more link than there are.
+    pub(super) fn learn_links(&self) {
+        let taken = (Instant::now(), self.links().len());
+        *self.taken_links.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+    }
+
+    /// Whether a link carries something, so that room will come.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.links().iter().any(|link| !link.is_closed() && !link.load.borrow().is_idle())
+    }
+
+    /// The server refused a channel. Whether there are others of ours on the link: then it takes only so many.
+    pub(super) fn learn(&self, slot: &Slot) -> bool {
         // A channel that was given up meanwhile takes a place as well; the next try gets it.
         let spare = slot.link.has_spare();
         let others =
             slot.link.load.borrow().taken(Seat::Session).saturating_sub(1) + usize::from(spare);
         if others == 0 {
-            return Err(ConnectFailure {
-                phase: Phase::Channel,
-                detail: format!("{} refuses to open a session: {reason:?}", target.alias).into(),
-                hint: "the account may not run commands (MaxSessions 0, a forced subsystem), or the server is full"
-                    .to_owned(),
-            });
+            return false;
         }
         let mut most = self.sessions();
         *most = (*most).min(others);
-        Ok(())
+        true
     }
 }

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Resource;
 use sshepherd_model::{ConnectFailure, Phase};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Login, Logins};
 use crate::dial;
-use crate::exec::Ready;
 use crate::link::{Link, Load, NoLink, Renewal, Seat};
 use crate::proxy::ProxyStream;
 use crate::target::Target;
@@ -28,6 +27,7 @@ use key::Key;
 
 mod host;
 mod key;
+mod open;
 mod tunnel;
 
 pub(crate) use host::Slot;
@@ -111,65 +111,11 @@ impl Pool {
         }
     }
 
-    /// A channel on a link to `target`, ready to run one command. Nothing has been sent yet, so dropping this future or
-    /// its result is safe, and a link that turns out dead is replaced without a word.
-    pub async fn open(&self, target: Arc<Target>) -> Result<Ready, ConnectFailure> {
-        let host = self.host(&target);
-        let mut replaced = 0;
-        loop {
-            let slot = self.slot(&host, &target, Seat::Session).await?;
-            let link = Arc::clone(&slot.link);
-            let opening = self.channel(slot, Arc::clone(&target));
-            match tokio::time::timeout(target.deadlines.channel, opening).await {
-                Ok(Ok(ready)) => return Ok(ready),
-                Ok(Err((slot, russh::Error::ChannelOpenFailure(reason)))) => {
-                    host.learn(&slot, &target, &reason)?;
-                }
-                Ok(Err((_slot, error))) => {
-                    host.remove(&link);
-                    replaced += 1;
-                    if replaced > REPLACEMENTS {
-                        let why = || channel_failure(&target, &error.to_string());
-                        return Err(link.failure().unwrap_or_else(why));
-                    }
-                }
-                Err(_) => {
-                    // Whatever else waits on this link is stuck as well.
-                    link.cut();
-                    host.remove(&link);
-                    return Err(channel_failure(&target, "no answer"));
-                }
-            }
-        }
-    }
-
     /// Sees to it that a link to `target` stands and is not closed for idleness for `long`; runs nothing there.
     pub async fn warm(&self, target: Arc<Target>, long: Duration) -> Result<(), ConnectFailure> {
         let host = self.host(&target);
         host.want(long);
         self.slot(&host, &target, Seat::Session).await.map(drop)
-    }
-
-    /// Opens a channel, in a task of its own: if nobody waits any more when the server has opened it, it is closed again.
-    async fn channel(
-        &self,
-        slot: Slot,
-        target: Arc<Target>,
-    ) -> Result<Ready, (Slot, russh::Error)> {
-        let (give, take) = oneshot::channel();
-        let pool = self.clone();
-        self.inner.tracker.spawn(async move {
-            let opened = match slot.link.channel().await {
-                Ok(channel) => Ok(Ready::new(pool, target, slot, channel)),
-                Err(error) => Err((slot, error)),
-            };
-            let _ = give.send(opened);
-        });
-        // The task always answers; it ends without only together with the event loop.
-        match take.await {
-            Ok(opened) => opened,
-            Err(_) => std::future::pending().await,
-        }
     }
 
     /// Lets all links go: new commands connect anew, running ones keep theirs to their end. Decrypted keys are forgotten.
@@ -218,7 +164,7 @@ impl Pool {
             if let Some(slot) = host.free(seat) {
                 return Ok(slot);
             }
-            if host.links().len() >= MAX_LINKS {
+            if host.links().len() >= host.most_links() {
                 room.await;
                 continue;
             }
@@ -233,10 +179,16 @@ impl Pool {
             if let Some(failure) = host.failure_since(asked) {
                 return Err(failure);
             }
-            let connected = self.connect(target).await;
-            let answer = match connected {
+            let answer = match self.connect(target).await {
                 Ok(link) => Ok(self.adopt(host, Arc::new(link), seat)),
-                Err(failure) => {
+                // It takes us on other connections: one more is too many for it now.
+                Err(NoLink::HungUp(_)) if host.is_at_work() => {
+                    drop(first);
+                    host.learn_links();
+                    room.await;
+                    continue;
+                }
+                Err(NoLink::HungUp(failure) | NoLink::Failed(failure)) => {
                     host.failed(&failure);
                     Err(failure)
                 }
@@ -292,7 +244,7 @@ impl Pool {
     }
 
     /// Connects, knocking again where a busy sshd hangs up before its version line, for as long as that line may take.
-    async fn connect(&self, target: &Arc<Target>) -> Result<Link, ConnectFailure> {
+    async fn connect(&self, target: &Arc<Target>) -> Result<Link, NoLink> {
         let mut login = Login::prepare(target, &self.inner.logins).await?;
         let until = Instant::now() + target.deadlines.banner;
         let mut wait = KNOCK_AGAIN;
@@ -304,10 +256,10 @@ impl Pool {
                 // Each time with fewer methods.
                 (Ok(None), _) => continue,
                 (Err(NoLink::Failed(failure) | NoLink::HungUp(failure)), Some(program)) => {
-                    return Err(program.explain(failure).await);
+                    return Err(NoLink::Failed(program.explain(failure).await));
                 }
-                (Err(NoLink::Failed(failure)), None) => return Err(failure),
-                (Err(NoLink::HungUp(failure)), None) => failure,
+                (Err(failed @ NoLink::Failed(_)), None) => return Err(failed),
+                (Err(hung_up @ NoLink::HungUp(_)), None) => hung_up,
             };
             let pause = wait.mul_f64(jitter());
             if Instant::now() + pause >= until {
@@ -323,7 +275,8 @@ impl Pool {
         link.load.send_modify(|load| load.enter(seat));
         host.links().push(Arc::clone(&link));
         host.room.notify_waiters();
-        let slot = Slot { link: Arc::clone(&link), open: None, host: Arc::clone(host), seat };
+        let (to, host_links) = (Arc::clone(&link), Arc::clone(host));
+        let slot = Slot { link: to, open: None, host: host_links, seat, new: true };
         let keeper = keep(self.inner.clone(), Arc::clone(host), link);
         self.inner.tracker.spawn(keeper);
         slot

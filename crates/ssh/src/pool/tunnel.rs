@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use russh::client::Msg;
 use russh::{ChannelOpenFailure, ChannelStream};
@@ -13,9 +14,10 @@ use sshepherd_model::{ConnectFailure, Phase};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
+use super::open::SILENCE;
 use super::{Pool, REPLACEMENTS, Slot};
 use crate::dial::admitted;
-use crate::link::Seat;
+use crate::link::{Link, Seat};
 use crate::race::race;
 use crate::target::Target;
 use crate::wire::Carrier;
@@ -111,9 +113,26 @@ impl Pool {
                 .slot(&host, jump, Seat::Tunnel)
                 .await
                 .map_err(|failure| by_way_of(jump, failure))?;
-            let link = Arc::clone(&slot.link);
+            let (link, new) = (Arc::clone(&slot.link), slot.new);
             let limit = target.deadlines.dial;
-            match tokio::time::timeout(limit, self.channel_to(slot, to)).await {
+            let opening = self.channel_to(slot, to);
+            tokio::pin!(opening);
+            let early = tokio::select! {
+                opened = &mut opening => Some(opened),
+                dead = is_dead((&link, jump), limit, new) => {
+                    if dead {
+                        host.remove(&link);
+                        link.give_up();
+                        continue;
+                    }
+                    None
+                }
+            };
+            let opened = match early {
+                Some(opened) => Ok(opened),
+                None => tokio::time::timeout(limit, opening).await,
+            };
+            match opened {
                 Ok(Ok(tunnel)) => return Ok(Ok(tunnel)),
                 Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
                     return Ok(Err(refusal(to, reason)));
@@ -150,6 +169,18 @@ impl Pool {
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// Whether the jump host itself has gone. One that was there before is asked when it has said nothing for a while: it may well
+/// wait for the host behind it.
+async fn is_dead((link, jump): (&Link, &Target), limit: Duration, new: bool) -> bool {
+    if new {
+        // It has just let us in.
+        return false;
+    }
+    let asked = Instant::now();
+    tokio::time::sleep(Pool::patience(link, jump).min(limit)).await;
+    link.silent_for() >= asked.elapsed() && !link.answers(SILENCE).await
 }
 
 fn refusal(to: SocketAddr, reason: ChannelOpenFailure) -> String {

@@ -270,12 +270,6 @@ async fn endless_errors_stop_at_what_may_wait_for_a_reader() {
     taken_unread(true, 32 * 1024).await;
 }
 
-/// Nor is the size of packets heeded that we name, 32 KiB: the library takes up to 256 KiB.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn packets_larger_than_we_take_stop_at_as_many() {
-    taken_unread(false, 200 * 1024).await;
-}
-
 #[tokio::test]
 async fn an_exit_status_without_a_close_is_no_end_and_a_stop_is_confirmed_by_it() {
     let server = RawServer::start(async |_, stream, keys| {

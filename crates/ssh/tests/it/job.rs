@@ -17,7 +17,7 @@ use crate::common::{LIMIT, cookie, finish, pool, proxy, run, target, target_thro
 
 const GRACE: Duration = Duration::from_millis(500);
 
-fn spec(wire: &str) -> JobSpec {
+pub(crate) fn spec(wire: &str) -> JobSpec {
     let cookie = cookie();
     JobSpec {
         id: cookie.clone(),
@@ -30,7 +30,7 @@ fn spec(wire: &str) -> JobSpec {
     }
 }
 
-async fn launch(pool: &Pool, target: &Arc<Target>, spec: JobSpec) -> Launched {
+pub(crate) async fn launch(pool: &Pool, target: &Arc<Target>, spec: JobSpec) -> Launched {
     let ready = pool.open(Arc::clone(target)).await.unwrap();
     tokio::time::timeout(LIMIT, ready.start_job(spec)).await.unwrap().unwrap()
 }

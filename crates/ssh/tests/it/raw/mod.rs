@@ -276,6 +276,15 @@ impl Raw {
     }
 }
 
+/// The random mark in the text that was sent.
+pub(crate) fn nonce(request: &[u8]) -> String {
+    // Quotes travel as escapes.
+    let text = String::from_utf8_lossy(request).replace("\\0047", "'").replace("\\047", "'");
+    let hex = |word: &&str| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    words.iter().find(|word| hex(word)).map(|word| (*word).to_owned()).unwrap_or_default()
+}
+
 /// A listener that plays a script with every connection, numbered from zero.
 pub(crate) struct RawServer {
     address: SocketAddr,
