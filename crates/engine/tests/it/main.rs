@@ -3,11 +3,14 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "tests fail by panicking"
 )]
 
 mod audit;
 mod durable;
+mod executed;
 mod granted;
 mod hosts;
 mod output;

@@ -8,6 +8,7 @@
 )]
 
 mod builtins;
+mod commands;
 mod corpora;
 mod denials;
 mod edges;

@@ -29,7 +29,7 @@ pub(crate) struct Shells {
 const ZSHENV: &str = "alias -g -- a='b; b' b='a; a' uptime='a; a' no='a; a' x='; b' 1='; b' 2='; b' -n='; b' -x='; b' \
                       -vq='; b' --lines='; b' --='; b' =a='; b' a:b='; b' +x='; b' /dev/null='/nowhere/else; b'\n";
 
-const KNOWN: [(&str, &[&str]); 7] = [
+const POSIX: &[(&str, &[&str])] = &[
     ("sh", &["sh"]),
     ("bash", &["bash"]),
     ("dash", &["dash"]),
@@ -46,6 +46,11 @@ fn find(program: &str) -> Option<PathBuf> {
 
 impl Shells {
     pub(crate) fn open() -> Self {
+        Self::of(POSIX)
+    }
+
+    /// The same with these shells.
+    pub(crate) fn of(known: &[(&'static str, &[&str])]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("bin")).unwrap();
         for program in PROGRAMS.iter().chain([&FAILING]) {
@@ -60,8 +65,12 @@ impl Shells {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
         fs::write(folder.path().join(".zshenv"), ZSHENV).unwrap();
+        // fish and csh hand their text on to sh; mksh has no printf of its own for what is launched.
+        for (program, name) in [("/bin/sh", "sh"), ("/usr/bin/printf", "printf")] {
+            std::os::unix::fs::symlink(program, folder.path().join("bin").join(name)).unwrap();
+        }
         let mut shells = Vec::new();
-        for (name, words) in KNOWN {
+        for &(name, words) in known {
             match find(words[0]) {
                 Some(program) => {
                     let rest = words.iter().skip(1).map(PathBuf::from);
