@@ -37,6 +37,8 @@ pub enum Event {
     ShellSecret,
     /// It ended.
     ShellEnded,
+    /// Records of this file were cut off, rewritten or put in since they were written.
+    AuditTampered,
 }
 
 /// How a request was judged.
@@ -83,6 +85,10 @@ pub struct Entry {
     /// Hash of the command, in place of its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<CommandHash>,
+    /// Keyed digest of the whole request: host and log-in shell, account, command, working folder, variables and standard input.
+    /// Equal requests have equal ones; without the key of the state folder nobody can try guesses at what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_digest: Option<String>,
     /// How it was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
@@ -159,6 +165,7 @@ impl Entry {
             alias: None,
             host: None,
             hash: None,
+            request_digest: None,
             decision: None,
             rules: Vec::new(),
             reason: None,

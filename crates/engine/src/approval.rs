@@ -1,21 +1,26 @@
 //! Asking a person first: what exactly a yes is for, what the person is shown, and how an answer is taken and used.
 //!
-//! A yes is bound to a digest of the host, the exact text that would be sent, its input and the policy. Whoever comes back
-//! with anything else asks a new question.
+//! A yes is bound to a digest of the host and the log-in there, the exact text that would be sent, all that surrounds it and
+//! the policy; for a fan-out also of how it goes over its hosts. Whoever comes back with anything else asks a new question.
+
+mod about;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use sshepherd_model::{Alias, ApprovalId, Request};
-use sshepherd_policy::{Judged, Lasts, Permit, PermitParts, Question, RuleRef, Terms};
+use sshepherd_model::ApprovalId;
+use sshepherd_policy::{Judged, Lasts, Permit, Question, Terms};
 use sshepherd_store::{Approval, Error, Holds, NewApproval, Settled, Settlement, Standing};
 
+use crate::clearance::Wanted;
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::pipeline::Origin;
 use crate::refusal::Refusal;
+use crate::seal::Sealer;
 
-/// Most hosts that are named in a question; a person who sees so many looks at the count.
-const MAX_NAMED: usize = 20;
+pub use about::{About, RolloutShown, StdinShown, Variant, Why};
 
 /// A question that waits for a person.
 #[derive(Debug, Clone)]
@@ -28,37 +33,6 @@ pub struct Asked {
     pub open_until: u64,
     /// Whether the client that asks may give the answer of a person that it asked; else it is given on the command line.
     pub in_band: bool,
-}
-
-/// What a person is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
-    /// The hosts, the first few by name.
-    pub hosts: Vec<Alias>,
-    /// How many there are.
-    pub host_count: usize,
-    /// The exact text that would be sent; of a fan-out, to the first host.
-    pub command: String,
-    /// Bytes of standard input.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stdin_bytes: Option<usize>,
-    /// The rules that ask, and the owner's reasons.
-    pub rules: Vec<Why>,
-    /// Who asks, as the client names itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// How long a yes holds, in words.
-    pub holds: String,
-}
-
-/// A rule that asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Why {
-    /// Its id.
-    pub rule: String,
-    /// The owner's reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
 }
 
 /// How an answer reaches us.
@@ -76,11 +50,81 @@ pub enum Channel {
     },
 }
 
-/// A yes that covers some hosts.
+/// A yes that was given, as it is kept with what it was for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Granted {
     /// Digests of what it covers.
-    pub(crate) bindings: Vec<String>,
+    bindings: BTreeSet<String>,
+    /// Milliseconds since the epoch at which it is over.
+    #[serde(default)]
+    until: Option<u64>,
+    /// Nothing starts by it after that; else a fan-out that it started goes on, but not out of a pause.
+    #[serde(default)]
+    timed: bool,
+    /// For one start: another server does not go on by it.
+    #[serde(default)]
+    once: bool,
+}
+
+/// Why a fan-out that another server goes on with begins no more hosts.
+pub(crate) const OVER: &str = "the approval of this fan-out does not cover it any more (it was for one start, or the \
+     configuration has changed); start it again for the hosts that are left";
+
+/// Why a fan-out begins no more hosts after a time or a pause.
+pub(crate) const EXPIRED: &str =
+    "the approval has expired; start it again for the hosts that are left";
+
+impl Granted {
+    fn of(bindings: BTreeSet<String>, approval: &Approval, lasts: Lasts) -> Self {
+        let until = match approval.standing {
+            Standing::Approved { until, .. } => until,
+            Standing::Used { at, .. } | Standing::Refused { at, .. } => {
+                at.saturating_add(approval.valid_ms)
+            }
+            Standing::Open => approval.open_until,
+        };
+        Self {
+            bindings,
+            until: Some(until),
+            timed: matches!(lasts, Lasts::Minutes(_)),
+            once: lasts == Lasts::Once,
+        }
+    }
+
+    /// Whether it covers this.
+    pub(crate) fn covers(&self, binding: &str) -> bool {
+        self.bindings.contains(binding)
+    }
+
+    /// What of it may be kept for a server that goes on: of a yes for one start only when it is over.
+    pub(crate) fn kept(&self) -> Self {
+        let bindings = if self.once { BTreeSet::new() } else { self.bindings.clone() };
+        Self { bindings, ..*self }
+    }
+
+    /// The part of it that is for one host.
+    fn only(&self, binding: String) -> Self {
+        Self { bindings: BTreeSet::from([binding]), ..*self }
+    }
+
+    /// Whether nothing starts by it any more at `now`.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        self.timed && self.has_lapsed(now)
+    }
+
+    /// Whether it is too late at `now` to come out of a pause by it.
+    pub(crate) fn has_lapsed(&self, now: u64) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
+/// Whether a person may be asked now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asking<'a> {
+    /// Yes: this is a request of its own.
+    Now,
+    /// No: it is a part of something that was asked for as a whole, and has this yes or none.
+    Done(&'a Granted),
 }
 
 /// A permit that a person has given free.
@@ -91,65 +135,74 @@ pub(crate) struct Released<P = Permit> {
 }
 
 impl Engine {
+    /// What makes digests under a configuration.
+    pub(crate) fn sealer<'a>(&self, config: &'a Config) -> Result<Sealer<'a>, Refusal> {
+        let key = self.store().digest_key().map_err(Refusal::Store)?;
+        Ok(Sealer::new(key, config))
+    }
+
     /// The permit of a question that was answered with yes; else the question, asked now or before.
     pub(crate) async fn released<P: Judged>(
         &self,
         config: &Config,
         question: Question<P>,
         origin: &Origin,
-        granted: &Granted,
+        asking: Asking<'_>,
     ) -> Result<Released<P>, Refusal> {
-        let binding = binding(config, P::KIND, question.parts());
-        if granted.bindings.contains(&binding) {
-            return Ok(Released { permit: question.approved(), kept: granted.clone() });
+        let binding = self.sealer(config)?.permit(P::KIND, question.parts());
+        if let Asking::Done(granted) = asking {
+            if !granted.covers(&binding) {
+                return Err(Refusal::NotBegun { why: OVER.to_owned() });
+            }
+            let kept = granted.only(binding).kept();
+            return Ok(Released { permit: question.approved(), kept });
         }
         let used = self.store().redeem(&binding, now_ms()).await.map_err(Refusal::Store)?;
         if let Some(approval) = used {
             self.audit_approval(&approval, "used", origin, Some(question.parts()))?;
-            let once = question.terms().lasts == Lasts::Once;
-            let kept = if once { Granted::default() } else { Granted { bindings: vec![binding] } };
+            let lasts = question.terms().lasts;
+            let kept = Granted::of(BTreeSet::from([binding]), &approval, lasts).kept();
             return Ok(Released { permit: question.approved(), kept });
         }
-        let about = About::of(&[&question], origin);
+        let about = About::of(config, &[&question], origin);
         let asked = self.ask(binding, about, question.terms()).await?;
-        self.audit_asked(config, &asked, &question, origin)?;
+        self.audit_asked(config, &asked, question.parts(), origin)?;
         Err(Refusal::ApprovalRequired(Box::new(asked)))
     }
 
-    /// One yes for all hosts of a fan-out whose commands must be asked for; `None` when none must be.
+    /// One yes for all that a fan-out wants of a person; nothing to be had when it wants none.
     pub(crate) async fn released_for_all(
         &self,
         config: &Config,
-        questions: Vec<Question>,
+        wanted: &Wanted<'_>,
         origin: &Origin,
-    ) -> Result<(Granted, Lasts), Refusal> {
-        let Some(first) = questions.first() else {
-            return Ok((Granted::default(), Lasts::Once));
-        };
+    ) -> Result<Granted, Refusal> {
+        let mut questions = wanted.questions();
+        let Some(first) = questions.next() else { return Ok(Granted::default()) };
         let mut terms = first.terms().clone();
-        for question in questions.iter().skip(1) {
+        for question in questions {
             terms = terms.strictest(question.terms());
         }
-        let mut bindings: Vec<String> = questions
-            .iter()
-            .map(|question| binding(config, Permit::KIND, question.parts()))
+        let mut sealer = self.sealer(config)?;
+        let bindings: BTreeSet<String> = wanted
+            .questions()
+            .map(|question| sealer.permit(Permit::KIND, question.parts()))
             .collect();
-        bindings.sort();
-        let whole = digest("fan-out", bindings.iter().map(String::as_str));
+        let texts = bindings.iter().map(String::as_str);
+        let whole = sealer.fan_out(texts, wanted.hosts, (wanted.request, wanted.rollout));
         let used = self.store().redeem(&whole, now_ms()).await.map_err(Refusal::Store)?;
         if let Some(approval) = used {
             self.audit_approval(&approval, "used", origin, None)?;
-            return Ok((Granted { bindings }, terms.lasts));
+            return Ok(Granted::of(bindings, &approval, terms.lasts));
         }
-        let about = About::of(&questions.iter().collect::<Vec<_>>(), origin);
+        let about = wanted.about(config, origin, terms.lasts);
         let asked = self.ask(whole, about, &terms).await?;
-        self.audit_asked(config, &asked, first, origin)?;
+        self.audit_asked(config, &asked, first.parts(), origin)?;
         Err(Refusal::ApprovalRequired(Box::new(asked)))
     }
 
     async fn ask(&self, binding: String, about: About, terms: &Terms) -> Result<Asked, Refusal> {
-        let millis =
-            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (open, now) = (millis(terms.expires), now_ms());
         let (holds, valid_ms) = match terms.lasts {
             Lasts::Once | Lasts::Task => (Holds::Once, open),
@@ -234,91 +287,4 @@ impl Engine {
 /// Whether the client that asks may bring the answer.
 fn in_band(approval: &Approval) -> bool {
     !approval.out_of_band && approval.by.is_empty()
-}
-
-/// What exactly a yes is for.
-pub(crate) fn binding(config: &Config, kind: &'static str, parts: &PermitParts) -> String {
-    let port = parts.host.port.to_string();
-    let stdin = parts.stdin.as_deref().map_or_else(String::new, |text| digest("stdin", [text]));
-    digest(
-        kind,
-        [
-            config.policy_hash.as_str(),
-            parts.host.alias.as_str(),
-            parts.host.address.as_str(),
-            port.as_str(),
-            parts.host.credentials.as_str(),
-            parts.wire.as_str(),
-            stdin.as_str(),
-        ],
-    )
-}
-
-/// SHA-256 in hex over a kind and texts, each with its length before it, so that no two lists read the same.
-fn digest<'a>(kind: &'a str, texts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut digest = Sha256::new();
-    for text in std::iter::once(kind).chain(texts) {
-        digest.update((text.len() as u64).to_be_bytes());
-        digest.update(text.as_bytes());
-    }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl About {
-    fn of<P: Judged>(questions: &[&Question<P>], origin: &Origin) -> Self {
-        let hosts = questions.iter().map(|question| question.parts().host.alias.clone());
-        let first = questions.first().map(|question| question.parts());
-        let mut rules: Vec<Why> = Vec::new();
-        for question in questions {
-            for rule in asking(question) {
-                let why = Why { rule: rule.id.clone(), why: rule.why.clone() };
-                if !rules.contains(&why) {
-                    rules.push(why);
-                }
-            }
-        }
-        Self {
-            hosts: hosts.take(MAX_NAMED).collect(),
-            host_count: questions.len(),
-            command: first.map_or_else(String::new, |parts| parts.shown.clone()),
-            stdin_bytes: first.and_then(|parts| parts.stdin.as_deref().map(str::len)),
-            rules,
-            client: origin.client.clone(),
-            holds: match questions.first().map(|question| question.terms().lasts) {
-                Some(Lasts::Minutes(minutes)) => format!("for {minutes} minutes"),
-                Some(Lasts::Task) => "for this task".to_owned(),
-                Some(Lasts::Once) | None => "once".to_owned(),
-            },
-        }
-    }
-
-    fn read(approval: &Approval) -> Option<Self> {
-        serde_json::from_str(&approval.about).ok()
-    }
-}
-
-/// The rules that let the parts of a command through.
-fn asking<P: Judged>(question: &Question<P>) -> impl Iterator<Item = &RuleRef> {
-    question.parts().decisions.iter().filter_map(|decision| match decision {
-        sshepherd_policy::Decision::Rule(rule) => Some(rule),
-        sshepherd_policy::Decision::Filter(_) => None,
-    })
-}
-
-/// Whether a stored task is what a caller asks for again under its own name for it.
-pub(crate) fn same(task: &sshepherd_store::Task, alias: &Alias, request: &Request) -> bool {
-    task.alias == *alias && task.command == request.command()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_lists_have_one_digest() {
-        assert_ne!(digest("a", ["bc"]), digest("ab", ["c"]));
-        assert_ne!(digest("a", ["b", "c"]), digest("a", ["bc"]));
-        assert_ne!(digest("a", ["b", ""]), digest("a", ["b"]));
-        assert_eq!(digest("a", ["b"]).len(), 64);
-    }
 }

@@ -124,7 +124,7 @@ impl Errand {
             tag,
             on,
             way: group.map(|(_, rollout)| Way::of(rollout)).unwrap_or_default(),
-            granted: granted.clone(),
+            granted: granted.kept(),
         };
         // A struct of texts always has a form in JSON.
         serde_json::to_string(&errand).unwrap_or_default()

@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sshepherd_model::{Alias, Host, Outcome, Request, Rollout, Targets, TaskId};
-use sshepherd_policy::{Lasts, Verdict};
+use sshepherd_model::{Alias, Outcome, Request, Rollout, Targets, TaskId};
 use sshepherd_store::{Lookup, State};
 use tokio_util::sync::CancellationToken;
 
-use crate::Engine;
-use crate::approval::Granted;
+use crate::approval::{Asking, EXPIRED, Granted};
+use crate::engine::{Engine, now_ms};
 use crate::pipeline::Origin;
 use crate::plan::Manner;
 use crate::refusal::Refusal;
-use crate::roll::{self, OnHost};
+use crate::roll::{self, Entry, OnHost};
 use crate::task::Finished;
 use crate::turns::{Queue, Turn};
 
@@ -57,7 +56,8 @@ impl Engine {
     /// yet started are reported as cancelled and running ones are stopped.
     ///
     /// Errors: [`Refusal::Selector`] when a selector names what is no host, [`Refusal::ApprovalRequired`] when a person must say
-    /// yes first, once for all hosts; nothing runs until then. A gate is judged by itself, on each host, when its turn comes.
+    /// yes first, once for all hosts and gates, [`Refusal::GateDenied`] when the policy denies the gate on one of them; nothing runs
+    /// then.
     pub async fn fan_out(
         &self,
         targets: &Targets,
@@ -68,12 +68,12 @@ impl Engine {
     ) -> Result<FanOut, Refusal> {
         let config = self.config();
         let hosts = targets.select(&config.inventory)?;
-        let (granted, _) = self.asked_for_all(&config, &hosts, request, origin).await?;
+        let granted = self.cleared(&config, &hosts, (request, rollout), origin).await?;
         let aliases: Vec<Alias> = hosts.iter().map(|host| host.alias.clone()).collect();
         let (gate, queue) = (rollout.gate.as_ref(), self.turns().queue(config.turns()));
         let done = Mutex::new((0, aliases.len(), done));
         let call = Call { engine: self, config, request, gate, origin, granted, queue, done };
-        let hosts = roll::roll(aliases, (rollout, Duration::ZERO), cancel, &call).await;
+        let hosts = roll::roll(aliases, (rollout, Duration::ZERO), None, cancel, &call).await;
         Ok(FanOut { targets: targets.clone(), hosts })
     }
 
@@ -107,35 +107,18 @@ impl Engine {
         }
     }
 
-    /// One yes for all hosts where a person must be asked.
-    pub(crate) async fn asked_for_all(
-        &self,
-        config: &crate::Config,
-        hosts: &[Arc<Host>],
-        request: &Request,
-        origin: &Origin,
-    ) -> Result<(Granted, Lasts), Refusal> {
-        let asking = hosts.iter().filter_map(|host| {
-            match config.policy.judge(host, request) {
-                Verdict::Ask(question) => Some(question),
-                // Judged again, one by one, when their turn comes.
-                Verdict::Allow(_) | Verdict::Deny(_) => None,
-            }
-        });
-        self.released_for_all(config, asking.collect(), origin).await
-    }
-
     /// Whether the gate went well on a host: it ended by itself with status 0, or there is none.
     pub(crate) async fn gate_passes(
         &self,
         (config, gate): (&Arc<crate::Config>, Option<&Request>),
         (alias, manner): (&Alias, Manner),
-        origin: &Origin,
+        (origin, granted): (&Origin, &Granted),
         stop: &CancellationToken,
     ) -> bool {
         let Some(gate) = gate else { return true };
-        let (config, none) = (Arc::clone(config), Granted::default());
-        let submitted = self.submit_under(config, alias, gate, manner, origin.clone(), &none).await;
+        let (config, asking) = (Arc::clone(config), Asking::Done(granted));
+        let submitted =
+            self.submit_under(config, alias, gate, manner, origin.clone(), asking).await;
         let Ok(ticket) = submitted else { return false };
         let finished = self.wait_or_cancel(&ticket.task_id, stop, origin).await;
         matches!(finished, Ok(finished) if finished.outcome == Outcome::Exited { status: 0 })
@@ -156,9 +139,16 @@ struct Call<'a, F> {
 }
 
 impl<F: FnMut(&HostReport, (usize, usize)) + Send> OnHost for Call<'_, F> {
-    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
+    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Entry> {
         let jumps = Engine::jumps(&self.config, alias);
-        self.queue.turn(place, jumps).map(Some).boxed()
+        async move {
+            let turn = self.queue.turn(place, jumps).await;
+            match self.granted.is_over(now_ms()) {
+                true => Entry::Over(EXPIRED),
+                false => Entry::Turn(turn),
+            }
+        }
+        .boxed()
     }
 
     fn run<'a>(
@@ -180,7 +170,8 @@ impl<F: FnMut(&HostReport, (usize, usize)) + Send> OnHost for Call<'_, F> {
 
     fn passes<'a>(&'a self, alias: &'a Alias, stop: &'a CancellationToken) -> BoxFuture<'a, bool> {
         let on = (alias, Manner::Waited);
-        self.engine.gate_passes((&self.config, self.gate), on, self.origin, stop).boxed()
+        let whose = (self.origin, &self.granted);
+        self.engine.gate_passes((&self.config, self.gate), on, whose, stop).boxed()
     }
 }
 
@@ -189,7 +180,14 @@ impl<F> Call<'_, F> {
         let (config, origin) = (Arc::clone(&self.config), self.origin.clone());
         let submitted = self
             .engine
-            .submit_under(config, &alias, self.request, Manner::Waited, origin, &self.granted)
+            .submit_under(
+                config,
+                &alias,
+                self.request,
+                Manner::Waited,
+                origin,
+                Asking::Done(&self.granted),
+            )
             .await;
         let result = match submitted {
             Ok(ticket) => self.engine.wait_in_turn(&ticket.task_id, &turn, stop, self.origin).await,

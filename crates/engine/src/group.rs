@@ -10,24 +10,24 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use sshepherd_model::{Alias, Limits, Outcome, Request, Rollout, Stopped, Targets, TaskId};
-use sshepherd_policy::{Lasts, Verdict};
+use sshepherd_model::{Alias, Host, Limits, Outcome, Request, Rollout, Stopped, Targets, TaskId};
+use sshepherd_policy::Verdict;
 use sshepherd_store::{
     Care, Durability, Finish, Lookup, NewTask, Patch, State, Task, TaskLimits, Wishes,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::approval::Granted;
+use crate::approval::{Asking, EXPIRED, Granted};
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
 use crate::fan_out::{FanOut, HostReport};
 use crate::pipeline::{Origin, Ticket};
-use crate::plan::Manner;
+use crate::plan::{Manner, TaskKey};
 use crate::refusal::Refusal;
-use crate::roll::{self, OnHost};
-use crate::roster::{self, HostEnd, Writer};
+use crate::roll::{self, Entry, OnHost};
+use crate::roster::{self, HostEnd, Roster, Writer};
 use crate::runner;
 use crate::task::Finished;
 use crate::turns::{Queue, Turn};
@@ -94,8 +94,7 @@ impl Engine {
         }
         let config = self.config();
         let chosen = targets.select(&config.inventory)?;
-        let (granted, lasts) = self.asked_for_all(&config, &chosen, request, &origin).await?;
-        let kept = if lasts == Lasts::Once { Granted::default() } else { granted.clone() };
+        let granted = self.cleared(&config, &chosen, (request, rollout), &origin).await?;
         let hosts: Vec<Limits> = chosen.iter().map(|host| config.policy.limits(host)).collect();
         let mut limits = hosts.first().cloned().unwrap_or_default();
         limits.max_time = hosts.iter().map(|host| host.max_time).max().unwrap_or_default();
@@ -111,8 +110,9 @@ impl Engine {
             limits: TaskLimits::from(&limits),
             raw_shell: false,
             created_at: now_ms(),
-            errand: Errand::of_group((request, rollout), &origin, targets, &kept),
+            errand: Errand::of_group((request, rollout), &origin, targets, &granted),
             key: None,
+            digest: None,
             care: Care::EachStep,
         };
         self.enter(task).await?;
@@ -218,15 +218,33 @@ impl Group {
         let (wanted, wishes) = watch::channel(task.wishes.clone());
         let queue = engine.turns().background_queue(config.turns());
         let begun = before.begun.clone();
+        let held_back = self.held_back(engine, &config, &hosts, &before);
         let call = Call { engine, config, group: self, log, ended, begun, wishes, queue };
         // The wall clock is all that goes on while no server runs.
         let gone = task.started_at.map_or(0, |at| now_ms().saturating_sub(at));
         let rollout = (&self.rollout, Duration::from_millis(gone));
         tokio::select! {
             biased;
-            reports = roll::roll(aliases, rollout, cancel, &call) => reports,
+            reports = roll::roll(aliases, rollout, held_back, cancel, &call) => reports,
             () = engine.hear_wishes(&self.id, &wanted) => Vec::new(),
         }
+    }
+
+    /// Why no more of its hosts may be begun, if so: the configuration may be another one by now, and the yes over.
+    fn held_back(
+        &self,
+        engine: &Engine,
+        config: &Config,
+        hosts: &[Arc<Host>],
+        before: &Roster,
+    ) -> Option<String> {
+        let ended: BTreeSet<&Alias> = before.ended.iter().map(|end| &end.alias).collect();
+        let over =
+            |host: &Arc<Host>| before.begun.contains(&host.alias) || ended.contains(&host.alias);
+        let left: Vec<Arc<Host>> = hosts.iter().filter(|host| !over(host)).cloned().collect();
+        let what = (&self.request, &self.rollout);
+        let judged = engine.held_back(config, (hosts, &left), what, &self.granted);
+        judged.unwrap_or_else(|refusal| Some(refusal.to_string()))
     }
 
     /// Stores what became of the hosts, then the end, however long the store takes to have room.
@@ -278,24 +296,35 @@ impl OnHost for Call<'_> {
         .boxed()
     }
 
-    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
+    fn has_begun(&self, alias: &Alias) -> bool {
+        self.begun.contains(alias)
+    }
+
+    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Entry> {
         let jumps = Engine::jumps(&self.config, alias);
         let mut wishes = self.wishes.clone();
         async move {
             loop {
-                let (paused, left_out) = {
+                let (paused, left_out, lapsed) = {
                     let wishes = wishes.borrow_and_update();
-                    (wishes.paused, wishes.skipped.contains(alias))
+                    (wishes.paused, wishes.skipped.contains(alias), wishes.lapsed)
                 };
-                if left_out && !self.begun.contains(alias) {
-                    return None;
+                let begun = self.begun.contains(alias);
+                if left_out && !begun {
+                    return Entry::LeftOut;
+                }
+                if !begun && (lapsed || self.group.granted.is_over(now_ms())) {
+                    return Entry::Over(EXPIRED);
                 }
                 tokio::select! {
                     biased;
                     Ok(()) = wishes.changed() => {}
                     // What another server has begun is under way, paused or not.
-                    turn = self.queue.turn(place, jumps.clone()), if !paused || self.begun.contains(alias) => {
-                        return Some(turn);
+                    turn = self.queue.turn(place, jumps.clone()), if !paused || begun => {
+                        if !begun && self.group.granted.is_over(now_ms()) {
+                            return Entry::Over(EXPIRED);
+                        }
+                        return Entry::Turn(turn);
                     }
                     // Nobody is left who could want anything.
                     else => std::future::pending().await,
@@ -322,8 +351,9 @@ impl OnHost for Call<'_> {
         let gate = self.group.rollout.gate.as_ref();
         // Named like the children, so that whoever goes on with the group finds its answer and does not run it again.
         let key = format!("{}:gate:{alias}", self.group.id);
-        let on = (alias, Manner::Background { key: Some(key) });
-        self.engine.gate_passes((&self.config, gate), on, &self.group.origin, stop).boxed()
+        let on = (alias, Manner::Background { key: Some(TaskKey::Own(key)) });
+        let whose = (&self.group.origin, &self.group.granted);
+        self.engine.gate_passes((&self.config, gate), on, whose, stop).boxed()
     }
 
     fn done<'a>(&'a self, report: &'a HostReport) -> BoxFuture<'a, ()> {
@@ -357,10 +387,11 @@ impl Call<'_> {
             }
             None => {
                 self.log.begun(alias).await;
-                let manner = Manner::Background { key: Some(wish::key(&group.id, alias)) };
+                let key = TaskKey::Own(wish::key(&group.id, alias));
+                let manner = Manner::Background { key: Some(key) };
                 let (config, origin) = (Arc::clone(&self.config), group.origin.clone());
-                let (request, granted) = (&group.request, &group.granted);
-                engine.submit_under(config, alias, request, manner, origin, granted).await?.task_id
+                let (request, asking) = (&group.request, Asking::Done(&group.granted));
+                engine.submit_under(config, alias, request, manner, origin, asking).await?.task_id
             }
         };
         // Whoever wants this host left out stops its task, unless it was not there yet.

@@ -1,7 +1,7 @@
 //! The one road from a request to a host.
 //!
 //! [`Engine`] is the handle that every face (MCP, command line) holds. Its product is one function,
-//! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`gate`] (how much at once), [`config`] (what the owner allowed, swapped whole),
+//! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`clearance`] (what a fan-out needs before anything starts), [`seal`] (digests of what was asked), [`gate`] (how much at once), [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
 //! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`live`] (the commands under way), [`fan_out`] (many hosts), [`roll`] (batch after batch), [`group`] (the
@@ -12,6 +12,7 @@
 //! terminal.
 
 mod approval;
+mod clearance;
 mod config;
 mod engine;
 mod errand;
@@ -33,6 +34,7 @@ mod roster;
 mod rosters;
 mod runner;
 mod screened;
+mod seal;
 mod shell;
 mod task;
 mod trust;
@@ -42,7 +44,8 @@ mod warm;
 mod watch;
 mod wish;
 
-pub use approval::{About, Asked, Channel, Why};
+pub use approval::{About, Asked, Channel, RolloutShown, StdinShown, Variant, Why};
+pub use clearance::DeniedGate;
 pub use config::{Config, KnownHostsFiles};
 pub use engine::{Adopt, Engine, Services};
 pub use event::{TaskEvent, TaskEventKind};

@@ -9,12 +9,12 @@ use sshepherd_policy::Verdict;
 use sshepherd_store::Task;
 use tokio_util::sync::CancellationToken;
 
-use crate::approval::{self, Granted, Released};
+use crate::approval::{Asking, Granted, Released};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::TaskEventKind;
 use crate::gate::Seat;
-use crate::plan::{Manner, Plan, Preview};
+use crate::plan::{Manner, Plan, Preview, TaskKey};
 use crate::record::Recorded;
 use crate::refusal::Refusal;
 use crate::resolve;
@@ -64,14 +64,14 @@ impl Engine {
         request: &Request,
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
-        let (config, none) = (self.config(), Granted::default());
-        self.submit_under(config, alias, request, Manner::Waited, origin, &none).await
+        let config = self.config();
+        self.submit_under(config, alias, request, Manner::Waited, origin, Asking::Now).await
     }
 
     /// The same for a caller who asks later: the task outlives this server where the host can keep it.
     ///
-    /// With a `key`, the caller's own name for this piece of work, the same command for the same host is the same task
-    /// as long as its result is kept; for another one it is [`Refusal::KeyTaken`].
+    /// With a `key`, the caller's own name for this piece of work, the same request for the same host is the same task
+    /// as long as its result is kept; for anything else it is [`Refusal::KeyTaken`].
     pub async fn submit_task(
         &self,
         alias: &Alias,
@@ -79,9 +79,9 @@ impl Engine {
         key: Option<String>,
         origin: Origin,
     ) -> Result<Ticket, Refusal> {
-        let manner = Manner::Background { key };
-        let (config, none) = (self.config(), Granted::default());
-        self.submit_under(config, alias, request, manner, origin, &none).await
+        let manner = Manner::Background { key: key.map(TaskKey::Caller) };
+        let config = self.config();
+        self.submit_under(config, alias, request, manner, origin, Asking::Now).await
     }
 
     /// The pipeline, under one configuration from start to end.
@@ -92,7 +92,7 @@ impl Engine {
         request: &Request,
         manner: Manner,
         origin: Origin,
-        granted: &Granted,
+        asking: Asking<'_>,
     ) -> Result<Ticket, Refusal> {
         if self.closing().is_cancelled() {
             return Err(Refusal::ShuttingDown);
@@ -116,7 +116,7 @@ impl Engine {
                 }
                 // Before a yes is used up.
                 let seat = seat(&question.parts().limits)?;
-                let released = self.released(&config, question, &origin, granted).await?;
+                let released = self.released(&config, question, &origin, asking).await?;
                 (released, seat)
             }
             Verdict::Deny(denial) => {
@@ -143,16 +143,17 @@ impl Engine {
         request: &Request,
     ) -> Result<Option<Ticket>, Refusal> {
         let Manner::Background { key: Some(key) } = manner else { return Ok(None) };
-        let task = self.store().named(key).await.map_err(Refusal::Store)?;
-        Ok(task.filter(|task| approval::same(task, alias, request)).map(|task| {
-            let limits = Limits {
-                max_time: task.limits.max_time,
-                max_output_bytes: task.limits.max_output_bytes,
-                result_ttl: task.limits.result_ttl,
-                ..Limits::default()
-            };
-            Ticket::of(task, limits)
-        }))
+        let Some(task) = self.named(key).await? else { return Ok(None) };
+        if !self.is_same(&task, alias, request)? {
+            return Err(Refusal::KeyTaken { task_id: task.id });
+        }
+        let limits = Limits {
+            max_time: task.limits.max_time,
+            max_output_bytes: task.limits.max_output_bytes,
+            result_ttl: task.limits.result_ttl,
+            ..Limits::default()
+        };
+        Ok(Some(Ticket::of(task, limits)))
     }
 
     /// The host called `alias`, or [`Refusal::UnknownHost`] with the aliases that look alike.

@@ -17,9 +17,45 @@ pub(crate) enum Manner {
     Waited,
     /// It gets the task's id at once and asks later, perhaps another server.
     Background {
-        /// Its own name for this piece of work.
-        key: Option<String>,
+        /// The name for this piece of work.
+        key: Option<TaskKey>,
     },
+}
+
+/// A name for a piece of work: who comes with the same one gets the same task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TaskKey {
+    /// A caller's.
+    Caller(String),
+    /// Ours, for a part of a fan-out.
+    Own(String),
+}
+
+/// Before the keys of callers in the store: no key of ours has a slash.
+const CALLER: &str = "caller/";
+
+impl TaskKey {
+    /// As it stands in the store, where no caller's can be one of ours.
+    pub(crate) fn stored(&self) -> String {
+        match self {
+            Self::Caller(key) => format!("{CALLER}{key}"),
+            Self::Own(key) => key.clone(),
+        }
+    }
+
+    /// As a version that kept all of them in one row of names stored it; `None` where it could be one of ours.
+    pub(crate) fn stored_before(&self) -> Option<&str> {
+        let Self::Caller(key) = self else { return None };
+        let hex = |part: Option<&str>, length: usize| {
+            part.is_some_and(|part| {
+                part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
+        };
+        // A task's id and something behind it.
+        let mut parts = key.split(':').skip(1);
+        let ours = hex(parts.next(), 16) && hex(parts.next(), 32);
+        (!ours && !key.starts_with(CALLER)).then_some(key)
+    }
 }
 
 /// What everyone who deals with a task needs to know of it, but for what is sent.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use sshepherd_audit::{Decision, Entry, Event, Source};
-use sshepherd_model::{ConnectFailure, Host, Outcome, Phase, Request, TaskId};
-use sshepherd_policy::{Denial, Judged, PermitParts, Question, ShellRequest};
+use sshepherd_model::{Alias, ConnectFailure, Host, Outcome, Phase, Request, TaskId};
+use sshepherd_policy::{Denial, PermitParts, ShellRequest};
 use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals, Wish};
 
 use crate::approval::Asked;
@@ -14,8 +14,9 @@ use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
 use crate::gate::Throttled;
 use crate::pipeline::Origin;
-use crate::plan::{Brief, Manner, Plan};
+use crate::plan::{Brief, Manner, Plan, TaskKey};
 use crate::refusal::Refusal;
+use crate::seal;
 
 /// What came of entering a task.
 #[derive(Debug)]
@@ -42,6 +43,12 @@ impl Engine {
             Manner::Waited => (None, Care::Result),
             Manner::Background { key } => (key.clone(), Care::EachStep),
         };
+        let alias = &brief.host.alias;
+        if let Some(key) = &key
+            && let Some(old) = self.named_before(key).await?
+        {
+            return self.known(old, alias, request);
+        }
         let task = NewTask {
             id: brief.task_id.clone(),
             alias: brief.host.alias.clone(),
@@ -51,19 +58,68 @@ impl Engine {
             raw_shell: brief.raw_shell,
             created_at: now_ms(),
             errand: Errand::text(request, &brief.origin, &plan.granted),
-            key,
+            key: key.as_ref().map(TaskKey::stored),
+            digest: key.as_ref().map(|_| self.asked_digest(alias, request)).transpose()?,
             care,
         };
         match self.store().create(task).await {
             Ok(_) => Ok(Recorded::New),
-            Err(Error::KeyTaken { task })
-                if task.alias == brief.host.alias && task.command == request.command() =>
-            {
-                Ok(Recorded::Known(task))
-            }
-            Err(Error::KeyTaken { task }) => Err(Refusal::KeyTaken { task_id: task.id.clone() }),
+            Err(Error::KeyTaken { task }) => self.known(*task, alias, request),
             Err(error) => Err(not_entered(error)),
         }
+    }
+
+    fn known(&self, task: Task, alias: &Alias, request: &Request) -> Result<Recorded, Refusal> {
+        match self.is_same(&task, alias, request)? {
+            true => Ok(Recorded::Known(Box::new(task))),
+            false => Err(Refusal::KeyTaken { task_id: task.id }),
+        }
+    }
+
+    /// The task that goes by this name.
+    pub(crate) async fn named(&self, key: &TaskKey) -> Result<Option<Task>, Refusal> {
+        match self.store().named(&key.stored()).await.map_err(Refusal::Store)? {
+            Some(task) => Ok(Some(task)),
+            None => self.named_before(key).await,
+        }
+    }
+
+    /// The task that a version before entered under this name.
+    async fn named_before(&self, key: &TaskKey) -> Result<Option<Task>, Refusal> {
+        let Some(old) = key.stored_before() else { return Ok(None) };
+        self.store().named(old).await.map_err(Refusal::Store)
+    }
+
+    fn asked_digest(&self, alias: &Alias, request: &Request) -> Result<String, Refusal> {
+        let key = self.store().digest_key().map_err(Refusal::Store)?;
+        Ok(seal::asked(&key, alias, request))
+    }
+
+    /// Whether a stored task is what a caller asks for again under its own name for it. Of one that a version before entered
+    /// only what was kept can be compared.
+    pub(crate) fn is_same(
+        &self,
+        task: &Task,
+        alias: &Alias,
+        request: &Request,
+    ) -> Result<bool, Refusal> {
+        if let Some(digest) = &task.digest {
+            return Ok(*digest == self.asked_digest(alias, request)?);
+        }
+        let kept = task.errand.as_deref().and_then(Errand::parse);
+        let same = kept.is_none_or(|(kept, _)| kept == *request);
+        Ok(same && task.alias == *alias && task.command == request.command())
+    }
+
+    fn request_digest(
+        &self,
+        config: &Config,
+        host: &Host,
+        request: &Request,
+    ) -> Result<String, Refusal> {
+        let command = (request.command(), request.cwd.as_deref());
+        let sealer = self.sealer(config)?;
+        Ok(sealer.request(host, command, &request.env, request.stdin.as_deref()))
     }
 
     /// Enters a task that nobody may have entered before.
@@ -82,6 +138,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut entry = on_host(Event::Decision, origin, host);
         entry.hash = Some(request.hash());
+        entry.request_digest = Some(self.request_digest(config, host, request)?);
         entry.decision = Some(Decision::Deny);
         entry.rules = denial.rule.iter().map(|rule| rule.id.clone()).collect();
         entry.reason = Some(denial.kind().to_owned());
@@ -118,6 +175,12 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut entry = on_host(Event::Decision, origin, &parts.host);
         entry.hash = Some(parts.hash.clone());
+        entry.request_digest = Some(self.sealer(config)?.request(
+            &parts.host,
+            (&parts.wire, parts.cwd.as_deref()),
+            &parts.env,
+            parts.stdin.as_deref(),
+        ));
         entry.decision = Some(Decision::Allow);
         entry.rules = parts.decisions.iter().map(|decision| decision.by()).collect();
         entry.reason = Some("shell".to_owned());
@@ -138,6 +201,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let mut entry = on_host(Event::Decision, origin, host);
         entry.hash = Some(request.hash());
+        entry.request_digest = Some(self.request_digest(config, host, request)?);
         entry.decision = Some(Decision::Deny);
         entry.reason = Some(format!("throttled: {}", wait.why));
         entry.policy_hash = Some(config.policy_hash.clone());
@@ -147,6 +211,8 @@ impl Engine {
     /// Writes down that a request may run, and under which rules.
     pub(crate) fn audit_permit(&self, plan: &Plan, request: &Request) -> Result<(), Refusal> {
         let mut entry = of_task(Event::Decision, &plan.brief);
+        let (config, host) = (&plan.brief.config, &plan.brief.host);
+        entry.request_digest = Some(self.request_digest(config, host, request)?);
         entry.decision = Some(Decision::Allow);
         entry.rules = plan.decisions.iter().map(|decision| decision.by().to_owned()).collect();
         if let Some(noted) = &plan.unenforced {
@@ -161,16 +227,21 @@ impl Engine {
     }
 
     /// Writes down that a person is asked before a request may run.
-    pub(crate) fn audit_asked<P: Judged>(
+    pub(crate) fn audit_asked(
         &self,
         config: &Config,
         asked: &Asked,
-        question: &Question<P>,
+        parts: &PermitParts,
         origin: &Origin,
     ) -> Result<(), Refusal> {
-        let parts = question.parts();
         let mut entry = on_host(Event::Decision, origin, &parts.host);
         entry.hash = Some(parts.hash.clone());
+        entry.request_digest = Some(self.sealer(config)?.request(
+            &parts.host,
+            (&parts.command, parts.cwd.as_deref()),
+            &parts.env,
+            parts.stdin.as_deref(),
+        ));
         entry.decision = Some(Decision::Ask);
         entry.rules = parts.decisions.iter().map(|decision| decision.by().to_owned()).collect();
         entry.approval_id = Some(asked.id.clone());
@@ -259,7 +330,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let (event, alias) = match wish {
             Wish::Pause => (Event::PauseRequest, None),
-            Wish::Resume => (Event::ResumeRequest, None),
+            Wish::Resume | Wish::Lapse => (Event::ResumeRequest, None),
             Wish::Skip(alias) => (Event::CancelRequest, Some(alias.clone())),
         };
         let mut entry = Entry::new(SystemTime::now(), event, source(origin));

@@ -11,7 +11,6 @@ use sshepherd_ssh::job::{JobPlace, Tombstone};
 use sshepherd_store::{Durability, Finish, Heard, News, Orphans, State, Task};
 use tokio_util::sync::CancellationToken;
 
-use crate::approval;
 use crate::config::Config;
 use crate::engine::{Adopt, Engine, now_ms};
 use crate::errand::Errand;
@@ -118,7 +117,7 @@ impl Engine {
             if task.cancel_requested_at.is_some() {
                 cancel.cancel();
             }
-            match course(&engine.config(), &task) {
+            match course(&engine, &task) {
                 Course::Run(plan) => runner::drive(&engine, *plan, None, cancel).await,
                 Course::Over { brief, outcome } => {
                     runner::finish(&engine, &brief, outcome, peer, Instant::now()).await;
@@ -171,7 +170,8 @@ async fn go_on(
     runner::run_job(job, None, &mut bounds, peer).await;
 }
 
-fn course(config: &Arc<Config>, task: &Task) -> Course {
+fn course(engine: &Engine, task: &Task) -> Course {
+    let config = &engine.config();
     let (request, origin) = match task.errand.as_deref().and_then(Errand::parse) {
         Some((request, origin)) => (Some(request), origin),
         None => (None, Origin { face: "resumed", client: None }),
@@ -179,7 +179,7 @@ fn course(config: &Arc<Config>, task: &Task) -> Course {
     let Some(host) = config.inventory.host(&task.alias).cloned() else {
         return Course::NoHost;
     };
-    let judged = request.map(|request| judge(config, &host, &request, &origin, task));
+    let judged = request.map(|request| judge((engine, config), &host, &request, &origin, task));
     match (task.status, task.durability, judged) {
         (State::Pending, _, Some(Ok(plan))) => Course::Run(plan),
         (State::Pending, _, judged) => Course::Over {
@@ -203,7 +203,7 @@ fn course(config: &Arc<Config>, task: &Task) -> Course {
 }
 
 fn judge(
-    config: &Arc<Config>,
+    (engine, config): (&Engine, &Arc<Config>),
     host: &Arc<Host>,
     request: &Request,
     origin: &Origin,
@@ -213,21 +213,22 @@ fn judge(
     let permit = match config.policy.judge(host, request) {
         Verdict::Allow(permit) => permit,
         Verdict::Ask(question) => {
-            if !granted.bindings.contains(&approval::binding(
-                config,
-                sshepherd_policy::Permit::KIND,
-                question.parts(),
-            )) {
+            let mut sealer = engine.sealer(config).map_err(|refusal| refusal.to_string())?;
+            let binding = sealer.permit(sshepherd_policy::Permit::KIND, question.parts());
+            if !granted.covers(&binding) {
                 return Err(
                     "a person's yes to it was for one start by a server that has ended; ask again"
                         .to_owned(),
                 );
             }
+            if task.status == State::Pending && granted.is_over(now_ms()) {
+                return Err("the approval has expired; ask again".to_owned());
+            }
             question.approved()
         }
         Verdict::Deny(denial) => return Err(denial.message),
     };
-    let manner = Manner::Background { key: task.key.clone() };
+    let manner = Manner::Background { key: None };
     let (config, origin, id) = (Arc::clone(config), origin.clone(), task.id.clone());
     Ok(Box::new(Plan::resume(permit, config, origin, manner, id)))
 }

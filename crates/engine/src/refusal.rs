@@ -4,6 +4,7 @@ use sshepherd_model::{Alias, ApprovalId, BadSelector, TaskId};
 use sshepherd_policy::Denial;
 
 use crate::approval::Asked;
+use crate::clearance::DeniedGate;
 use crate::gate::Throttled;
 
 /// A request that did not become a task.
@@ -23,6 +24,9 @@ pub enum Refusal {
     /// The policy does not allow it.
     #[error("denied by policy: {}", .0.message)]
     Denied(Box<Denial>),
+    /// The policy does not allow the gate of a fan-out everywhere, so nothing of it starts.
+    #[error("denied by policy: {0}")]
+    GateDenied(Box<DeniedGate>),
     /// A person must say yes first.
     #[error("a person must approve it first: {}", .0.id)]
     ApprovalRequired(Box<Asked>),
@@ -46,8 +50,10 @@ pub enum Refusal {
     /// The store holds as many tasks, or as much output, as it may.
     #[error("the task store is full")]
     Busy(#[source] sshepherd_store::Error),
-    /// Another command carries the idempotency key already.
-    #[error("the idempotency key belongs to another command: task {task_id}")]
+    /// Another request carries the idempotency key already.
+    #[error(
+        "the idempotency key belongs to another request, task {task_id}: the same key takes the same host, command, cwd, env and stdin"
+    )]
     KeyTaken {
         /// The task that carries it.
         task_id: TaskId,

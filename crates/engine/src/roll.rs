@@ -20,8 +20,13 @@ pub(crate) trait OnHost: Sync {
         futures::future::ready(None).boxed()
     }
 
-    /// Waits until the host at this place may be begun; `None` when it is to be left out.
-    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>>;
+    /// Whether another server has begun it: then it is under way, whatever ends the fan-out.
+    fn has_begun(&self, _alias: &Alias) -> bool {
+        false
+    }
+
+    /// Waits until the host at this place may be begun.
+    fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Entry>;
 
     /// Runs the command there; `stop` fires when it is to be stopped.
     fn run<'a>(
@@ -36,6 +41,16 @@ pub(crate) trait OnHost: Sync {
 
     /// A host has its report.
     fn done<'a>(&'a self, report: &'a HostReport) -> BoxFuture<'a, ()>;
+}
+
+/// What becomes of a host whose turn has come.
+pub(crate) enum Entry {
+    /// It may be begun.
+    Turn(Turn),
+    /// It is to be left out.
+    LeftOut,
+    /// No host may be begun any more, for this reason.
+    Over(&'static str),
 }
 
 /// Why a host is not begun that a caller had left out.
@@ -59,14 +74,19 @@ impl Halt {
     }
 }
 
-/// Goes over `hosts`, which have been gone over for so long already. One report a host, in the order of `hosts`.
+/// Goes over `hosts`, which have been gone over for so long already. One report a host, in the order of `hosts`. With a reason why
+/// none may be begun from the outset, only what others have begun is seen to its end.
 pub(crate) async fn roll<W: OnHost>(
     hosts: Vec<Alias>,
     (rollout, before): (&Rollout, Duration),
+    held_back: Option<String>,
     cancel: &CancellationToken,
     work: &W,
 ) -> Vec<HostReport> {
     let (stop, halt) = (cancel.child_token(), Halt::default());
+    if let Some(why) = held_back {
+        halt.because(|| why);
+    }
     let going = over(hosts, rollout, (&stop, &halt), work);
     let Some(deadline) = rollout.deadline else { return going.await };
     tokio::pin!(going);
@@ -134,17 +154,24 @@ async fn on_one<W: OnHost>(
     if let Some(report) = work.known(&alias).await {
         return report;
     }
-    let turn = tokio::select! {
+    let begun = work.has_begun(&alias);
+    let entry = tokio::select! {
         biased;
-        () = halt.now.cancelled() => None,
-        () = stop.cancelled() => return HostReport { alias, result: Err(Refusal::NotReached) },
-        turn = work.enter(place, &alias) => match turn {
-            Some(turn) => Some(turn),
-            None => return not_begun(alias, LEFT_OUT),
-        },
+        () = halt.now.cancelled(), if !begun => None,
+        () = stop.cancelled(), if !begun => {
+            return HostReport { alias, result: Err(Refusal::NotReached) };
+        }
+        entry = work.enter(place, &alias) => Some(entry),
     };
-    match (turn, halt.why()) {
-        (Some(turn), None) => work.run(alias, turn, stop).await,
+    match (entry, halt.why()) {
+        (Some(Entry::Turn(turn)), why) if begun || why.is_none() => {
+            work.run(alias, turn, stop).await
+        }
+        (Some(Entry::LeftOut), _) => not_begun(alias, LEFT_OUT),
+        (Some(Entry::Over(why)), None) => {
+            halt.because(|| why.to_owned());
+            not_begun(alias, why)
+        }
         (_, why) => not_begun(alias, &why.unwrap_or_default()),
     }
 }
@@ -160,22 +187,25 @@ async fn gate<W: OnHost>(
         .filter(|(_, report)| !left_out(report))
         .map(|(place, report)| async move {
             let alias = &report.alias;
-            let turn = tokio::select! {
+            let entry = tokio::select! {
                 biased;
-                () = stop.cancelled() => None,
-                turn = work.enter(*place, alias) => turn,
+                () = stop.cancelled() => Entry::LeftOut,
+                entry = work.enter(*place, alias) => entry,
             };
-            // One that is left out now says nothing about the others.
-            let passes = match &turn {
-                Some(_) => work.passes(alias, stop).await,
-                None => true,
-            };
-            (alias, passes)
+            match entry {
+                Entry::Turn(_turn) => {
+                    let failed = !work.passes(alias, stop).await;
+                    failed.then(|| format!("the gate failed on {alias}"))
+                }
+                // One that is left out now says nothing about the others.
+                Entry::LeftOut => None,
+                Entry::Over(why) => Some(why.to_owned()),
+            }
         })
         .collect();
-    while let Some((alias, passes)) = looks.next().await {
-        if !passes {
-            halt.because(|| format!("the gate failed on {alias}"));
+    while let Some(failed) = looks.next().await {
+        if let Some(why) = failed {
+            halt.because(|| why);
         }
     }
 }
@@ -216,15 +246,25 @@ mod tests {
         slow: Vec<&'static str>,
         locked: Vec<&'static str>,
         left_out: Vec<&'static str>,
+        over: Vec<&'static str>,
+        under_way: Vec<&'static str>,
         queue: OnceLock<Queue>,
     }
 
     impl OnHost for FakeHosts {
-        fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Option<Turn>> {
+        fn has_begun(&self, alias: &Alias) -> bool {
+            self.under_way.contains(&alias.as_str())
+        }
+
+        fn enter<'a>(&'a self, place: usize, alias: &'a Alias) -> BoxFuture<'a, Entry> {
             if self.left_out.contains(&alias.as_str()) {
-                return futures::future::ready(None).boxed();
+                return futures::future::ready(Entry::LeftOut).boxed();
             }
-            async move { Some(self.queue.get().unwrap().turn(place, Vec::new()).await) }.boxed()
+            if self.over.contains(&alias.as_str()) {
+                return futures::future::ready(Entry::Over("it is over")).boxed();
+            }
+            async move { Entry::Turn(self.queue.get().unwrap().turn(place, Vec::new()).await) }
+                .boxed()
         }
 
         fn done<'a>(&'a self, _: &'a HostReport) -> BoxFuture<'a, ()> {
@@ -269,7 +309,7 @@ mod tests {
         let bounds = Bounds { all: 100, each: parallel, behind_one: 1, aside: 0 };
         fake.queue.set(Turns::default().queue(bounds)).unwrap();
         let rollout = (rollout, Duration::ZERO);
-        let reports = roll(hosts(count), rollout, &stop, fake).await;
+        let reports = roll(hosts(count), rollout, None, &stop, fake).await;
         let order: Vec<&str> = reports.iter().map(|report| report.alias.as_str()).collect();
         let wanted = hosts(count);
         assert_eq!(
@@ -347,8 +387,37 @@ mod tests {
         fake.queue.set(Turns::default().queue(bounds)).unwrap();
         let rollout = Rollout { deadline: Some(Duration::from_secs(600)), ..Rollout::default() };
         let (stop, gone) = (CancellationToken::new(), Duration::from_secs(601));
-        let rolled = roll(hosts(2), (&rollout, gone), &stop, &fake);
+        let rolled = roll(hosts(2), (&rollout, gone), None, &stop, &fake);
         let reports = tokio::time::timeout(Duration::from_secs(60), rolled).await.unwrap();
         assert!(reports[1].result.as_ref().unwrap_err().to_string().contains("deadline of 600 s"));
+    }
+
+    /// What another server has begun is followed to its end, whatever keeps the others from being begun.
+    #[tokio::test]
+    async fn what_is_held_back_from_the_outset_begins_nothing_and_follows_what_is_under_way() {
+        let fake = FakeHosts { under_way: vec!["h1"], ..FakeHosts::default() };
+        let bounds = Bounds { all: 9, each: 9, behind_one: 1, aside: 0 };
+        fake.queue.set(Turns::default().queue(bounds)).unwrap();
+        let (stop, rollout) = (CancellationToken::new(), Rollout::default());
+        let held_back = Some("the gate is denied".to_owned());
+        let rollout = (&rollout, Duration::ZERO);
+        let reports = roll(hosts(3), rollout, held_back, &stop, &fake).await;
+        assert_eq!(*fake.begun.lock().unwrap(), ["h1"]);
+        for place in [0, 2] {
+            let why = reports[place].result.as_ref().unwrap_err().to_string();
+            assert_eq!(why, "not begun: the gate is denied");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_comes_too_late_ends_the_whole() {
+        let fake = FakeHosts { over: vec!["h2"], ..FakeHosts::default() };
+        let rollout = Rollout { batch: Some("1".parse().unwrap()), ..Rollout::default() };
+        let told = go(&fake, 5, 8, &rollout).await;
+        assert_eq!(*fake.begun.lock().unwrap(), ["h0", "h1"]);
+        assert_eq!(
+            (told[2].as_str(), told[4].as_str()),
+            ("not begun: it is over", "not begun: it is over")
+        );
     }
 }

@@ -7,7 +7,7 @@ use sshepherd_model::{Alias, Outcome, TaskId};
 use sshepherd_store::{Heard, Lookup, News, Patch, State, Task, Wish, Wishes};
 use tokio::sync::watch;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
 use crate::pipeline::Origin;
 use crate::refusal::Refusal;
@@ -55,6 +55,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 impl Engine {
     /// Has a fan-out begin no more hosts, or go on. Hosts that are at work stay at work, and its deadline goes on running.
     ///
+    /// One whose approval expired meanwhile begins no more hosts when it goes on: whoever asked for the pause could else wait with an
+    /// old yes for as long as they like.
+    ///
     /// Errors: besides those of the store, [`Refusal::Audit`] when going on cannot be audited; then it stays paused.
     pub async fn pause(
         &self,
@@ -70,6 +73,9 @@ impl Engine {
         if !Self::is_group(&task) {
             return Ok(PauseAnswer::OneHost);
         }
+        let granted = task.errand.as_deref().map(Errand::granted).unwrap_or_default();
+        let lapsed = wish == Wish::Resume && task.wishes.paused && granted.has_lapsed(now_ms());
+        let wish = if lapsed { Wish::Lapse } else { wish };
         self.audit_wish(id, &wish, origin)?;
         let patched = self.store().patch(id, Patch::Wish(wish)).await.map_err(Refusal::Store)?;
         Ok(match patched {

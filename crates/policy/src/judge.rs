@@ -65,6 +65,7 @@ impl Policy {
             wire: surroundings::with_variables(request, &sendable.wire),
             shown: surroundings::with_variables(request, &sendable.shown),
             script: sendable.wire,
+            cwd: request.cwd.clone(),
             env: request.env.clone(),
             stdin: request.stdin.clone(),
             limits: assessment.limits,

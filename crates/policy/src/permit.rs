@@ -51,7 +51,9 @@ pub struct PermitParts {
     pub shown: String,
     /// The text that is sent. Its variables go apart from it, where no other account on the host can see their values.
     pub script: String,
-    /// The variables to set.
+    /// Working folder, if granted and given.
+    pub cwd: Option<String>,
+    /// Variables to set.
     pub env: Vec<(String, String)>,
     /// Standard input, if granted and given.
     pub stdin: Option<String>,

@@ -22,6 +22,9 @@ use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch
 /// The future of an answer. Dropping it before it is ready leaves the call either done or not done, never half.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
+/// As long as a block of SHA-256, which is what HMAC takes whole.
+pub type DigestKey = [u8; 64];
+
 /// Keeps tasks and their output. Each method is atomic: an error means that nothing changed.
 ///
 /// "Crash" below speaks of backends that outlive the process; the in-memory one ends with it.
@@ -129,6 +132,10 @@ pub trait Store: Send + Sync {
     ///
     /// Crash before: not used. Crash after: used, whether or not what it was for came about.
     fn redeem<'a>(&'a self, binding: &'a str, now: u64) -> Answer<'a, Option<Approval>>;
+
+    /// The key of the digests of what is kept here, random and for nobody else to read: who sees a digest cannot try guesses at
+    /// what it is of. It is as old as the store.
+    fn digest_key(&self) -> Result<DigestKey, Error>;
 
     /// Hints from now on, for all tasks. Subscribe first, then read, then listen: so nothing is missed.
     fn subscribe(&self) -> Subscription;

@@ -26,7 +26,7 @@ pub mod state;
 mod utf8;
 
 pub use approval::{Approval, Holds, NewApproval, Settled, Settlement, Standing};
-pub use boundary::{Answer, Store};
+pub use boundary::{Answer, DigestKey, Store};
 pub use disk::{DiskBounds, DiskStore};
 pub use error::Error;
 pub use hint::{Heard, Hint, News, Subscription};

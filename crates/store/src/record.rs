@@ -57,6 +57,8 @@ pub struct NewTask {
     /// The caller's own name for this piece of work: a second task with the same name is refused with
     /// [`Error::KeyTaken`](crate::Error::KeyTaken).
     pub key: Option<String>,
+    /// Digest of all that was asked for, in the asker's words, so that the same key with something else is told apart.
+    pub digest: Option<String>,
     /// How much must be safe before an answer.
     pub care: Care,
 }
@@ -132,6 +134,9 @@ pub struct Task {
     pub errand: Option<String>,
     /// The caller's own name for it.
     pub key: Option<String>,
+    /// Digest of all that was asked for; `None` in rows of versions that kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// How much must be safe before an answer.
     pub care: Care,
     /// What callers want of it while it runs.
@@ -146,6 +151,9 @@ pub struct Wishes {
     pub paused: bool,
     /// Hosts that are not to be begun, or are to be stopped.
     pub skipped: BTreeSet<Alias>,
+    /// A person's yes was over before the pause was: no more hosts are to be begun at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lapsed: bool,
 }
 
 /// One such wish.
@@ -155,6 +163,8 @@ pub enum Wish {
     Pause,
     /// Go on.
     Resume,
+    /// End the pause and begin no more hosts: the yes to them is over.
+    Lapse,
     /// Leave this host out.
     Skip(Alias),
 }
@@ -165,6 +175,10 @@ impl Wishes {
         match wish {
             Wish::Pause => !std::mem::replace(&mut self.paused, true),
             Wish::Resume => std::mem::replace(&mut self.paused, false),
+            Wish::Lapse => {
+                self.paused = false;
+                !std::mem::replace(&mut self.lapsed, true)
+            }
             Wish::Skip(alias) => self.skipped.insert(alias.clone()),
         }
     }
@@ -192,6 +206,7 @@ impl Task {
             place: None,
             errand: Some(new.errand),
             key: new.key,
+            digest: new.digest,
             care: new.care,
             wishes: Wishes::default(),
         }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use sshepherd_engine::policy::Enforcement;
 use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
-use sshepherd_engine::{Asked, CancelAnswer, Config, Finished, Refusal, Roster};
+use sshepherd_engine::{Asked, CancelAnswer, Config, DeniedGate, Finished, Refusal, Roster};
 use sshepherd_model::{
     Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, TaskId, names,
 };
@@ -322,9 +322,25 @@ fn approval_required(answer: &mut RunAnswer, asked: &Asked) {
         asked.open_until.saturating_sub(now_ms()) / 1000
     ));
     answer.hint = Some(format!(
-        "tell the person: `sshepherd approvals approve {}` allows it, `deny` refuses it; then make exactly the same call again",
+        "tell the person: `sshepherd approvals approve {}` shows it and asks, `deny` refuses it; then make exactly the same call again",
         asked.id
     ));
+}
+
+/// The answer about a call for many hosts whose gate is denied on some of them.
+pub(crate) fn gate_denied(denied: &DeniedGate) -> RunAnswer {
+    RunAnswer {
+        hash: Some(denied.gate.hash().to_string()),
+        safe_to_resend: Some(true),
+        status: Some("denied".to_owned()),
+        denied: Some(true),
+        reason: Some("policy".to_owned()),
+        command: Some(echo(&denied.gate)),
+        denied_command: denied.denial.command.as_deref().map(echo_part),
+        detail: Some(format!("{denied}; nothing was run")),
+        hint: Some(denied.denial.hint.clone()),
+        ..RunAnswer::default()
+    }
 }
 
 /// The answer about a call for many hosts that a person must say yes to first.

@@ -67,6 +67,10 @@ impl From<&Refusal> for Failure {
                 ..Self::new(error, "nothing was run; ssh_list_hosts gives every alias")
             },
             Refusal::Denied(_) => Self::new(error, "ssh_plan shows which part is not allowed"),
+            Refusal::GateDenied(_) => Self::new(
+                error,
+                "nothing was run; leave the gate out, give another one, or ask the owner for a rule that allows it on these hosts",
+            ),
             Refusal::ApprovalRequired(_) => {
                 Self::new(error, "nothing was run; a person answers with sshepherd approvals")
             }
@@ -87,7 +91,7 @@ impl From<&Refusal> for Failure {
             Refusal::KeyTaken { task_id } => Self {
                 field: Some("idempotency_key".to_owned()),
                 task_id: Some(task_id.to_string()),
-                ..Self::new(error, "nothing was run; choose another key for another command")
+                ..Self::new(error, "nothing was run; choose another key for another request")
             },
             Refusal::Audit(_) => Self::new(
                 error,

@@ -5,6 +5,7 @@
 //! that could not be understood or served), [`build`], [`list`] and [`judged`] (from the engine's and the policy's values to these
 //! shapes), [`fit`] (byte budgets), [`fold`] (many hosts as few groups), [`many`] (their entries, or pages of groups).
 
+mod asked;
 mod build;
 mod failure;
 mod fit;
@@ -19,8 +20,9 @@ mod run;
 mod shell;
 mod task;
 
+pub(crate) use asked::asked;
 pub(crate) use build::{
-    Report, asked_for_all, cancelled, could_not_start, finished, now_ms, ran_raw,
+    Report, asked_for_all, cancelled, could_not_start, finished, gate_denied, now_ms, ran_raw,
     refused_by_person, status, with_hosts,
 };
 pub(crate) use failure::Failure;

@@ -1,6 +1,7 @@
-//! `approvals list|approve|deny`: a person's answers, given beside the client that asks.
+//! `approvals list|show|approve|deny`: a person's answers, given beside the client that asks.
 
 use serde_json::json;
+use sshepherd_engine::prompt::Prompt;
 use sshepherd_engine::store::{Approval, Settled};
 use sshepherd_engine::{About, Adopt, Channel, Engine, Refusal};
 
@@ -8,6 +9,7 @@ use super::args::{Approvals, Global};
 use super::context;
 use super::exit::Exit;
 use super::out;
+use super::terminal::{self, Terminal};
 use crate::answer;
 
 /// Lists the questions or answers one.
@@ -22,12 +24,33 @@ pub(crate) async fn approvals(global: &Global, what: Approvals) -> Exit {
     };
     let exit = match what {
         Approvals::List { all } => list(global, &engine, all).await,
-        Approvals::Approve { id } => settle(global, &engine, &id, true).await,
-        Approvals::Deny { id } => settle(global, &engine, &id, false).await,
+        Approvals::Show { id } => show_one(global, &engine, &id).await,
+        Approvals::Approve { id, yes } => {
+            let way = if yes { Way::Unasked } else { Way::Asks };
+            settle(global, &engine, &id, way).await
+        }
+        Approvals::Deny { id } => settle(global, &engine, &id, Way::No).await,
     };
     engine.shutdown().await;
     exit.unwrap_or_else(|exit| exit)
 }
+
+/// How the answer comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The person is shown the question and says yes or no.
+    Asks,
+    /// It is a yes; whoever says so has seen it.
+    Unasked,
+    /// It is a no.
+    No,
+}
+
+/// Hosts that a list names one by one; a question that is shown alone names all of them.
+const LISTED: usize = 20;
+
+/// Fewest characters of an id that stand for it.
+const SHORTEST: usize = 8;
 
 type Known = (Approval, Option<About>);
 
@@ -49,8 +72,8 @@ async fn list(global: &Global, engine: &Engine, all: bool) -> Result<Exit, Exit>
         return Ok(Exit::Done);
     }
     for (approval, about) in &known {
-        out::line(&format!("{}  {}", approval.id, approval.word(now)));
-        show(about.as_ref(), approval, now);
+        let lines = shown(about.as_ref(), approval, (now, LISTED));
+        lines.iter().for_each(|line| out::line(line));
     }
     if known.is_empty() {
         out::say("no question is open");
@@ -58,35 +81,38 @@ async fn list(global: &Global, engine: &Engine, all: bool) -> Result<Exit, Exit>
     Ok(Exit::Done)
 }
 
-fn show(about: Option<&About>, approval: &Approval, now: u64) {
+async fn show_one(global: &Global, engine: &Engine, given: &str) -> Result<Exit, Exit> {
+    let (known, now) = (known(engine).await?, answer::now_ms());
+    let (approval, about) = chosen(&known, given)?;
+    if global.json {
+        out::json(&document(approval, about.as_ref(), now));
+    } else {
+        let lines = shown(about.as_ref(), approval, (now, usize::MAX));
+        lines.iter().for_each(|line| out::line(line));
+    }
+    Ok(Exit::Done)
+}
+
+/// A question as a person sees it.
+fn shown(about: Option<&About>, approval: &Approval, (now, most): (u64, usize)) -> Vec<String> {
+    let mut lines = vec![format!("{}  {}", approval.id, approval.word(now))];
+    let mut say = |label: &str, text: &str| lines.push(format!("  {label:<7} {text}"));
     if let Some(about) = about {
-        let names: Vec<&str> = about.hosts.iter().map(|alias| alias.as_str()).collect();
-        let more = about.host_count.saturating_sub(names.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        out::line(&format!("  on      {}{more}", names.join(", ")));
-        out::line(&format!("  run     {}", answer::visible(&about.command)));
-        if let Some(bytes) = about.stdin_bytes {
-            out::line(&format!("  stdin   {bytes} bytes"));
-        }
-        for why in &about.rules {
-            let reason = why
-                .why
-                .as_deref()
-                .map(|why| format!(": {}", answer::visible(why)))
-                .unwrap_or_default();
-            out::line(&format!("  rule    {}{reason}", answer::visible(&why.rule)));
+        for (label, text) in answer::asked(about, most) {
+            say(label, &text);
         }
         if let Some(client) = &about.client {
-            out::line(&format!("  client  {}", answer::visible(client)));
+            say("client", &answer::visible(client));
         }
-        out::line(&format!("  holds   {}", about.holds));
+        say("holds", &about.holds);
     }
     if !approval.by.is_empty() {
-        out::line(&format!("  by      {}", approval.by.join(" or ")));
+        say("by", &approval.by.join(" or "));
     }
     if approval.is_open(now) {
-        out::line(&format!("  open    {} s", approval.open_until.saturating_sub(now) / 1000));
+        say("open", &format!("{} s", approval.open_until.saturating_sub(now) / 1000));
     }
+    lines
 }
 
 fn document(approval: &Approval, about: Option<&About>, now: u64) -> serde_json::Value {
@@ -98,6 +124,12 @@ fn document(approval: &Approval, about: Option<&About>, now: u64) -> serde_json:
 
 /// The question whose id is, or begins like, what was given.
 fn chosen<'a>(known: &'a [Known], given: &str) -> Result<&'a Known, Exit> {
+    if given.len() < SHORTEST {
+        out::complain(&format!(
+            "{given}: write at least {SHORTEST} characters of the id; `sshepherd approvals list` shows them"
+        ));
+        return Err(Exit::Usage);
+    }
     let fits: Vec<&Known> =
         known.iter().filter(|(approval, _)| approval.id.as_str().starts_with(given)).collect();
     match fits.as_slice() {
@@ -118,10 +150,14 @@ fn chosen<'a>(known: &'a [Known], given: &str) -> Result<&'a Known, Exit> {
     }
 }
 
-async fn settle(global: &Global, engine: &Engine, given: &str, yes: bool) -> Result<Exit, Exit> {
+async fn settle(global: &Global, engine: &Engine, given: &str, way: Way) -> Result<Exit, Exit> {
     let known = known(engine).await?;
     let (approval, about) = chosen(&known, given)?;
+    if way == Way::Asks && approval.is_open(answer::now_ms()) {
+        agreed(approval, about.as_ref()).await?;
+    }
     let channel = Channel::CommandLine { account: account() };
+    let yes = way != Way::No;
     let settled = engine.settle(&approval.id, yes, &channel, &context::origin()).await;
     let now = answer::now_ms();
     match settled {
@@ -129,8 +165,10 @@ async fn settle(global: &Global, engine: &Engine, given: &str, yes: bool) -> Res
             if global.json {
                 out::json(&document(&settled, about.as_ref(), now));
             } else {
-                out::line(&format!("{}  {}", settled.id, settled.word(now)));
-                show(about.as_ref(), &settled, now);
+                // Whoever was asked has seen the rest.
+                let lines = shown(about.as_ref(), &settled, (now, LISTED));
+                let most = if way == Way::Asks { 1 } else { lines.len() };
+                lines.iter().take(most).for_each(|line| out::line(line));
             }
             Ok(Exit::Done)
         }
@@ -148,6 +186,31 @@ async fn settle(global: &Global, engine: &Engine, given: &str, yes: bool) -> Res
         }
         Err(refusal) => {
             out::complain(&context::chain(&refusal));
+            Err(Exit::Failed)
+        }
+    }
+}
+
+/// Shows the whole question at the terminal and asks; anything but a yes leaves it open.
+async fn agreed(approval: &Approval, about: Option<&About>) -> Result<(), Exit> {
+    let id = &approval.id;
+    if !terminal::there() {
+        out::complain(&format!(
+            "there is no terminal to ask at, so nothing is approved\n  `sshepherd approvals show {id}` shows all of it; \
+             `sshepherd approvals approve {id} --yes` approves it unasked"
+        ));
+        return Err(Exit::Usage);
+    }
+    let words = shown(about, approval, (answer::now_ms(), usize::MAX)).join("\n");
+    let prompt = Prompt { text: "Approve exactly this? yes or no:".to_owned(), echo: true };
+    let answers = Terminal::default().converse(words, vec![prompt]).await;
+    let typed = answers.and_then(|answers| answers.into_iter().next());
+    match typed.as_ref().map(|answer| answer.expose().trim()) {
+        Some("yes" | "y") => Ok(()),
+        Some(_) | None => {
+            out::complain(&format!(
+                "nothing is approved; the question stays open (`sshepherd approvals deny {id}` refuses it)"
+            ));
             Err(Exit::Failed)
         }
     }

@@ -279,7 +279,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "must be a number from 0 on".to_owned())
 }
 
-/// What to do about questions. An ID may be cut short as long as only one question begins like it.
+/// What to do about questions. An ID may be cut short to its first 8 characters or more, as long as only one question begins like it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Approvals {
     /// List questions, newest first: the open ones, or all of the last day
@@ -288,10 +288,18 @@ pub(crate) enum Approvals {
         #[arg(long)]
         all: bool,
     },
-    /// Say yes to exactly what the question shows
+    /// Show all of one question
+    Show {
+        /// The question
+        id: String,
+    },
+    /// Show it, ask, and say yes to exactly that
     Approve {
         /// The question
         id: String,
+        /// Do not ask: for scripts that have shown it to somebody
+        #[arg(long)]
+        yes: bool,
     },
     /// Say no
     Deny {

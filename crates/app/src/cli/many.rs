@@ -139,6 +139,13 @@ fn raw(answers: &[RunAnswer]) {
 
 /// What kept a command from all hosts of a tag.
 fn none_ran(sight: Sight, targets: &Targets, request: &Request, refusal: &Refusal) -> Exit {
+    if let Refusal::GateDenied(denied) = refusal {
+        if sight == Sight::Json {
+            out::json(&answer::gate_denied(denied));
+        }
+        out::complain(&format!("{targets}: {denied}\n  {}", denied.denial.hint));
+        return Exit::Denied;
+    }
     let Refusal::ApprovalRequired(asked) = refusal else {
         if let Refusal::Selector(bad) = refusal {
             out::complain(&bad.to_string());
@@ -151,7 +158,7 @@ fn none_ran(sight: Sight, targets: &Targets, request: &Request, refusal: &Refusa
         out::json(&answer::asked_for_all(request, asked));
     }
     out::complain(&format!(
-        "{targets}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {}, then run it again",
+        "{targets}: a person must say yes first, once for {} hosts\n  sshepherd approvals approve {} shows it and asks; then run it again",
         asked.about.host_count, asked.id
     ));
     Exit::Denied

@@ -196,9 +196,12 @@ pub(crate) fn tell_refusal(alias: &Alias, refusal: &Refusal) {
         }
         Refusal::ApprovalRequired(asked) => {
             out::complain(&format!(
-                "{alias}: a person must say yes first\n  sshepherd approvals approve {}, then run it again",
+                "{alias}: a person must say yes first\n  sshepherd approvals approve {} shows it and asks; then run it again",
                 asked.id
             ));
+        }
+        Refusal::GateDenied(denied) => {
+            out::complain(&format!("{denied}\n  {}", denied.denial.hint));
         }
         Refusal::UnknownHost { .. } | Refusal::Selector(_) => out::complain(&refusal.to_string()),
         Refusal::Busy(_)
@@ -221,7 +224,7 @@ pub(crate) fn tell_refusal(alias: &Alias, refusal: &Refusal) {
 /// How this process ends when nothing ran.
 pub(crate) fn exit_of_refusal(refusal: &Refusal) -> Exit {
     match refusal {
-        Refusal::Denied(_) | Refusal::ApprovalRequired(_) => Exit::Denied,
+        Refusal::Denied(_) | Refusal::GateDenied(_) | Refusal::ApprovalRequired(_) => Exit::Denied,
         Refusal::UnknownHost { .. } | Refusal::Selector(_) => Exit::Usage,
         Refusal::Busy(_)
         | Refusal::Throttled(_)

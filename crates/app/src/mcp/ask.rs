@@ -198,20 +198,21 @@ fn form(asked: &Asked) -> Option<ElicitRequestParams> {
     .ok()
 }
 
+/// Most hosts that a form names.
+const NAMED: usize = 20;
+
 /// What a person is asked.
 fn message(about: &About) -> String {
-    let hosts: Vec<&str> = about.hosts.iter().map(|alias| alias.as_str()).collect();
-    let more = about.host_count.saturating_sub(hosts.len());
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let mut text =
-        format!("Run on {}{more}:\n  {}\n", hosts.join(", "), answer::visible(&about.command));
-    if let Some(bytes) = about.stdin_bytes {
-        text.push_str(&format!("with {bytes} bytes of standard input\n"));
+    let mut text = String::new();
+    for (label, line) in answer::asked(about, NAMED) {
+        text.push_str(&match label {
+            "on" => format!("Run on {line}:\n"),
+            "run" => format!("  {line}\n"),
+            _ => format!("{label} {line}\n"),
+        });
     }
-    for why in &about.rules {
-        let reason =
-            why.why.as_deref().map(|why| format!(": {}", answer::visible(why))).unwrap_or_default();
-        text.push_str(&format!("rule {}{reason}\n", answer::visible(&why.rule)));
+    if about.host_count > NAMED {
+        text.push_str("`sshepherd approvals show` lists all hosts.\n");
     }
     text.push_str(&format!("A yes holds {}.", about.holds));
     text
@@ -242,14 +243,15 @@ mod tests {
         let about = About {
             hosts: vec!["web1".parse().unwrap(), "web2".parse().unwrap()],
             host_count: 7,
+            logins: vec!["ann@h1:22".to_owned(), "ann@h2:22".to_owned()],
             command: "echo a\nrm -rf /\u{202e}x\u{1b}[2K".to_owned(),
             stdin_bytes: Some(3),
             rules: vec![sshepherd_engine::Why { rule: "r".to_owned(), why: Some("so".to_owned()) }],
-            client: None,
             holds: "once".to_owned(),
+            ..About::default()
         };
-        let shown = "Run on web1, web2 and 5 more:\n  echo a\\nrm -rf /\\u{202e}x\\u{1b}[2K\n\
-                     with 3 bytes of standard input\nrule r: so\nA yes holds once.";
+        let shown = "Run on web1, web2 and 5 more:\nas ann@h1:22, web1\nas ann@h2:22, web2\n  \
+                     echo a\\nrm -rf /\\u{202e}x\\u{1b}[2K\nstdin 3 bytes\nrule r: so\nA yes holds once.";
         assert_eq!(message(&about), shown);
     }
 }

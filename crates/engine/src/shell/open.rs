@@ -11,7 +11,7 @@ use sshepherd_store::shells::ShellRecord;
 use super::audit;
 use super::session::{Making, Session};
 use super::{ShellInfo, ShellLife, ShellRefusal};
-use crate::approval::Granted;
+use crate::approval::Asking;
 use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::gate::Throttled;
@@ -67,8 +67,7 @@ impl Engine {
         match config.policy.judge_shell(host, request)? {
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Ask(question) => {
-                let none = Granted::default();
-                let released = self.released(config, question, origin, &none).await?;
+                let released = self.released(config, question, origin, Asking::Now).await?;
                 Ok(released.permit)
             }
             Verdict::Deny(denial) => {

@@ -79,6 +79,7 @@ fn new_task(command: &str, nonce: u128) -> NewTask {
         })
         .to_string(),
         key: None,
+        digest: None,
         care: Care::EachStep,
     }
 }

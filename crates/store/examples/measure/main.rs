@@ -110,6 +110,7 @@ fn task(nonce: u128, care: Care) -> NewTask {
         created_at: u64::try_from(nonce).unwrap(),
         errand: "{}".to_owned(),
         key: None,
+        digest: None,
         care,
     }
 }

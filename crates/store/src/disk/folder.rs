@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tasks.db            the task table
+//! digest.key          the key of the digests of what is kept here
 //! opening.lock        held while a server opens the folder
 //! logs/ID/            one task's output
 //! instances/X.lock    held by server X for its life; free means that X is dead
@@ -11,10 +12,11 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::boundary::DigestKey;
 use crate::error::Error;
 
 /// Where everything lies.
@@ -48,6 +50,36 @@ impl Folder {
         owners_file(&path)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|source| Error::Folder { what: "cannot use the state folder", path, source })
+    }
+
+    /// The key of this folder's digests, made when it is not there. Only one server opens the folder at a time. Approvals that
+    /// were given under a key that is gone hold no more, which is the safe side.
+    pub(super) fn digest_key(&self) -> Result<DigestKey, Error> {
+        let path = self.root.join("digest.key");
+        let failed = |source| Error::Folder {
+            what: "cannot use the key of the state folder",
+            path: path.clone(),
+            source,
+        };
+        match fs::read(&path).map(DigestKey::try_from) {
+            Ok(Ok(key)) => return Ok(key),
+            // One that a crash cut short.
+            Ok(Err(_)) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let mut key = [0; 64];
+        getrandom::fill(&mut key).map_err(|error| failed(error.into()))?;
+        let draft = self.root.join("digest.key.new");
+        owners_file(&draft)
+            .and_then(|mut file| {
+                file.set_len(0)?;
+                file.write_all(&key)?;
+                file.sync_all()?;
+                fs::rename(&draft, &path)
+            })
+            .map_err(failed)?;
+        Ok(key)
     }
 
     pub(super) fn root(&self) -> &Path {

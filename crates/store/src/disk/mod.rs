@@ -36,7 +36,7 @@ use sshepherd_model::{ApprovalId, Stream, TaskId};
 use tokio::task::AbortHandle;
 
 use crate::approval::{Approval, NewApproval, Settled, Settlement};
-use crate::boundary::{Answer, Store};
+use crate::boundary::{Answer, DigestKey, Store};
 use crate::error::Error;
 use crate::hint::Subscription;
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
@@ -81,6 +81,7 @@ impl Default for DiskBounds {
 #[derive(Debug)]
 pub struct DiskStore {
     shared: Arc<Shared>,
+    digest_key: DigestKey,
     peers: Option<AbortHandle>,
 }
 
@@ -103,15 +104,16 @@ impl DiskStore {
             let folder = Folder::open(&root)?;
             let _alone = folder.opening()?;
             let desks = database::open(folder.root(), &folder.database())?;
+            let digest_key = folder.digest_key()?;
             let instance = Instance::enter(&folder)?;
-            Ok((folder, instance, desks))
+            Ok((folder, instance, desks, digest_key))
         });
-        let (folder, instance, desks) = opened.await.map_err(unfinished).flatten()?;
+        let (folder, instance, desks, digest_key) = opened.await.map_err(unfinished).flatten()?;
         let shared = Arc::new(Shared::new(folder, instance, desks, bounds));
         let peers = peers::open(&shared).await.map(|(listener, others)| {
             tokio::spawn(peers::serve(Arc::downgrade(&shared), listener, others)).abort_handle()
         });
-        let store = Self { shared, peers };
+        let store = Self { shared, digest_key, peers };
         store.shared.count().await?;
         Ok(store)
     }
@@ -243,6 +245,10 @@ impl Store for DiskStore {
     fn redeem<'a>(&'a self, binding: &'a str, now: u64) -> Answer<'a, Option<Approval>> {
         let binding = binding.to_owned();
         self.whole(|shared| async move { shared.redeem(binding, now).await })
+    }
+
+    fn digest_key(&self) -> Result<DigestKey, Error> {
+        Ok(self.digest_key)
     }
 
     fn subscribe(&self) -> Subscription {

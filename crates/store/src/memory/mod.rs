@@ -6,13 +6,14 @@
 mod approvals;
 mod shelf;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sshepherd_model::{ApprovalId, Stream, TaskId};
 
 use crate::approval::{Approval, NewApproval, Settled, Settlement};
-use crate::boundary::{Answer, Store};
+use crate::boundary::{Answer, DigestKey, Store};
+use crate::error::Error;
 use crate::hint::{Hints, Subscription};
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
@@ -64,6 +65,7 @@ pub struct MemoryStore {
     /// Held for one operation on memory, never across an await.
     shelf: Mutex<Shelf>,
     questions: Mutex<Approvals>,
+    digest_key: OnceLock<DigestKey>,
     hints: Hints,
 }
 
@@ -73,7 +75,7 @@ impl MemoryStore {
     pub fn new(bounds: Bounds) -> Self {
         let hints = Hints::new(bounds.hint_backlog);
         let shelf = Mutex::new(Shelf::new(bounds, hints.clone()));
-        Self { shelf, questions: Mutex::default(), hints }
+        Self { shelf, questions: Mutex::default(), digest_key: OnceLock::new(), hints }
     }
 
     /// Bytes of memory in use for output and records, as counted against [`Bounds::total_bytes`].
@@ -193,6 +195,15 @@ impl Store for MemoryStore {
 
     fn redeem<'a>(&'a self, binding: &'a str, now: u64) -> Answer<'a, Option<Approval>> {
         Box::pin(async move { Ok(self.questions().redeem(binding, now)) })
+    }
+
+    fn digest_key(&self) -> Result<DigestKey, Error> {
+        if let Some(key) = self.digest_key.get() {
+            return Ok(*key);
+        }
+        let mut key = [0; 64];
+        getrandom::fill(&mut key).map_err(|error| Error::Database { detail: error.to_string() })?;
+        Ok(*self.digest_key.get_or_init(|| key))
     }
 
     fn subscribe(&self) -> Subscription {

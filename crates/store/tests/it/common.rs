@@ -27,6 +27,7 @@ pub(crate) fn new_task(nonce: u128) -> NewTask {
         created_at: 1000,
         errand: "{}".to_owned(),
         key: None,
+        digest: None,
         care: Care::EachStep,
     }
 }

@@ -164,6 +164,8 @@ fn refused(alias: &Alias, request: &Request, refusal: &Refusal) -> CallToolResul
 fn refused_for_all(request: &Request, refusal: &Refusal) -> CallToolResult {
     if let Refusal::ApprovalRequired(asked) = refusal {
         failed(&answer::asked_for_all(request, asked))
+    } else if let Refusal::GateDenied(denied) = refusal {
+        failed(&answer::gate_denied(denied))
     } else {
         failed(&Failure::from(refusal))
     }

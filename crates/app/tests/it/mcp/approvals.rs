@@ -44,8 +44,10 @@ async fn a_person_is_asked_through_the_client_in_both_eras() {
             let answer = client.good(tool, call()).await;
             assert!(answer["task_id"].is_string(), "{answer}");
             let asked = client.hear(|news| matches!(news, News::Asked(_))).await;
-            let shown =
-                format!("Run on {ALIAS}:\n  {ASKED}\nrule loud: it speaks\nA yes holds once.");
+            let (user, port) = (site.server().user(), site.server().port());
+            let shown = format!(
+                "Run on {ALIAS}:\nas {user}@127.0.0.1:{port}\n  {ASKED}\nrule loud: it speaks\nA yes holds once."
+            );
             assert_eq!(asked, News::Asked(shown), "{era:?} {tool}");
         }
         for person in [Person::Declines, Person::AcceptsWithoutTicking] {
@@ -94,7 +96,7 @@ async fn without_a_form_the_command_line_settles_it_once_and_for_exactly_that() 
                 (&json!(id), &json!(ASKED)),
                 "{list}"
             );
-            assert_eq!(approvals(&site, &["approve", id]).0, Some(0));
+            assert_eq!(approvals(&site, &["approve", id, "--yes"]).0, Some(0));
             assert_eq!(approvals(&site, &["deny", id]).0, Some(1), "answered already");
             for other in [
                 json!({"alias": ALIAS, "command": "echo other"}),
@@ -127,7 +129,7 @@ async fn without_a_form_the_command_line_settles_it_once_and_for_exactly_that() 
             assert!(format!("{open:?}").contains("InputRequired"), "{open:?}");
         }
     }
-    assert_eq!(approvals(&site, &["approve", "ask-none"]).0, Some(2));
+    assert_eq!(approvals(&site, &["approve", "ask-none", "--yes"]).0, Some(2));
 }
 
 #[tokio::test]
@@ -135,7 +137,10 @@ async fn a_policy_that_changed_makes_a_yes_void() {
     let site = site("{for: 10m}");
     let client = Client::start(&site.serve(), Era::Session).await;
     let first = client.bad("ssh_run", call()).await;
-    assert_eq!(approvals(&site, &["approve", first["approval_id"].as_str().unwrap()]).0, Some(0));
+    assert_eq!(
+        approvals(&site, &["approve", first["approval_id"].as_str().unwrap(), "--yes"]).0,
+        Some(0)
+    );
     for _ in 0..2 {
         client.good("ssh_run", call()).await;
     }
@@ -160,7 +165,7 @@ async fn an_owner_may_want_the_answer_out_of_band_or_from_some_people_only() {
             let forged = client.running.call_tool(params).await.unwrap();
             assert_eq!(forged.structured_content.unwrap()["status"], "approval_required");
             let wanted = if approval.contains("by") { Some(3) } else { Some(0) };
-            assert_eq!(approvals(&site, &["approve", id]).0, wanted, "{approval}");
+            assert_eq!(approvals(&site, &["approve", id, "--yes"]).0, wanted, "{approval}");
             if wanted == Some(0) {
                 client.good("ssh_run", call()).await;
             }

@@ -1,6 +1,7 @@
 //! The built binary over stdio, driven by rmcp's client in both protocol eras.
 
 mod approvals;
+mod bound;
 pub(crate) mod client;
 mod everything;
 mod fan_out;
@@ -11,6 +12,7 @@ mod lifetime;
 mod listing;
 mod logins;
 mod programs;
+mod rollouts;
 mod shell_ends;
 mod shell_hosts;
 mod shell_servers;

@@ -126,7 +126,7 @@ fn approve(site: &Site, id: &Value) {
     let serve = site.serve();
     let status = Command::new(&serve[0])
         .args(&serve[2..])
-        .args(["approvals", "approve", id.as_str().unwrap()])
+        .args(["approvals", "approve", id.as_str().unwrap(), "--yes"])
         .status()
         .unwrap();
     assert!(status.success());
