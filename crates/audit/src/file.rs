@@ -1,26 +1,22 @@
 //! The audit file: one chain of records, written by any number of processes, one write(2) a record.
 //!
-//! A lock file beside it is held for each record, so that the chain has one order. The end of the file is read again only
-//! when another process has written since.
+//! A lock file beside it is held for each record, so that the chain has one order. Before each record the file is compared with
+//! what this process knows of it, and only what others have written since is read: records that were cut off or rewritten
+//! meanwhile are found, and that is recorded.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Head, Unchained};
+use crate::end::{End, Last, MOST_BACK, chain_on, look};
 use crate::error::Error;
 
 /// Permission bits that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
-
-/// Bytes looked at from the end of the file at first, to find its last line: a usual record has 700.
-const LOOK_BACK: u64 = 16 << 10;
-
-/// Most bytes that are looked at from the end: records are bounded far below.
-const MOST_BACK: u64 = 1 << 20;
 
 /// An open audit file.
 #[derive(Debug)]
@@ -28,21 +24,17 @@ pub(crate) struct AuditFile {
     path: PathBuf,
     file: File,
     lock: File,
-    /// What the file ended with when it was last looked at.
-    end: Option<End>,
+    /// What the file ended with when it was last looked at; `None` when that could not be found out.
+    known: Option<Known>,
     most: Option<u64>,
     sync: bool,
 }
 
-/// How a file ends.
+/// The end of the file, and when it was changed last: an edit that leaves the length alone changes that.
 #[derive(Debug, Clone)]
-struct End {
-    length: u64,
-    head: Head,
-    /// Where the last record of the chain ends; what comes after is none.
-    chained: u64,
-    /// The file ends in a line without its newline.
-    open: bool,
+struct Known {
+    end: End,
+    changed: (i64, i64),
 }
 
 /// What was written.
@@ -51,6 +43,27 @@ pub(crate) struct Written {
     pub(crate) head: Head,
     /// The file was put aside before it, with this as its last record.
     pub(crate) rotated: Option<Head>,
+    /// What somebody did to the file, as a record before it says.
+    pub(crate) tampered: Option<String>,
+}
+
+/// What is there now, and what is wrong with it.
+struct Found {
+    end: End,
+    /// What somebody did, and the head that the chain had before.
+    tampered: Option<(String, Head)>,
+}
+
+/// What makes a line: of what was done to the file, or of the record that is to be written; after which head, and with what
+/// between.
+pub(crate) trait Sealing:
+    FnMut(Option<&str>, &Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>
+{
+}
+
+impl<F> Sealing for F where
+    F: FnMut(Option<&str>, &Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>
+{
 }
 
 impl AuditFile {
@@ -62,52 +75,81 @@ impl AuditFile {
         }
         let file = plain(path)?;
         let lock = plain(&beside(path, ".lock"))?;
-        Ok(Self { path: path.to_owned(), file, lock, end: None, most, sync })
+        let mut opened = Self { path: path.to_owned(), file, lock, known: None, most, sync };
+        // What happens to the file from now on is noticed, also before the first record.
+        opened.hold()?;
+        let seen = opened.first_look();
+        opened.lock.unlock().map_err(failed)?;
+        seen?;
+        Ok(opened)
     }
 
-    /// Appends the line that `record` makes of the head of the chain and of what stands behind it, with one write(2).
-    pub(crate) fn append(
-        &mut self,
-        mut record: impl FnMut(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
-    ) -> Result<Written, Error> {
-        self.hold()?;
-        let written = self.append_locked(&mut record);
-        if written.is_err() {
-            // Whatever is there now is looked at anew.
-            self.end = None;
+    fn first_look(&mut self) -> Result<(), Error> {
+        let length = self.length()?;
+        let end = self.unknown_end(length)?;
+        // What is wrong already is recorded with the first record.
+        if self.excess(&end)?.is_none() {
+            self.know(end)?;
         }
+        Ok(())
+    }
+
+    /// Appends the line that `seal` makes of the head of the chain and of what stands behind it, with one write(2).
+    pub(crate) fn append(&mut self, mut seal: impl Sealing) -> Result<Written, Error> {
+        self.hold()?;
+        let written = self.append_locked(&mut seal);
         let unlocked = self.lock.unlock().map_err(|source| self.failed(source));
         written.and_then(|written| unlocked.map(|()| written))
     }
 
-    fn append_locked(
-        &mut self,
-        record: &mut impl FnMut(&Head, Option<Unchained>) -> Result<(Vec<u8>, Head), Error>,
-    ) -> Result<Written, Error> {
-        self.follow_rotation()?;
-        let mut end = self.end()?;
+    fn append_locked(&mut self, seal: &mut impl Sealing) -> Result<Written, Error> {
+        let Found { mut end, tampered } = self.find()?;
         let mut rotated = None;
-        // What a later record must vouch for stays in one file with that record.
-        let whole = end.chained == end.length && end.length > 0;
+        // What a later record must vouch for, or cannot, stays in one file with that record.
+        let whole = tampered.is_none() && end.chained == end.length && end.length > 0;
         if whole && self.most.is_some_and(|most| end.length >= most) {
             rotated = Some(end.head.clone());
             self.rotate(&end.head)?;
-            end = End { length: 0, head: end.head, chained: 0, open: false };
+            end = End::of_new_file(end.head);
         }
         let mut bytes = Vec::new();
         if end.open {
             bytes.push(b'\n');
         }
-        let between = self.between(&end)?;
-        let (line, head) = record(&end.head, between)?;
+        let mut line = Vec::new();
+        let (mut head, mut between) = (end.head.clone(), None);
+        if let Some((what, before)) = &tampered {
+            // It follows what this process knows, not what was made of it, and vouches for nothing: so it shows where the chain is
+            // broken, for good.
+            let seq = end.head.seq.max(before.seq);
+            let (first, next) = seal(Some(what), &Head { seq, hash: before.hash.clone() }, None)?;
+            line.extend_from_slice(&first);
+            head = next;
+        } else {
+            between = self.between(&end)?;
+        }
+        let (last, head) = seal(None, &head, between)?;
+        line.extend_from_slice(&last);
         bytes.extend_from_slice(&line);
-        write_whole(&mut self.file, &bytes).map_err(|source| self.failed(source))?;
-        if self.sync {
-            self.file.sync_data().map_err(|source| self.failed(source))?;
+        let begins = end.length + (bytes.len() - last.len()) as u64;
+        let safe = write_whole(&mut self.file, &bytes)
+            .and_then(|()| if self.sync { self.file.sync_data() } else { Ok(()) });
+        if let Err(source) = safe {
+            // Ours, and nobody else has written since; where it cannot be taken back, the next record vouches for it.
+            let _ = self.file.set_len(end.length);
+            let length = self.length()?;
+            // What somebody did is still to be recorded.
+            if tampered.is_none() {
+                let open = end.open || length > end.length;
+                self.know(End { length, open, ..end })?;
+            }
+            return Err(self.failed(source));
         }
         let length = end.length + bytes.len() as u64;
-        self.end = Some(End { length, head: head.clone(), chained: length, open: false });
-        Ok(Written { line, head, rotated })
+        let text = last.strip_suffix(b"\n").unwrap_or(&last).to_vec();
+        let last = Last { begins, text };
+        self.know(End { length, head: head.clone(), chained: length, open: false, last })?;
+        Ok(Written { line, head, rotated, tampered: tampered.map(|(what, _)| what) })
     }
 
     /// Takes the lock, of the file that has its name now: one that somebody took away locks nobody else.
@@ -128,32 +170,170 @@ impl AuditFile {
         Error::Write { path: self.path.clone(), source }
     }
 
-    /// Opens the file again when another process has put ours aside.
-    fn follow_rotation(&mut self) -> Result<(), Error> {
-        let ours = self.file.metadata().map_err(|source| self.failed(source))?;
-        let same = fs::symlink_metadata(&self.path)
-            .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
-        if !same {
-            self.file = plain(&self.path)?;
-            self.end = None;
-        }
+    fn length(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().map_err(|source| self.failed(source))?.len())
+    }
+
+    /// Remembers how the file ends.
+    fn know(&mut self, end: End) -> Result<(), Error> {
+        let data = self.file.metadata().map_err(|source| self.failed(source))?;
+        self.known = Some(Known { end, changed: (data.ctime(), data.ctime_nsec()) });
         Ok(())
     }
 
-    /// How the file ends now.
-    fn end(&mut self) -> Result<End, Error> {
-        let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
-        if let Some(end) = self.end.as_ref().filter(|end| end.length == length) {
-            return Ok(end.clone());
+    /// How the file ends now, compared with what is known of it.
+    fn find(&mut self) -> Result<Found, Error> {
+        let ours = self.file.metadata().map_err(|source| self.failed(source))?;
+        let same = fs::symlink_metadata(&self.path)
+            .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+        let seen = match (self.known.clone(), same) {
+            (None, _) => {
+                if !same {
+                    self.file = plain(&self.path)?;
+                }
+                let length = self.length()?;
+                let end = self.unknown_end(length)?;
+                let tampered = self.excess(&end)?.map(|what| (what, end.head.clone()));
+                return Ok(Found { end, tampered });
+            }
+            (Some(known), true) => {
+                self.compare(&known, &ours).map_err(|source| self.failed(source))?
+            }
+            (Some(known), false) => {
+                // Another process put ours aside, or somebody took it away.
+                let seen = self.after_rotation(&known).map_err(|source| self.failed(source))?;
+                let mut fresh = plain(&self.path)?;
+                let seen = match seen {
+                    Ok(head) => {
+                        let length = fresh.metadata().map_err(|source| self.failed(source))?.len();
+                        chain_on(&mut fresh, (0, length), Some(&head))
+                            .map_err(|source| self.failed(source))?
+                    }
+                    Err(what) => Err(what),
+                };
+                self.file = fresh;
+                match seen {
+                    // Nothing is lost of a file that held nothing.
+                    Err(_) if known.end.head.seq == 0 => {
+                        let length = self.length()?;
+                        Ok(self.unknown_end(length)?)
+                    }
+                    seen => seen,
+                }
+            }
+        };
+        let before = self.known.as_ref().map_or_else(Head::start, |known| known.end.head.clone());
+        match seen {
+            Ok(end) => Ok(Found { end, tampered: None }),
+            Err(what) => {
+                let length = self.length()?;
+                let end = self.unknown_end(length)?;
+                Ok(Found { end, tampered: Some((what, before)) })
+            }
         }
-        let end = if length == 0 {
+    }
+
+    /// The same file as before: is what was there still there, and does what came since follow it? Else what is wrong.
+    fn compare(&mut self, known: &Known, now: &fs::Metadata) -> io::Result<Result<End, String>> {
+        let (end, length) = (&known.end, now.len());
+        if length < end.length {
+            let (seq, before) = (end.head.seq, end.length);
+            return Ok(Err(format!(
+                "the file had {before} bytes and record {seq} as its last, and now has {length} bytes: records were cut off"
+            )));
+        }
+        if end.head.seq > 0 && !self.still_holds(&end.last)? {
+            let seq = end.head.seq;
+            return Ok(Err(format!(
+                "record {seq}, the last that was known, was rewritten or moved"
+            )));
+        }
+        if length > end.length {
+            // A newline that was missing comes first.
+            let from = end.chained + u64::from(end.open && end.chained == end.length);
+            let head = (end.head.seq > 0).then_some(&end.head);
+            let seen = chain_on(&mut self.file, (from.min(length), length), head)?;
+            return Ok(seen.map(|new| if new.last.text.is_empty() { new.after(end) } else { new }));
+        }
+        if known.changed == (now.ctime(), now.ctime_nsec()) {
+            return Ok(Ok(end.clone()));
+        }
+        // Touched, and as long as before: only looking at all of it tells whether it is as before.
+        let whole = chain_on(&mut self.file, (0, length), None)?;
+        Ok(match whole {
+            Ok(seen) if seen.head == end.head => Ok(end.clone()),
+            Ok(_) => Err("records were rewritten".to_owned()),
+            Err(what) => Err(what),
+        })
+    }
+
+    fn still_holds(&mut self, last: &Last) -> io::Result<bool> {
+        let mut bytes = vec![0; last.text.len()];
+        self.file.seek(SeekFrom::Start(last.begins))?;
+        match self.file.read_exact(&mut bytes) {
+            Ok(()) => Ok(bytes == last.text),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The head that the files end with that were put aside since, ours the first of them; else what is wrong.
+    fn after_rotation(&mut self, known: &Known) -> io::Result<Result<Head, String>> {
+        let ours = self.file.metadata()?;
+        let files = aside(&self.path)?;
+        let is_ours = |path: &PathBuf| {
+            fs::symlink_metadata(path)
+                .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()))
+        };
+        let Some(place) = files.iter().position(is_ours) else {
+            return Ok(Err("the file was taken away or replaced".to_owned()));
+        };
+        // A rename changes the file's times, and is all that may have.
+        let mut head = match self.compare(
+            &Known { changed: (ours.ctime(), ours.ctime_nsec()), ..known.clone() },
+            &ours,
+        )? {
+            Ok(end) => end.head,
+            Err(what) => return Ok(Err(what)),
+        };
+        for path in files.iter().skip(place + 1) {
+            let mut file = File::open(path)?;
+            let length = file.metadata()?.len();
+            match chain_on(&mut file, (0, length), Some(&head))? {
+                Ok(end) => head = end.head,
+                Err(what) => return Ok(Err(format!("{}: {what}", path.display()))),
+            }
+        }
+        Ok(Ok(head))
+    }
+
+    /// How a file ends that nothing is known of.
+    fn unknown_end(&mut self, length: u64) -> Result<End, Error> {
+        if length == 0 {
             // A new file goes on where the one that was put aside last ends.
             let head = last_aside(&self.path)?.unwrap_or_else(Head::start);
-            End { length, head, chained: 0, open: false }
-        } else {
-            look(&mut self.file, length).map_err(|source| self.failed(source))?
+            return Ok(End::of_new_file(head));
+        }
+        look(&mut self.file, length).map_err(|source| self.failed(source))
+    }
+
+    /// What stands behind the last record and is more than one line that a crash cut short. A file without any record of the chain
+    /// is one of a version that had none.
+    fn excess(&mut self, end: &End) -> Result<Option<String>, Error> {
+        let bytes = end.length - end.chained;
+        if bytes == 0 || end.chained == 0 {
+            return Ok(None);
+        }
+        let half = end.open && bytes < MOST_BACK && {
+            let mut tail = Vec::new();
+            let from = SeekFrom::Start(end.chained);
+            let read =
+                self.file.seek(from).and_then(|_| (&self.file).take(bytes).read_to_end(&mut tail));
+            read.map_err(|source| self.failed(source))?;
+            !tail.contains(&b'\n')
         };
-        Ok(end)
+        let seq = end.head.seq;
+        Ok((!half).then(|| format!("{bytes} bytes behind record {seq} are no records")))
     }
 
     /// What stands behind the last record, with the newline that is about to be put there.
@@ -171,10 +351,6 @@ impl AuditFile {
         if end.open {
             digest.update(b"\n");
             bytes += 1;
-        }
-        // A whole record that only lacked its newline is taken up by the newline.
-        if bytes == 1 && end.open {
-            return Ok(None);
         }
         Ok(Some(Unchained { bytes, sha256: chain::hex(&digest.finalize()) }))
     }
@@ -225,64 +401,6 @@ fn last_aside(path: &Path) -> Result<Option<Head>, Error> {
     let mut file = File::open(&last).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     Ok(Some(look(&mut file, length).map_err(failed)?.head))
-}
-
-/// Looks for the last record of the chain, from the end backwards.
-fn look(file: &mut File, length: u64) -> io::Result<End> {
-    let mut window = LOOK_BACK.min(length);
-    loop {
-        let start = length - window;
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        file.take(window).read_to_end(&mut bytes)?;
-        let open = bytes.last() != Some(&b'\n');
-        // Line by line backwards; the first of the window may lack its beginning.
-        let mut stop = bytes.len();
-        while stop > 0 {
-            let text = bytes.get(..stop).unwrap_or_default();
-            let line_end = if text.last() == Some(&b'\n') { stop - 1 } else { stop };
-            let text = bytes.get(..line_end).unwrap_or_default();
-            let begins = text.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-            if begins.is_none() && start > 0 {
-                break;
-            }
-            let begin = begins.unwrap_or(0);
-            if let Some(record) = chain::opened(bytes.get(begin..line_end).unwrap_or_default()) {
-                let chained = start + stop as u64;
-                return Ok(End { length, head: record.head(), chained, open });
-            }
-            stop = begin;
-        }
-        if start == 0 {
-            return Ok(End { length, head: Head::start(), chained: 0, open });
-        }
-        if window >= MOST_BACK {
-            // No record is that long: what stands there is none of the chain.
-            return scan(file, length, open);
-        }
-        window = (window * 4).min(length);
-    }
-}
-
-/// Looks for the last record from the beginning on, for files whose end is none of the chain.
-fn scan(file: &mut File, length: u64, open: bool) -> io::Result<End> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut reader = io::BufReader::new(file.take(length));
-    let mut end = End { length, head: Head::start(), chained: 0, open };
-    let (mut at, mut line) = (0, Vec::new());
-    loop {
-        line.clear();
-        let read = reader.by_ref().take(MOST_BACK).read_until(b'\n', &mut line)? as u64;
-        if read == 0 {
-            return Ok(end);
-        }
-        at += read;
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if let Some(record) = chain::opened(text) {
-            end.head = record.head();
-            end.chained = at;
-        }
-    }
 }
 
 fn copy(file: &mut File, length: u64, digest: &mut Sha256) -> io::Result<()> {

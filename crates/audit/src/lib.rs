@@ -1,7 +1,7 @@
 //! Writes one JSON record a line for every decision and execution, as a chain that shows whether it is whole.
 //!
 //! Rooms: [`entry`] (what a record says), [`time`] (its time stamp), [`escape`] (how it is written: one line of printable
-//! ASCII), [`chain`] (how records hang together), [`file`](mod@file) (the file they go to, shared by several processes),
+//! ASCII), [`chain`] (how records hang together), [`file`](mod@file) (the file they go to, shared by several processes), [`end`] (how it ends),
 //! [`checkpoint`] (a second place that hears of the chain), [`sink`] (all of it behind one handle, and standard error),
 //! [`verify`](mod@verify) (looking at it afterwards), [`error`].
 //!
@@ -11,6 +11,7 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod end;
 pub mod entry;
 pub mod error;
 mod escape;
@@ -26,4 +27,4 @@ pub use entry::{Decision, Entry, Event, Source};
 pub use error::Error;
 pub use sink::{Keeping, Sink};
 pub use time::Timestamp;
-pub use verify::{Report, State, series, verify};
+pub use verify::{Found, Report, State, series, verify};

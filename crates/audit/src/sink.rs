@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chain::{self, Head, Record, Unchained, VERSION};
 use crate::checkpoint::Checkpoints;
-use crate::entry::Entry;
+use crate::entry::{Entry, Event, Source};
 use crate::error::Error;
 use crate::file::{AuditFile, Written};
 use crate::stderr::Stderr;
@@ -100,33 +100,41 @@ impl Sink {
     /// Blocks for one write to a file and for other processes that write to it, which is short.
     /// Errors: [`Error::Write`], [`Error::Encode`]. What is to be recorded must then not be done.
     pub fn record(&self, entry: &Entry) -> Result<(), Error> {
-        let mut record = Record {
+        let of = |entry: Entry| Record {
             v: VERSION,
             seq: 0,
             prev: String::new(),
             unchained: None,
             instance: self.inner.instance.clone(),
-            entry: bounded(entry),
+            entry,
             own: String::new(),
         };
-        let mut seal = |head: &Head, unchained: Option<Unchained>| {
+        let mut record = of(bounded(entry));
+        let mut seal = |tampered: Option<&str>, head: &Head, unchained: Option<Unchained>| {
+            let mut found = tampered.map(|what| {
+                let source = Source { face: "audit".to_owned(), client: None };
+                let mut entry = Entry::new(entry.ts, Event::AuditTampered, source);
+                entry.reason = Some(what.to_owned());
+                of(bounded(&entry))
+            });
+            let record = found.as_mut().unwrap_or(&mut record);
             (record.seq, record.unchained) = (head.seq + 1, unchained);
             record.prev.clone_from(&head.hash);
-            chain::seal(&record)
+            chain::seal(record)
         };
         let mut book = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner);
         let written = match &mut *book {
             Book::File(file) => file.append(&mut seal),
-            Book::Head(head) => seal(head, None).map(|(line, next)| {
+            Book::Head(head) => seal(None, head, None).map(|(line, next)| {
                 *head = next.clone();
-                Written { line, head: next, rotated: None }
+                Written { line, head: next, rotated: None, tampered: None }
             }),
         };
         let written = match written {
             Ok(written) => written,
             Err(error) => {
                 // Nothing is in the file; whoever watches standard error shall know of it all the same.
-                if let Ok((line, _)) = seal(&Head::start(), None) {
+                if let Ok((line, _)) = seal(None, &Head::start(), None) {
                     self.inner.stderr.write(line.into());
                 }
                 return Err(error);
@@ -136,7 +144,11 @@ impl Sink {
         if let Some(last) = &written.rotated {
             self.tell(last, entry.ts);
         }
-        let due = |points: &Checkpoints| points.due(written.head.seq);
+        if let Some(what) = &written.tampered {
+            tracing::error!("the audit record was tampered with: {what}");
+        }
+        let found = written.tampered.is_some();
+        let due = |points: &Checkpoints| found || points.due(written.head.seq);
         if self.inner.checkpoints.as_ref().is_some_and(due) {
             self.tell(&written.head, entry.ts);
         }
@@ -186,7 +198,7 @@ fn cut(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Event, Source, Timestamp};
+    use crate::Timestamp;
 
     /// What cannot be recorded must be an error, so that it is not run; and it is an error each time.
     #[test]

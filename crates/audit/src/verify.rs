@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use crate::chain::{self, Head, Record, Unchained};
+use crate::chain::{self, Head, Record};
 use crate::checkpoint::{self, Checkpoint};
+use crate::end::Between;
 use crate::file;
 
 /// Longest line that is read, in bytes; records are bounded far below.
@@ -31,6 +30,8 @@ pub struct Report {
     pub vouched: u64,
     /// Checkpoints that agree.
     pub checkpoints: u64,
+    /// Number of the last record that a checkpoint tells of; 0 for none. Of what comes after it nobody can tell whether more was there.
+    pub anchored: u64,
     /// How it stands.
     pub state: State,
 }
@@ -38,7 +39,7 @@ pub struct Report {
 /// How a chain stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Every record follows the one before it.
+    /// Every record follows the one before it. Whether the last one that was written is there is for [`Report::anchored`] to say.
     Whole,
     /// So far; the last line is not finished, as after a crash in the middle of a write. The next record will vouch for it.
     Unfinished {
@@ -87,17 +88,7 @@ pub fn series(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// Errors: a file cannot be read, or the file of checkpoints holds something else.
 pub fn verify(files: &[PathBuf], from: u64, checkpoints: Option<&Path>) -> io::Result<Report> {
     let wanted = checkpoints.map(checkpoint::read).transpose()?.unwrap_or_default();
-    let mut check = Check {
-        from,
-        head: None,
-        records: 0,
-        first: 0,
-        vouched: 0,
-        agreed: 0,
-        wanted,
-        between: Between::default(),
-        sealed: false,
-    };
+    let mut check = Check::new(Some(from), wanted);
     let mut state = State::Whole;
     for (place, path) in files.iter().enumerate() {
         let last = place + 1 == files.len();
@@ -120,32 +111,45 @@ pub fn verify(files: &[PathBuf], from: u64, checkpoints: Option<&Path>) -> io::R
         hash: head.hash,
         vouched: check.vouched,
         checkpoints: check.agreed,
+        anchored: check.anchored,
         state,
     })
 }
 
 struct Check {
-    from: u64,
+    /// Number of the record that must come first, if that is known.
+    from: Option<u64>,
     head: Option<Head>,
     records: u64,
     first: u64,
     vouched: u64,
     agreed: u64,
+    anchored: u64,
     wanted: BTreeMap<u64, Checkpoint>,
     between: Between,
+    /// Line of the first of them.
+    between_at: u64,
     /// A record that is right in itself was seen, in its place or not.
     sealed: bool,
 }
 
-/// Bytes since the last record that are none.
-#[derive(Default)]
-struct Between {
-    bytes: u64,
-    digest: Sha256,
-    line: u64,
-}
-
 impl Check {
+    fn new(from: Option<u64>, wanted: BTreeMap<u64, Checkpoint>) -> Self {
+        Self {
+            from,
+            head: None,
+            records: 0,
+            first: 0,
+            vouched: 0,
+            agreed: 0,
+            anchored: 0,
+            wanted,
+            between: Between::default(),
+            between_at: 0,
+            sealed: false,
+        }
+    }
+
     fn file(&mut self, path: &Path, last: bool) -> io::Result<State> {
         let bad = |line: u64, what: &str| State::Bad {
             file: path.to_owned(),
@@ -178,17 +182,16 @@ impl Check {
                 }
                 Some(_) | None => {
                     if self.between.bytes == 0 {
-                        self.between.line = number;
+                        self.between_at = number;
                     }
-                    self.between.bytes += read as u64;
-                    self.between.digest.update(&line);
+                    self.between.take(&line, !rest);
                 }
             }
         }
         if self.between.bytes == 0 {
             return Ok(State::Whole);
         }
-        let (bytes, first) = (self.between.bytes, self.between.line);
+        let (bytes, first) = (self.between.bytes, self.between_at);
         if last && open && first == number {
             return Ok(State::Unfinished { bytes });
         }
@@ -204,10 +207,12 @@ impl Check {
 
     /// Whether a record that is right in itself follows what was read before it.
     fn fits(&self, record: &Record) -> bool {
-        let between = (self.between.bytes > 0).then(|| Unchained {
-            bytes: self.between.bytes,
-            sha256: chain::hex(&self.between.digest.clone().finalize()),
-        });
+        let between = self.between.vouched();
+        // One line may have been cut short; more were put there, but by a version that had no chain.
+        let before = self.head.is_none() && record.seq == 1;
+        if self.between.lines > 1 && !before {
+            return false;
+        }
         match &self.head {
             Some(head) => record.follows(head, between.as_ref()),
             // The first record that is there is taken at its word; its number says how many came before.
@@ -221,10 +226,10 @@ impl Check {
         self.between = Between::default();
         if self.head.is_none() {
             self.first = record.seq;
-            if record.seq != self.from {
+            if let Some(from) = self.from.filter(|from| *from != record.seq) {
                 return Some(format!(
-                    "the chain begins with record {}, not {}: what came before was taken away",
-                    record.seq, self.from
+                    "the chain begins with record {}, not {from}: what came before was taken away",
+                    record.seq
                 ));
             }
         }
@@ -236,6 +241,7 @@ impl Check {
             }
             Some(_) => {
                 self.agreed += 1;
+                self.anchored = record.seq;
                 None
             }
             None => None,
@@ -256,18 +262,75 @@ impl Check {
     }
 }
 
-/// Calls `each` with every record that can be read, in the order of the files, in the chain or not.
-pub fn read(files: &[PathBuf], mut each: impl FnMut(Record)) -> io::Result<()> {
+/// The end of a chain that somebody follows as it grows.
+#[derive(Debug, Default)]
+pub struct Tail(Option<Head>);
+
+impl Tail {
+    /// The chain is whole up to this record.
+    pub fn is_at(&mut self, record: &Record) {
+        self.0 = Some(record.head());
+    }
+
+    /// Whether a line with its newline goes on with it.
+    pub fn takes(&mut self, line: &[u8]) -> bool {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let Some(record) = chain::opened(text) else { return false };
+        let follows = self
+            .0
+            .as_ref()
+            .is_none_or(|head| record.seq == head.seq + 1 && record.prev == head.hash);
+        if follows {
+            self.is_at(&record);
+        }
+        follows
+    }
+}
+
+/// Something in the files, as it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// A record of the chain: everything before it is there and unchanged.
+    Chained(Box<Record>),
+    /// A record outside the chain: changed, put in, or behind a place where something was.
+    Outside(Box<Record>),
+    /// Bytes of a line that is no record.
+    Junk(u64),
+}
+
+/// Calls `each` with everything in the files, in their order. The first record is taken at its word, for older files may have been
+/// put elsewhere.
+pub fn read(files: &[PathBuf], mut each: impl FnMut(Found)) -> io::Result<()> {
+    let mut check = Check::new(None, BTreeMap::new());
+    let mut broken = false;
     for path in files {
         let mut reader = BufReader::new(File::open(path)?);
-        let mut line = Vec::new();
+        let (mut line, mut open) = (Vec::new(), false);
         loop {
             line.clear();
-            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            let bytes = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
+            if bytes == 0 {
                 break;
             }
-            if let Ok(record) = serde_json::from_slice::<Record>(&line) {
-                each(record);
+            let rest = open;
+            open = line.last() != Some(&b'\n');
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let sealed = chain::opened(text).filter(|_| !rest);
+            let first = check.head.is_none();
+            match sealed {
+                Some(record) if !broken && check.fits(&record) => {
+                    check.take(&record);
+                    each(Found::Chained(Box::new(record)));
+                }
+                _ => {
+                    broken |= !first
+                        && (check.between.lines > 0 || !open && chain::opened(text).is_some());
+                    check.between.take(&line, !rest);
+                    each(match serde_json::from_slice::<Record>(text) {
+                        Ok(record) => Found::Outside(Box::new(record)),
+                        Err(_) => Found::Junk(bytes),
+                    });
+                }
             }
         }
     }

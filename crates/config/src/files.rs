@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::program;
+
 /// Largest configuration file (seed rule).
 pub(crate) const MAX_BYTES: u64 = 10 * 1024 * 1024;
 
@@ -133,9 +135,7 @@ pub(crate) fn program(name: &str) -> Result<PathBuf, Refused> {
     if !runs(&real) {
         return Err(Refused::Unsafe("is no program that can be run".to_owned()));
     }
-    in_own_folder(&path)?;
-    in_own_folder(&real)?;
-    owned(&fs::metadata(&real)?)?;
+    program::unchanged_by_others(&path).map_err(Refused::Unsafe)?;
     // By the name it was called: some programs are many, and do what their name says.
     Ok(path)
 }

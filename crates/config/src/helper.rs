@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::document::Section;
 use crate::files;
 use crate::keyring::Entry;
+use crate::program;
 
 /// Longest run of a helper: time to unlock a store by hand.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ pub(crate) struct Bounds {
 /// Why a program gave nothing; never what it printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    #[error("is not run: {0}")]
+    Unsafe(String),
     #[error("cannot be run: {0}")]
     NotRun(#[source] io::Error),
     #[error("cannot be read: {0}")]
@@ -131,8 +134,14 @@ pub(crate) fn ask(argv: &[String]) -> Result<Secret, Failure> {
 /// Runs a program and takes what it prints.
 pub(crate) fn run(argv: &[String], bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let Some((program, arguments)) = argv.split_first() else { return Err(Failure::Nothing) };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let found = program::sound(argv).map_err(Failure::Unsafe)?;
+    let mut command = Command::new(found);
+    command
+        .arg0(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     if bounds.own_group {
         command.process_group(0);
     }

@@ -21,6 +21,7 @@ mod keyring;
 pub mod load;
 pub mod packs;
 mod policy;
+mod program;
 mod rules;
 pub mod secrets;
 mod servers;

@@ -63,7 +63,7 @@ impl<'a> Wanted<'a> {
         config: &Config,
         hosts: &'a [Arc<Host>],
         (request, rollout): (&'a Request, &'a Rollout),
-    ) -> Result<Self, DeniedGate> {
+    ) -> Result<Self, Box<DeniedGate>> {
         let ask = |host| match config.policy.judge(host, request) {
             Verdict::Ask(question) => Some(question),
             Verdict::Allow(_) | Verdict::Deny(_) => None,
@@ -93,7 +93,7 @@ impl<'a> Wanted<'a> {
             };
             wanted.gate.get_or_insert(sent);
         }
-        denied.map_or(Ok(wanted), Err)
+        denied.map_or(Ok(wanted), |denied| Err(Box::new(denied)))
     }
 
     /// What a person must say yes to.
@@ -134,7 +134,7 @@ impl Engine {
                 for host in hosts.iter().filter(|host| on.contains(&host.alias)) {
                     self.audit_denial(config, host, &denied.gate, &denied.denial, origin)?;
                 }
-                Err(Refusal::GateDenied(Box::new(denied)))
+                Err(Refusal::GateDenied(denied))
             }
         }
     }
@@ -163,7 +163,7 @@ impl Engine {
         let is_left =
             |question: &Question| left.iter().any(|host| host.alias == question.parts().host.alias);
         let commands = wanted.commands.iter().filter(|question| is_left(question));
-        let all = commands.chain(&wanted.gates).all(|question| covered(question));
+        let all = commands.chain(&wanted.gates).all(&mut covered);
         Ok(match all {
             false => Some(OVER.to_owned()),
             true if granted.is_over(now_ms()) => Some(EXPIRED.to_owned()),

@@ -50,7 +50,11 @@ async fn resolve(host: &Host, network: &NetworkPolicy) -> Result<Vec<SocketAddr>
     let mut admitted = Vec::with_capacity(addresses.len());
     let mut refused = Vec::new();
     for address in addresses {
-        match network.judge(address.ip()) {
+        let judged = match &host.jump {
+            Some(_) => network.judge_behind_jump(address.ip()),
+            None => network.judge(address.ip()),
+        };
+        match judged {
             Ok(canonical) => admitted.push(at(canonical, address)),
             Err(denial) => refused.push(denial.to_string()),
         }

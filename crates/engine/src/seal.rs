@@ -199,7 +199,9 @@ fn login(key: &DigestKey, credential: &Credential) -> String {
                 seal.bytes(&content(path)).bytes(&content(&certificate)).maybe(passphrase)
             }
             AuthMethod::Password(password) => seal.text(password.expose()),
-            AuthMethod::Agent { .. } | AuthMethod::Interactive => seal,
+            AuthMethod::Agent { .. } | AuthMethod::Interactive | AuthMethod::Unusable { .. } => {
+                seal
+            }
         };
     }
     seal.finish()

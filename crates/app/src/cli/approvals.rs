@@ -202,7 +202,7 @@ async fn agreed(approval: &Approval, about: Option<&About>) -> Result<(), Exit> 
         return Err(Exit::Usage);
     }
     let words = shown(about, approval, (answer::now_ms(), usize::MAX)).join("\n");
-    let prompt = Prompt { text: "Approve exactly this? yes or no:".to_owned(), echo: true };
+    let prompt = Prompt { text: "Approve exactly this? yes or no:".into(), echo: true };
     let answers = Terminal::default().converse(words, vec![prompt]).await;
     let typed = answers.and_then(|answers| answers.into_iter().next());
     match typed.as_ref().map(|answer| answer.expose().trim()) {

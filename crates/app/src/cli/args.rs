@@ -358,7 +358,7 @@ pub(crate) struct Shown {
     #[arg(long, value_name = "DECISION", value_parser = ["allow", "ask", "deny"])]
     pub(crate) decision: Option<String>,
     /// Only records of this kind
-    #[arg(long, value_name = "KIND", value_parser = ["decision", "execution_start", "execution_end", "cancel_request", "pause_request", "resume_request", "approval", "reload", "host_trusted", "shell_opened", "shell_input", "shell_secret", "shell_ended"])]
+    #[arg(long, value_name = "KIND", value_parser = ["decision", "execution_start", "execution_end", "cancel_request", "pause_request", "resume_request", "approval", "reload", "host_trusted", "shell_opened", "shell_input", "shell_secret", "shell_ended", "audit_tampered"])]
     pub(crate) event: Option<String>,
     /// Only from this time on, as 2026-11-20 or 2026-11-20T10:00:00.000Z
     #[arg(long, value_name = "TIME")]

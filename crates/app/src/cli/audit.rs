@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sshepherd_engine::audit::{Record, Report, State, Timestamp, series, verify};
+use sshepherd_engine::audit::{Found, Record, Report, State, Timestamp, series, verify};
 
 use super::args::{Audit, Global, Shown};
 use super::context;
@@ -69,10 +69,12 @@ fn check(
 fn document(report: &Report) -> Value {
     let mut document = json!({
         "files": report.files, "records": report.records, "first": report.first, "last": report.last, "hash": report.hash,
-        "vouched_bytes": report.vouched, "checkpoints": report.checkpoints,
+        "vouched_bytes": report.vouched, "checkpoints": report.checkpoints, "whole_to": report.last,
+        "anchored_to": report.anchored,
     });
     let state = match &report.state {
-        State::Whole => json!({ "state": "whole" }),
+        State::Whole if report.anchored == report.last => json!({ "state": "whole" }),
+        State::Whole => json!({ "state": "unanchored" }),
         State::Unfinished { bytes } => json!({ "state": "unfinished", "bytes": bytes }),
         State::Before { bytes } => json!({ "state": "before", "bytes": bytes }),
         State::Bad { file, line, what } => {
@@ -86,10 +88,12 @@ fn document(report: &Report) -> Value {
 }
 
 fn tell(report: &Report, points: Option<&Path>) {
+    let (last, anchored) = (report.last, report.anchored);
+    out::line(&format!("whole to record {last}, anchored to {anchored}"));
     match &report.state {
-        State::Whole => out::line("whole"),
+        State::Whole => {}
         State::Unfinished { bytes } => out::line(&format!(
-            "whole but for the last line, {bytes} bytes that a crash cut short; the next record will vouch for them"
+            "the last line, {bytes} bytes, is not finished, as after a crash; the next record vouches for it"
         )),
         State::Before { bytes } => out::line(&format!(
             "no chain yet: {bytes} bytes of a version that had none; the next record vouches for them"
@@ -100,6 +104,11 @@ fn tell(report: &Report, points: Option<&Path>) {
         State::Bad { file, line, what } => {
             out::line(&format!("BAD  {}:{line}: {what}", file.display()));
         }
+    }
+    if anchored < last {
+        out::line(&format!(
+            "no checkpoint tells of a record after {anchored}: more than those to {last} may have been there, or others"
+        ));
     }
     out::line(&format!(
         "{} records, {} to {}, in {} files; the last is {}",
@@ -116,9 +125,7 @@ fn tell(report: &Report, points: Option<&Path>) {
                 "checkpoints are not signed: they are worth as much as the place that they are kept in is out of reach",
             );
         }
-        None => out::say(
-            "without checkpoints from another place nobody can tell whether the end was cut off or all of it written anew",
-        ),
+        None => out::say("audit.checkpoints in sshepherd.yml tells another place of the chain"),
     }
 }
 
@@ -126,44 +133,74 @@ async fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
     let (path, _) = chosen(global, shown.file.as_deref())?;
     let since = shown.since.as_deref().map(time).transpose()?;
     let files = series(&path).map_err(|error| unreadable(&path, &error))?;
-    let (mut last, mut seen) = (VecDeque::new(), 0);
-    let keep = |record: Record| {
+    let (mut last, mut seen, mut outside, mut junk) = (VecDeque::new(), 0, 0_u64, 0_u64);
+    // Whether older files were put elsewhere is for `verify --from` to say.
+    let mut first = None;
+    let keep = |found: Found| {
+        let (record, chained) = match found {
+            Found::Chained(record) => {
+                first.get_or_insert(record.seq);
+                (record, true)
+            }
+            Found::Outside(record) => (record, false),
+            Found::Junk(bytes) => {
+                junk += bytes;
+                return;
+            }
+        };
         seen = seen.max(record.seq);
+        outside += u64::from(!chained);
         if wanted(shown, since, &record) {
             if last.len() >= shown.limit.max(1) {
                 last.pop_front();
             }
-            last.push_back(record);
+            last.push_back((*record, chained));
         }
     };
     sshepherd_engine::audit::verify::read(&files, keep)
         .map_err(|error| unreadable(&path, &error))?;
-    let whole =
-        verify(&files, 1, None).is_ok_and(|report| !matches!(report.state, State::Bad { .. }));
+    let whole = verify(&files, first.unwrap_or(1), None)
+        .is_ok_and(|report| matches!(report.state, State::Whole | State::Unfinished { .. }));
     if !whole {
-        out::complain(
-            "the chain of these records is not whole; `sshepherd audit verify` says where",
-        );
+        out::complain(&format!(
+            "the chain of these records is not whole: {outside} records and {junk} bytes of other lines are outside it, marked \
+             with {OUTSIDE}; `sshepherd audit verify` says where it breaks"
+        ));
     }
     if shown.follow {
-        let print = |record: &Record| match global.json {
-            true => serde_json::to_string(record).is_ok_and(|text| out::taken(&text)),
-            false => out::taken(&line(record)),
+        let print = |record: &Record, chained: bool| match global.json {
+            true => out::taken(&marked(record, chained).to_string()),
+            false => out::taken(&line(record, chained)),
         };
-        let mut open = last.iter().all(&print);
+        let mut open = last.iter().all(|(record, chained)| print(record, *chained));
         let mut follower = Follower::new(path.clone(), seen);
         let mut tick = tokio::time::interval(follow::LOOK_EVERY);
         while open {
             tick.tick().await;
             let new = follower.look().map_err(|error| unreadable(&path, &error))?;
-            open = new.iter().filter(|record| wanted(shown, since, record)).all(&print);
+            let new = new.iter().filter(|(record, _)| wanted(shown, since, record));
+            open = new.fold(true, |open, (record, chained)| open && print(record, *chained));
         }
     } else if global.json {
-        out::json(&json!({ "records": last }));
+        let records: Vec<Value> =
+            last.iter().map(|(record, chained)| marked(record, *chained)).collect();
+        out::json(&json!({ "records": records }));
     } else {
-        last.iter().for_each(|record| out::line(&line(record)));
+        last.iter().for_each(|(record, chained)| out::line(&line(record, *chained)));
     }
-    Ok(Exit::Done)
+    Ok(if whole { Exit::Done } else { Exit::Failed })
+}
+
+/// Stands before a record that the chain does not vouch for.
+const OUTSIDE: &str = "OUTSIDE";
+
+/// A record as JSON; one outside the chain says so.
+fn marked(record: &Record, chained: bool) -> Value {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut().filter(|_| !chained) {
+        fields.insert("outside_chain".to_owned(), Value::Bool(true));
+    }
+    value
 }
 
 fn time(text: &str) -> Result<Timestamp, Exit> {
@@ -190,9 +227,10 @@ fn wanted(shown: &Shown, since: Option<Timestamp>, record: &Record) -> bool {
 }
 
 /// A record for people.
-fn line(record: &Record) -> String {
+fn line(record: &Record, chained: bool) -> String {
     let entry = &record.entry;
-    let mut line = format!("{:>7}  {}  ", record.seq, entry.ts);
+    let mark = if chained { String::new() } else { format!("{OUTSIDE}  ") };
+    let mut line = format!("{mark}{:>7}  {}  ", record.seq, entry.ts);
     line.push_str(&word(&entry.event));
     if let Some(decision) = &entry.decision {
         line.push_str(&format!(" {}", word(decision)));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sshepherd_engine::audit::{Record, series, verify};
+use sshepherd_engine::audit::{Found, Record, series, verify, verify::Tail};
 
 /// How often the file is looked at. No event tells of files on every system and file system that it may be on; a look at a file
 /// that has not grown costs nothing that can be measured.
@@ -20,27 +20,37 @@ pub(crate) struct Follower {
     begun: Vec<u8>,
     /// Number of the last record that was given.
     seen: u64,
+    tail: Tail,
 }
 
 impl Follower {
     /// Goes on after record `seen` of the record at `path`.
     pub(crate) fn new(path: PathBuf, seen: u64) -> Self {
-        Self { path, open: None, begun: Vec::new(), seen }
+        Self { path, open: None, begun: Vec::new(), seen, tail: Tail::default() }
     }
 
-    /// The records since the last look.
-    pub(crate) fn look(&mut self) -> io::Result<Vec<Record>> {
+    /// The records since the last look, and whether each is in the chain.
+    pub(crate) fn look(&mut self) -> io::Result<Vec<(Record, bool)>> {
         let mut new = self.read_on()?;
         if self.put_aside()? {
             // Others may have been put aside since: all of them are read once, and what was given is left out.
             let (mut seen, files) = (self.seen, series(&self.path)?);
-            verify::read(&files, |record| {
+            let mut tail = Tail::default();
+            verify::read(&files, |found| {
+                let (record, chained) = match found {
+                    Found::Chained(record) => (record, true),
+                    Found::Outside(record) => (record, false),
+                    Found::Junk(_) => return,
+                };
+                if chained {
+                    tail.is_at(&record);
+                }
                 if record.seq > seen {
                     seen = record.seq;
-                    new.push(record);
+                    new.push((*record, chained));
                 }
             })?;
-            self.seen = seen;
+            (self.seen, self.tail) = (seen, tail);
             self.begun.clear();
             self.open = open(&self.path)?;
             new.extend(self.read_on()?);
@@ -62,18 +72,18 @@ impl Follower {
     }
 
     /// The whole lines behind what was read.
-    fn read_on(&mut self) -> io::Result<Vec<Record>> {
+    fn read_on(&mut self) -> io::Result<Vec<(Record, bool)>> {
         let mut new = Vec::new();
         let Some(reader) = &mut self.open else { return Ok(new) };
         while reader.read_until(b'\n', &mut self.begun)? > 0 && self.begun.ends_with(b"\n") {
-            let record = serde_json::from_slice::<Record>(&self.begun);
-            self.begun.clear();
-            if let Ok(record) = record
+            if let Ok(record) = serde_json::from_slice::<Record>(&self.begun)
                 && record.seq > self.seen
             {
                 self.seen = record.seq;
-                new.push(record);
+                let chained = self.tail.takes(&self.begun);
+                new.push((record, chained));
             }
+            self.begun.clear();
         }
         Ok(new)
     }
@@ -106,7 +116,9 @@ mod tests {
     }
 
     fn numbers(follower: &mut Follower) -> Vec<u64> {
-        follower.look().unwrap().iter().map(|record| record.seq).collect()
+        let new = follower.look().unwrap();
+        assert!(new.iter().all(|(_, chained)| *chained));
+        new.iter().map(|(record, _)| record.seq).collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sshepherd_engine::Config;
-use sshepherd_engine::audit::{Decision, Record, series, verify};
+use sshepherd_engine::audit::{Decision, Found, series, verify};
 use sshepherd_engine::policy::corpus::{Case, judge_case};
 use sshepherd_model::{Host, Request};
 
@@ -201,7 +201,13 @@ fn denied(settings: &sshepherd_config::Settings, host: Option<&str>) -> Result<V
         return Err(Exit::Usage);
     };
     let mut texts = Vec::new();
-    let keep = |record: Record| {
+    let mut outside = 0_u64;
+    let keep = |found: Found| {
+        // What somebody put there must not become a rule.
+        let Found::Chained(record) = found else {
+            outside += 1;
+            return;
+        };
         let entry = record.entry;
         let here = host.is_none_or(|host| entry.alias.is_some_and(|alias| alias.as_str() == host));
         if entry.decision == Some(Decision::Deny) && here {
@@ -212,6 +218,11 @@ fn denied(settings: &sshepherd_config::Settings, host: Option<&str>) -> Result<V
         out::complain(&format!("{}: {error}", path.display()));
         Exit::Usage
     })?;
+    if outside > 0 {
+        out::complain(&format!(
+            "{outside} lines of the audit record are outside its chain and were left out; see `sshepherd audit verify`"
+        ));
+    }
     if !settings.audit.commands {
         out::complain(
             "the audit record holds hashes only; set audit: {commands: true} to learn from it",

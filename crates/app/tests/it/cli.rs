@@ -255,7 +255,11 @@ fn the_audit_record_is_shown_and_checked() {
     assert_eq!(sshepherd(&["run", ALIAS, DENIED]).status.code(), Some(3));
     let verified = sshepherd(&["audit", "verify"]);
     let text = String::from_utf8(verified.stdout).unwrap();
-    assert!(verified.status.success() && text.starts_with("whole\n4 records"), "{text}");
+    assert!(
+        verified.status.success()
+            && text.starts_with("whole to record 4, anchored to 4\n4 records"),
+        "{text}"
+    );
     assert!(text.contains("4 checkpoints"), "{text}");
     let shown = sshepherd(&["audit", "show", "--decision", "deny", "--host", ALIAS]);
     let text = String::from_utf8(shown.stdout).unwrap();
@@ -268,11 +272,42 @@ fn the_audit_record_is_shown_and_checked() {
     let text = String::from_utf8(verified.stdout).unwrap();
     assert_eq!(verified.status.code(), Some(1), "{text}");
     assert!(text.contains("audit.jsonl:4: "), "{text}");
+    assert!(text.starts_with("whole to record 3, anchored to 3\n"), "{text}");
+    let shown = sshepherd(&["audit", "show"]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let marked: Vec<bool> = text.lines().map(|line| line.starts_with("OUTSIDE")).collect();
+    assert_eq!((shown.status.code(), marked), (Some(1), vec![false, false, false, true]), "{text}");
+    let shown = sshepherd(&["--json", "audit", "show"]);
+    let document: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(document["records"][3]["outside_chain"], true, "{document}");
+    assert!(document["records"][2]["outside_chain"].is_null(), "{document}");
     let first: Vec<&str> = whole.split_inclusive('\n').take(2).collect();
     std::fs::write(&path, first.concat()).unwrap();
     let cut = sshepherd(&["--json", "audit", "verify"]);
     let document: serde_json::Value = serde_json::from_slice(&cut.stdout).unwrap();
     assert_eq!((cut.status.code(), &document["state"]), (Some(1), &"bad".into()), "{document}");
+}
+
+/// Was: called whole, though nothing outside the file said that its end is there.
+#[test]
+fn a_record_without_checkpoints_is_not_called_whole_beyond_them() {
+    let site = Site::new();
+    site.write("sshepherd.yml", "audit: {path: audit.jsonl}\n");
+    let serve = site.serve();
+    let sshepherd =
+        |words: &[&str]| Command::new(&serve[0]).args(&serve[2..]).args(words).output().unwrap();
+    assert!(sshepherd(&["run", ALIAS, OK]).status.success());
+    let verified = sshepherd(&["audit", "verify"]);
+    let text = String::from_utf8(verified.stdout).unwrap();
+    assert!(text.starts_with("whole to record 3, anchored to 0\nno checkpoint"), "{text}");
+    assert_eq!(verified.status.code(), Some(0), "{text}");
+    let verified = sshepherd(&["--json", "audit", "verify"]);
+    let document: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(
+        (&document["state"], &document["whole_to"], &document["anchored_to"]),
+        (&"unanchored".into(), &3.into(), &0.into()),
+        "{document}"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sshepherd_audit::{
     Decision, Entry, Error, Event, Record, Sink, Source, State, Timestamp, verify,
 };
 
+mod tampering;
 mod whole;
 use sshepherd_model::{CommandHash, Outcome, Stopped};
 

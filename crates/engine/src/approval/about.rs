@@ -234,6 +234,13 @@ fn login(config: &Config, host: &Host) -> String {
     let credential = config.inventory.credential(host);
     let user = credential.map_or("?", |credential| credential.username.as_str());
     let mut text = format!("{user}@{}:{}", host.address, host.port);
+    if let Some(proxy) = &host.connection.proxy {
+        let program = match &proxy.program {
+            Ok(path) => path.display().to_string(),
+            Err(_) => "a program that cannot be run".to_owned(),
+        };
+        text.push_str(&format!(" through {program} {}", proxy.arguments.join(" ")));
+    }
     let hops = config.inventory.way_to(host);
     if !hops.is_empty() {
         let hops: Vec<&str> = hops.iter().rev().map(|hop| hop.alias.as_str()).collect();

@@ -16,14 +16,16 @@ fn host(alias: &str) -> Host {
         port: 22,
         credentials: "own".parse().unwrap(),
         tags: Vec::new(),
-        description: Default::default(),
+        description: HostWords::default(),
         login_shell: LoginShell::Posix,
         jump: None,
+        connection: sshepherd_model::ConnectionSettings::default(),
     }
 }
 
 fn credential(username: &str, methods: Vec<AuthMethod>) -> Credential {
-    Credential { name: "own".parse().unwrap(), username: username.to_owned(), methods }
+    let (name, username) = ("own".parse().unwrap(), username.to_owned());
+    Credential { name, username, methods, password_prompt: None }
 }
 
 fn password(text: &str) -> AuthMethod {
@@ -40,6 +42,7 @@ fn config(hosts: Vec<Host>, credential: Credential, policy_hash: &str) -> Config
             Dialect::default(),
         ),
         policy_hash: policy_hash.to_owned(),
+        unread: Default::default(),
         known_hosts: KnownHostsFiles::UserAndSystem,
         gate: crate::GateSettings::default(),
         screen: crate::OwnScreen::default(),
@@ -81,10 +84,12 @@ fn digest((config, parts): &(Config, PermitParts)) -> String {
     Sealer::new(KEY, config).permit("command", parts)
 }
 
+type Change = Box<dyn Fn(&mut Config, &mut PermitParts)>;
+
 /// One change after the other, of everything that a yes is bound to.
 #[test]
 fn any_change_of_anything_that_is_bound_is_another_digest() {
-    let changes: Vec<(&str, Box<dyn Fn(&mut Config, &mut PermitParts)>)> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         ("policy", Box::new(|config, _| config.policy_hash.push('x'))),
         ("command", Box::new(|_, parts| parts.command.push('x'))),
         ("wire", Box::new(|_, parts| parts.wire.push('x'))),

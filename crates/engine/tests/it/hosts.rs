@@ -308,3 +308,29 @@ async fn a_host_behind_a_jump_host_is_reached_through_it_alone() {
     assert_eq!(failure.phase, Phase::Network);
     assert_eq!((outer.connections(), inner.connections()), (Some(1), Some(1)));
 }
+
+/// Behind a jump host the unspecified address is the jump host's own loopback, in every spelling that a resolver takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unspecified_address_behind_a_jump_host_is_refused() {
+    let sshd = Sshd::start();
+    for address in ["0.0.0.0", "0", "0x0", "00.0.0.0", "::", "::ffff:0.0.0.0"] {
+        let jump = Some(Jump::new(&sshd, "127.0.0.1"));
+        let site = Site::with(&sshd, Plan { jump, address, ..Plan::default() });
+        let Outcome::NotStarted(failure) = site.run("true").await.outcome else {
+            panic!("{address}: started")
+        };
+        assert_eq!(failure.phase, Phase::Network, "{address}: {failure:?}");
+        assert!(failure.detail.contains("write 127.0.0.1"), "{address}: {failure:?}");
+    }
+    assert_eq!(sshd.connections(), Some(0));
+    // Loopback that is blocked is not reached by another name either.
+    for address in ["0", "0.0.0.0", "0x7f.1", "0177.0.0.1", "::"] {
+        let network = NetworkPolicy::new(None, vec!["127.0.0.0/8".parse().unwrap()]);
+        let site = Site::with(&sshd, Plan { network, address, ..Plan::default() });
+        let Outcome::NotStarted(failure) = site.run("true").await.outcome else {
+            panic!("{address}: started")
+        };
+        assert_eq!(failure.phase, Phase::Network, "{address}: {failure:?}");
+    }
+    assert_eq!(sshd.connections(), Some(0));
+}

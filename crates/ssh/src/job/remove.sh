@@ -9,7 +9,8 @@ i=${d##*/} b=${d%/*}
 case $i in ''|.|..|*[!A-Za-z0-9:._-]*) say refused; exit 1 ;; esac
 case $b in /*/.sshepherd/jobs|"/tmp/sshepherd-$(id -u)") ;; *) say refused; exit 1 ;; esac
 [ -d "$d" ] || { say removed; exit 0; }
-[ ! -h "$d" ] && [ -O "$d" ] && cd "$d" || { say refused; exit 1; }
+for f in "${b%/jobs}" "$b" "$d"; do [ ! -h "$f" ] && [ -O "$f" ] || { say refused; exit 1; }; done
+cd "$d" || { say refused; exit 1; }
 look
 [ -z "$u" ] || { say running; exit 1; }
 rm -f alive go o e nap in env out err end ended last pid pid.new limit cut rc.*

@@ -479,3 +479,5 @@ fn a_folder_of_somebody_else_is_refused() {
         assert_eq!(said.words, "refused no folder for a job can be made", "{}", far.shell);
     }
 }
+
+mod homes;

@@ -22,10 +22,11 @@ exit 0
 }
 t=/tmp/sshepherd-$(id -u) h=
 case $HOME in *'
-'*) ;; /*) h=$HOME/.sshepherd/jobs ;; esac
-[ -z "$h" ] || { [ -d "$h" ] || mkdir -p "$h"; [ -d "$h" ] || h=; }
-[ -d "$t" ] || mkdir "$t"
-[ -d "$t" ] && [ ! -h "$t" ] && [ -O "$t" ] || t=
+'*) ;; /*) h=$HOME/.sshepherd ;; esac
+# Whoever made a folder, or a link in its place, could read and answer for the job.
+ours() { [ -d "$1" ] || mkdir -p "$1"; [ -d "$1" ] && [ ! -h "$1" ] && [ -O "$1" ]; }
+[ -n "$h" ] && ours "$h" && ours "$h/jobs" && h=$h/jobs || h=
+ours "$t" || t=
 d=
 # Both are looked at before one is made: a place that was full a moment ago may have room now.
 for f in "$h" "$t"; do [ -z "$f" ] || old "$f"; done

@@ -29,6 +29,10 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+fn begins(id: &str, length: usize) -> &str {
+    id.get(..length).unwrap()
+}
+
 /// A question about a command with everything around it.
 async fn asked(client: &Client) -> String {
     let input = format!("first\u{1b}[2K line\n{}last line\n", "x".repeat(3000));
@@ -48,7 +52,7 @@ async fn a_person_sees_everything_before_a_yes_and_may_say_no() {
     let wanted = [
         "on      box.one",
         &format!("{}@127.0.0.1:{port}", site.server().user()),
-        "run     cd -- /usr",
+        "cd -- /usr && {",
         "cwd     /usr",
         "env     GREETING",
         "stdin   3025 bytes, SHA-256 ",
@@ -67,7 +71,7 @@ async fn a_person_sees_everything_before_a_yes_and_may_say_no() {
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(said(&refused).contains("--yes"), "{}", said(&refused));
     for (typed, code, state) in [("no\n", 1, "open"), ("yes\n", 0, "approved")] {
-        let mut person = Person::at(&site, &["approvals", "approve", &id[..8]]);
+        let mut person = Person::at(&site, &["approvals", "approve", begins(&id, 8)]);
         person.sees("Approve exactly this? yes or no:");
         person.types(typed);
         let (screen, ended) = person.ends();
@@ -89,14 +93,19 @@ async fn an_id_is_given_by_eight_characters_or_more() {
     let id = asked(&client).await;
     for verb in ["show", "deny", "approve"] {
         for length in [0, 1, 4, 7] {
-            let mut words = vec!["approvals", verb, &id[..length]];
+            let mut words = vec!["approvals", verb, begins(&id, length)];
             words.extend((verb == "approve").then_some("--yes"));
             let refused = run(&site, &words);
             assert_eq!(refused.status.code(), Some(2), "{verb} {length}: {}", said(&refused));
         }
     }
-    assert_eq!(run(&site, &["approvals", "show", &id[..8]]).status.code(), Some(0));
-    assert_eq!(run(&site, &["approvals", "deny", &id[..8]]).status.code(), Some(0));
+    assert_eq!(run(&site, &["approvals", "show", begins(&id, 8)]).status.code(), Some(0));
+    assert_eq!(run(&site, &["approvals", "deny", begins(&id, 8)]).status.code(), Some(0));
+}
+
+fn private(site: &Site, name: &str, text: &[u8]) {
+    fs::write(site.path(name), text).unwrap();
+    fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Was: bound to the name of the entry, so a yes for one account was one for whatever was written there later.
@@ -107,10 +116,7 @@ async fn a_log_in_that_was_edited_after_the_yes_asks_again() {
     let user = site.server().user().to_owned();
     let entry =
         |user: &str, more: &str| format!("entries:\n  - name: test\n    username: {user}\n{more}");
-    let private = |name: &str, text: &[u8]| {
-        fs::write(site.path(name), text).unwrap();
-        fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    };
+    let private = |name: &str, text: &[u8]| private(&site, name, text);
     private("secrets/first", b"one-password-of-it\n");
     private("keys/second", &fs::read(other.user_key_path()).unwrap());
     let plain = entry(&user, "    key_path: id\n    password_secret: first\n");
@@ -164,7 +170,11 @@ async fn a_log_in_that_was_edited_after_the_yes_asks_again() {
         client.good("ssh_reload_config", json!({})).await;
         client.good("ssh_run", call.clone()).await;
     }
-    // Nobody finds the password by trying: no plain digest of it is kept, in whatever form.
+    keyed(&site);
+}
+
+/// Nobody finds the password by trying: the key of the digests is for the owner's eyes only.
+fn keyed(site: &Site) {
     let texts = fs::read(site.path("state/tasks.db")).unwrap();
     assert!(!texts.windows(12).any(|part| part == b"one-password"));
     let mode = fs::metadata(site.path("state/digest.key")).unwrap().permissions().mode();
