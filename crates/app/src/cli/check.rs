@@ -31,7 +31,7 @@ pub(crate) async fn check(global: &Global, connect: bool) -> Exit {
         if !global.json {
             conclude(&loaded);
         }
-        return if usable(&problems) { Exit::Done } else { Exit::Usage };
+        return if usable(&problems) { Exit::Done } else { Exit::Failed };
     }
     match log_in(loaded).await {
         Ok(reports) => hosts_too(global, &problems, &reports),

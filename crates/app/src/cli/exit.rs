@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Everything was done.
     Done,
-    /// The remote command failed, or a case of a corpus did not match.
+    /// The remote command failed, a case of a corpus did not match, or `check` found hosts that cannot be used.
     Failed,
     /// Could not connect or log in.
     Unreachable,

@@ -209,8 +209,24 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Offers one key to the host.
-    pub(super) async fn offer(
+    /// Offers one key to the host, with one hash after the other as long as it is refused.
+    pub(super) async fn offer_with(
+        &mut self,
+        handle: &mut Handle<Client>,
+        identity: &AgentIdentity,
+        hashes: Vec<Option<HashAlg>>,
+    ) -> Offered {
+        let mut offered = Offered::Answer(Answer::No { remaining: None });
+        for hash in hashes {
+            offered = self.offer(handle, identity, hash).await;
+            if !matches!(offered, Offered::Answer(Answer::No { .. })) || handle.is_closed() {
+                break;
+            }
+        }
+        offered
+    }
+
+    async fn offer(
         &mut self,
         handle: &mut Handle<Client>,
         identity: &AgentIdentity,

@@ -27,13 +27,14 @@ pub(super) struct OpenKey {
 pub(super) async fn log_in(
     handle: &mut Handle<Client>,
     user: &str,
-    open: OpenKey,
+    open: &OpenKey,
     hash: Option<HashAlg>,
     name: &mut String,
 ) -> Result<Answer, russh::Error> {
-    if let Some((path, certificate)) = open.certificate {
+    if let Some((path, certificate)) = &open.certificate {
         let mut signer = Held(Arc::clone(&open.key));
-        let tried = handle.authenticate_certificate_with(user, certificate, hash, &mut signer);
+        let tried =
+            handle.authenticate_certificate_with(user, certificate.clone(), hash, &mut signer);
         match Answer::from(tried.await.map_err(|Unsigned(error)| error)?) {
             done @ (Answer::In | Answer::More { .. }) => return Ok(done),
             Answer::No { .. } | Answer::NotOffered { .. } | Answer::Ours(_) | Answer::Stuck(_) => {
@@ -41,7 +42,7 @@ pub(super) async fn log_in(
             }
         }
     }
-    let key = PrivateKeyWithHashAlg::new(open.key, hash);
+    let key = PrivateKeyWithHashAlg::new(Arc::clone(&open.key), hash);
     handle.authenticate_publickey(user, key).await.map(Answer::from)
 }
 

@@ -271,15 +271,12 @@ impl Login {
             Way::Key(open) => {
                 let mut name = format!("key {}", open.path.display());
                 let print = open.key.fingerprint(HashAlg::Sha256).to_string();
-                let answer =
-                    match rsa_hash(handle, &self.target, open.key.algorithm().is_rsa()).await {
-                        Ok(Ok(hash)) => {
-                            let user = self.target.username.clone();
-                            key::log_in(handle, &user, *open, hash, &mut name).await
-                        }
-                        Ok(Err(note)) => Ok(Answer::Ours(note.after(&format!("{name} ")))),
-                        Err(error) => Err(error),
-                    };
+                let rsa = open.key.algorithm().is_rsa();
+                let answer = match signature_hashes(handle, &self.target, rsa).await {
+                    Ok(Ok(hashes)) => self.key(handle, &open, hashes, &mut name).await,
+                    Ok(Err(note)) => Ok(Answer::Ours(note.after(&format!("{name} ")))),
+                    Err(error) => Err(error),
+                };
                 if matches!(answer, Ok(Answer::No { .. })) {
                     self.known.insert(print);
                 }
@@ -297,6 +294,26 @@ impl Login {
                 ("keyboard-interactive".to_owned(), self.interactive(handle, clock).await)
             }
         }
+    }
+
+    /// Offers a key of a file, with one hash after the other as long as it is refused.
+    async fn key(
+        &self,
+        handle: &mut Handle<Client>,
+        open: &OpenKey,
+        hashes: Vec<Option<HashAlg>>,
+        name: &mut String,
+    ) -> Result<Answer, russh::Error> {
+        let plain = name.clone();
+        let mut answer = Answer::No { remaining: None };
+        for hash in hashes {
+            name.clone_from(&plain);
+            answer = key::log_in(handle, &self.target.username, open, hash, name).await?;
+            if !matches!(answer, Answer::No { .. }) || handle.is_closed() {
+                break;
+            }
+        }
+        Ok(answer)
     }
 
     /// Offers the keys of an agent, but for those that the host has refused already; how many were offered.
@@ -320,17 +337,17 @@ impl Login {
             if plain && self.known.contains(&print) {
                 continue;
             }
-            let hash =
-                match rsa_hash(handle, &target, identity.public_key().algorithm().is_rsa()).await {
-                    Ok(Ok(hash)) => hash,
-                    Ok(Err(note)) => {
-                        self.note(note.after(&words));
-                        continue;
-                    }
-                    Err(error) => return (count, Err(error)),
-                };
+            let rsa = identity.public_key().algorithm().is_rsa();
+            let hashes = match signature_hashes(handle, &target, rsa).await {
+                Ok(Ok(hashes)) => hashes,
+                Ok(Err(note)) => {
+                    self.note(note.after(&words));
+                    continue;
+                }
+                Err(error) => return (count, Err(error)),
+            };
             count += 1;
-            match agent.offer(handle, &identity, hash).await {
+            match agent.offer_with(handle, &identity, hashes).await {
                 Offered::Answer(no @ Answer::No { .. }) => {
                     self.known.insert(print);
                     if handle.is_closed() {
@@ -488,21 +505,23 @@ fn failure(detail: String, hint: &str) -> ConnectFailure {
     ConnectFailure { phase: Phase::Auth, detail: detail.into(), hint: hint.to_owned() }
 }
 
-/// The hash for RSA signatures: SHA-2, unless the server wants SHA-1 and the owner has listed it.
-async fn rsa_hash(
+/// The hashes to sign with, one after the other: for RSA SHA-2, and SHA-1 (`None` to the library) only where the owner has listed
+/// it. OpenSSH names all that it knows in `server-sig-algs`, accepted or not, so a refusal of SHA-2 alone says little.
+async fn signature_hashes(
     handle: &Handle<Client>,
     target: &Target,
     rsa: bool,
-) -> Result<Result<Option<HashAlg>, Note>, russh::Error> {
+) -> Result<Result<Vec<Option<HashAlg>>, Note>, russh::Error> {
     if !rsa {
-        return Ok(Ok(None));
+        return Ok(Ok(vec![None]));
     }
+    let sha1 = target.transport.legacy.contains(&LegacyAlgorithm::SshRsa);
     Ok(match handle.best_supported_rsa_hash().await? {
-        Some(Some(hash)) => Ok(Some(hash)),
-        // Without a hash, the library signs with SHA-1.
-        Some(None) | None if target.transport.legacy.contains(&LegacyAlgorithm::SshRsa) => Ok(None),
+        Some(None) | None if sha1 => Ok(vec![None]),
+        Some(Some(hash)) if sha1 => Ok(vec![Some(hash), None]),
+        Some(Some(hash)) => Ok(vec![Some(hash)]),
         // A server that says nothing is an old one; RFC 8332 lets us try SHA-2.
-        None => Ok(Some(HashAlg::Sha512)),
+        None => Ok(vec![Some(HashAlg::Sha512)]),
         Some(None) => Err(Note::new(
             "is an RSA key, and the server accepts those with SHA-1 only",
             "use an Ed25519 key, or list ssh-rsa in `legacy` of the host",

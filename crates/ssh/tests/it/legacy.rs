@@ -67,6 +67,21 @@ async fn a_megabyte_comes_whole_through_weak_ciphers() {
     }
 }
 
+/// OpenSSH 9.2 names SHA-2 in `server-sig-algs` whether or not `PubkeyAcceptedAlgorithms` takes it.
+#[tokio::test]
+async fn an_rsa_key_is_signed_for_with_sha_1_only_where_it_is_opted_in() {
+    let mut server = Sshd::builder().config_line("PubkeyAcceptedAlgorithms ssh-rsa").start();
+    let pair = server.other_user_key(KeyKind::Rsa);
+    let with_key = |legacy: &[LegacyAlgorithm]| {
+        let target = with(&server, legacy.iter().copied());
+        Target { methods: vec![key(pair.path())], ..target }
+    };
+    let failure = refusal(with_key(&[])).await;
+    assert_eq!(failure.phase, Phase::Auth, "{failure:?}");
+    let ran = run(&pool(), &Arc::new(with_key(&[LegacyAlgorithm::SshRsa])), "echo in").await;
+    assert_eq!(ran, Ran::said("in\n", "", 0));
+}
+
 /// The opt-in is no preference: what is better is used where the host has it.
 #[tokio::test]
 async fn a_sound_host_uses_nothing_weak_though_all_of_it_is_opted_in() {
