@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::FusedFuture as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 use sshepherd_model::{ConnectFailure, Phase};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -131,7 +133,8 @@ async fn keep(
 ) {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let signal = |signal| group.map(|group| kill_process_group(group, signal));
-    let listening = listen(errors, &lived);
+    // It may be over before the program's end is waited for a second time.
+    let listening = listen(errors, &lived).fuse();
     tokio::pin!(listening);
     tokio::select! {
         _ = async { tokio::join!(child.wait(), &mut listening) } => {}
@@ -144,7 +147,9 @@ async fn keep(
     signal(Signal::KILL);
     let status = child.wait().await.ok();
     // All that could hold its standard error open is gone; what is in the pipe is read.
-    let _ = tokio::time::timeout(GRACE, listening).await;
+    if !listening.is_terminated() {
+        let _ = tokio::time::timeout(GRACE, listening).await;
+    }
     let ours = |status: &ExitStatus| {
         let signals = [Signal::TERM, Signal::KILL].map(Signal::as_raw);
         end.is_cancelled() && status.signal().is_some_and(|signal| signals.contains(&signal))

@@ -118,6 +118,20 @@ async fn a_relay_carries_megabytes_both_ways_whatever_it_says_on_the_side() {
     script.is_gone().await;
 }
 
+/// Its end and the end of what it writes come in either order, before we ask for it or after.
+#[tokio::test]
+async fn a_program_that_ends_at_once_is_said_to_have_ended_however_often_it_is_run() {
+    let server = Sshd::start();
+    for words in ["", "echo no >&2; ", "exec 2>&-; "] {
+        let script = Script::new(&format!("{words}exit 3"));
+        for _ in 0..10 {
+            let failure = refusal(script.target(&server)).await;
+            let ended = "ended by itself (exit status: 3)";
+            assert!(failure.detail.contains(ended), "{words}: {failure:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_program_that_fails_is_quoted_and_not_run_again_and_again() {
     let server = Sshd::start();
