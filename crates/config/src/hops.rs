@@ -189,7 +189,8 @@ impl<'a> Hop<'a> {
 }
 
 /// A name as an alias: what an alias cannot hold becomes a hyphen.
-pub(crate) fn plain_alias(name: &str) -> String {
+#[must_use]
+pub fn plain_alias(name: &str) -> String {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     let plain: String =
         name.chars().map(|letter| if fits(letter) { letter } else { '-' }).take(90).collect();

@@ -6,6 +6,7 @@ mod texts;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::net::Ipv6Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,17 @@ fn of_ssh(file: Option<&Path>, yes: bool) -> Result<Found, Exit> {
     }
     for alias in config.unreached() {
         notes.push(format!("{alias} is left out: no block that names it speaks of it (negated, or included below another host)"));
+    }
+    let (addresses, others): (Vec<String>, Vec<String>) =
+        others.into_iter().partition(|name| name.parse::<Ipv6Addr>().is_ok());
+    for address in &addresses {
+        let mut reached = reading.host(address);
+        reached.alias = hops::plain_alias(address);
+        notes.push(format!(
+            "{address}: an alias cannot hold this address; it becomes the alias {}",
+            reached.alias
+        ));
+        hosts.push(Candidate { reached, made: true, ..Candidate::default() });
     }
     for alias in &others {
         notes.push(format!("{alias} is left out: an alias has letters, digits and . _ - only"));
@@ -149,8 +161,10 @@ impl<'a> Reading<'a> {
 fn left_out(hosts: &[Candidate]) -> Vec<String> {
     let mut left: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for Candidate { reached, .. } in hosts {
-        let agent = reached.agent_socket.as_ref().map(|socket| format!("identityagent {socket}"));
-        for text in reached.left_out.iter().cloned().chain(agent) {
+        let keys = reached.identities.iter().filter(|key| key.ends_with(".pub")).skip(1);
+        let keys =
+            keys.map(|key| format!("identityfile {key} (an entry names one key of the agent)"));
+        for text in reached.left_out.iter().cloned().chain(keys) {
             left.entry(text).or_default().push(&reached.alias);
         }
     }

@@ -9,6 +9,7 @@
 mod canaries;
 mod cli;
 mod import;
+mod import_ansible;
 mod mcp;
 mod memory;
 mod python;

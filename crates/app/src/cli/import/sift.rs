@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use sshepherd_config::hops::Candidate;
 use sshepherd_config::{Environment, Folders, ProcessEnvironment};
@@ -72,10 +71,21 @@ fn problems(texts: &Texts, target: &Folders) -> std::io::Result<Vec<Problem>> {
         symlink(policy, folder.path().join("policy.yml"))?;
     }
     let folders = Folders { config: folder.path().to_owned(), ..target.clone() };
-    let Err(report) = sshepherd_config::load(&folders, &WithAgent) else { return Ok(Vec::new()) };
-    let ours = |file: &Path| [SERVERS, MADE, CREDENTIALS].iter().any(|name| file.ends_with(name));
-    let refused = |problem: &Problem| problem.severity == Severity::Error && ours(&problem.file);
-    Ok(report.problems.into_iter().filter(refused).collect())
+    let problems = match sshepherd_config::load(&folders, &WithAgent) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report.problems,
+    };
+    Ok(problems.into_iter().filter(refused).collect())
+}
+
+/// Whether the reader does not take what is written. That a key or an agent is not there is no reason: it may be, later.
+fn refused(problem: &Problem) -> bool {
+    let of = |name: &str| problem.file.ends_with(name);
+    match problem.severity {
+        Severity::Error => of(SERVERS) || of(MADE) || of(CREDENTIALS),
+        Severity::Unusable => of(CREDENTIALS) && problem.field.ends_with(".username"),
+        Severity::Warning => false,
+    }
 }
 
 /// The places of the hosts that a problem speaks of.

@@ -178,13 +178,21 @@ impl Logins {
                 scalar(name),
                 scalar(&login.user)
             );
-            for key in &login.keys {
+            // The file of a public key means that key of the agent.
+            let (mut public, private): (Vec<&String>, Vec<&String>) =
+                login.keys.iter().partition(|key| key.ends_with(".pub"));
+            public.truncate(1);
+            for key in public {
+                let _ = writeln!(text, "    agent_key: {}", scalar(key));
+            }
+            if let Some(socket) = &login.agent {
+                let _ = writeln!(text, "    agent_socket: {}", scalar(socket));
+            }
+            // As ssh does in the end, which also makes the entry one that can be used where there is no agent.
+            text.push_str("    interactive: true\n");
+            for key in private {
                 let key = plain(key);
                 let file = key.rsplit('/').next().unwrap_or_default();
-                if file.ends_with(".pub") {
-                    let _ = writeln!(text, "    # the agent's key {key} alone is meant");
-                    continue;
-                }
                 let _ = writeln!(
                     text,
                     "    # key_path: {file}    # after: cp {key} into the keys folder, chmod 600"
