@@ -109,6 +109,7 @@ fn host<'a>(
     let tags = tags(document, section.texts("tags").unwrap_or_default());
     let description = section.text("description").map(|text| text.text).unwrap_or_default();
     let login_shell = login_shell(document, &section);
+    section.refuse_nothing(&["jump", "login_shell", "proxy_command"]);
     let jump = section.text("jump");
     let jump_given_badly = jump.is_none() && section.has_value("jump");
     ways.add(document, alias.as_ref(), jump.as_ref());

@@ -157,6 +157,16 @@ impl<'a> Section<'a> {
         self.entries.iter().filter_map(section).collect()
     }
 
+    /// Refuses keys without a value, of those that lead elsewhere when they are left out.
+    pub(crate) fn refuse_nothing(&self, keys: &[&str]) {
+        for (name, node) in self.entries {
+            if node.is_null() && keys.contains(&name.as_str()) {
+                let message = "has no value; leave it out, or give it one";
+                self.document.error(Some(node.line), &self.path(name), message);
+            }
+        }
+    }
+
     /// Ends the reading of a section in which an unknown key has always been passed over: it is a warning, but an error where
     /// it looks like a slip of a known one, for what it was to narrow (`tag:`, `jmp:`) would be missing.
     pub(crate) fn finish(self) {

@@ -171,6 +171,13 @@ fn a_misspelt_key_of_a_host_or_a_log_in_is_refused_and_a_strange_one_is_a_warnin
             &format!("servers.yml:2 Error hosts[0].{name}: unknown key; did you mean {near}?"),
         );
     }
+    for key in ["jump", "login_shell", "proxy_command"] {
+        folder.write(
+            "servers.yml",
+            &format!("hosts:\n  - {{alias: web1, host: a, credentials: ops, {key}: }}\n"),
+        );
+        told(&folder.problems(), &format!("servers.yml:2 Error hosts[0].{key}: has no value"));
+    }
     folder.write("servers.yml", "hosts:\n  - {alias: web1, host: a, credentials: ops, rack: 7}\n");
     told(
         &folder.warnings(),

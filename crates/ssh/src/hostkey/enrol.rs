@@ -1,8 +1,8 @@
 //! Adds a key to a known_hosts file, by a person's decision and never over one that is stored.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use russh::keys::PublicKey;
@@ -12,7 +12,7 @@ use super::file::lookup_name;
 use super::{KnownHosts, unusable};
 
 impl KnownHosts {
-    /// Adds a line for each key to the file, which is made (mode 0600) if it is missing; the folder must be there.
+    /// Adds a line for each key to the file, which is made (mode 0600) if it is missing, and so is its folder (mode 0700), as `ssh` does.
     ///
     /// The file is read anew under a lock: keys that it does not already hold go in with one write, or none do. That it
     /// holds no other key for the host is the caller's to see to, before.
@@ -26,9 +26,12 @@ impl KnownHosts {
         let failed = |error: std::io::Error| {
             unusable(
                 format!("{shown} cannot be written: {error}"),
-                "check the folder and the file's permissions; its folder must exist",
+                "check the permissions of the file and its folder; the folder above that must exist",
             )
         };
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
+        }
         let mut file =
             OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
         file.lock().map_err(failed)?;
@@ -84,14 +87,16 @@ mod tests {
 
     #[test]
     fn a_key_is_added_once_on_a_line_of_its_own_with_mode_600() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("known_hosts");
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join(".ssh");
+        let path = folder.join("known_hosts");
         let key = PublicKey::from_openssh(KEY).unwrap();
         for _ in 0..2 {
             KnownHosts::enrol(&path, "Web", 22, std::slice::from_ref(&key)).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("web {KEY}\n"));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
 
         std::fs::write(&path, "# no line end").unwrap();
         KnownHosts::enrol(&path, "10.0.0.1", 2222, std::slice::from_ref(&key)).unwrap();
