@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_engine::policy::{LimitPatch, NetworkPolicy};
+use sshepherd_engine::store::{MemoryStore, Store};
 use sshepherd_model::{AuthMethod, Outcome, Phase, Request, Secret};
 use sshepherd_testkit::Sshd;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,9 @@ async fn seed_defect_6_a_fan_out_runs_side_by_side_and_answers_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_of_a_group_is_kept_under_its_name_and_not_run_again() {
     let sshd = Sshd::start();
-    let site = Site::with(&sshd, Plan { aliases: vec!["a", "b"], ..Plan::default() });
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let plan = Plan { aliases: vec!["a", "b"], store: Some(Arc::clone(&store)), ..Plan::default() };
+    let site = Site::with(&sshd, plan);
     let targets = sshepherd_model::Targets::Tag("all".parse().unwrap());
     let (request, gate) = (Request::new("true").unwrap(), Request::new("echo gate").unwrap());
     let rollout = sshepherd_model::Rollout {
@@ -95,9 +98,13 @@ async fn a_gate_of_a_group_is_kept_under_its_name_and_not_run_again() {
     };
     let ticket = site.engine.submit_group(&targets, (&request, &rollout), origin()).await.unwrap();
     site.engine.wait(&ticket.task_id).await.unwrap().found().unwrap();
-    let key = Some(format!("{}:gate:a", ticket.task_id));
-    let again = site.engine.submit_task(&"a".parse().unwrap(), &gate, key, origin()).await.unwrap();
-    assert!(again.known, "the gate was run without a name");
+    let key = format!("{}:gate:a", ticket.task_id);
+    let kept = store.named(&key).await.unwrap().expect("the gate was run without a name");
+    assert_eq!((kept.alias.as_str(), kept.command.as_str()), ("a", "echo gate"));
+    // A caller's key of that form is another one, and cannot stand in for it.
+    let alias = "a".parse().unwrap();
+    let callers = site.engine.submit_task(&alias, &gate, Some(key), origin()).await.unwrap();
+    assert!(!callers.known && callers.task_id != kept.id);
 }
 
 /// Whoever asks again how far a fan-out has come costs no more the more hosts have ended.
