@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -131,10 +132,24 @@ pub(crate) fn ask(argv: &[String]) -> Result<Secret, Failure> {
     Ok(Secret::new(text.to_owned()))
 }
 
-/// Runs a program and takes what it prints.
+/// Runs a program and takes what it prints. Refused where others may write the program or a file that an argument names.
 pub(crate) fn run(argv: &[String], bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let Some((program, arguments)) = argv.split_first() else { return Err(Failure::Nothing) };
     let found = program::sound(argv).map_err(Failure::Unsafe)?;
+    start(found, argv, bounds)
+}
+
+/// The same where a person has agreed to the files that the arguments name.
+pub(crate) fn run_on_agreed_files(
+    argv: &[String],
+    bounds: Bounds,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let program = argv.get(..1).unwrap_or_default();
+    let found = program::sound(program).map_err(Failure::Unsafe)?;
+    start(found, argv, bounds)
+}
+
+fn start(found: PathBuf, argv: &[String], bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let Some((program, arguments)) = argv.split_first() else { return Err(Failure::Nothing) };
     let mut command = Command::new(found);
     command
         .arg0(program)

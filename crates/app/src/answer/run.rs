@@ -23,6 +23,8 @@ answer! {
         /// Milliseconds from acceptance to the end.
         duration_ms: u64,
         /// Milliseconds of it before the command was sent: for the connection and, on a host that takes few at once, its turn.
+        /// Not in the schema, which every turn pays for: it is rarely there, and speaks for itself.
+        #[schemars(skip)]
         waited_ms: u64,
         /// It was stopped because a caller asked.
         cancelled: bool,

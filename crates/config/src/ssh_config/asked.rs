@@ -89,7 +89,8 @@ impl SshConfig {
 fn printed(file: &Path, alias: &str) -> Result<Vec<Setting>, Failure> {
     let file = file.display().to_string();
     let argv = ["ssh", "-G", "-F", &file, "--", alias].map(str::to_owned);
-    let printed = helper::run(&argv, BOUNDS)?;
+    // Whether the file may say what runs was asked before: see `SshConfig::owned`.
+    let printed = helper::run_on_agreed_files(&argv, BOUNDS)?;
     let text = String::from_utf8_lossy(&printed);
     let pair = |line: &str| {
         let (keyword, value) = line.split_once(' ')?;
