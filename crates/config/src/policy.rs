@@ -1,8 +1,9 @@
 //! `policy.yml`: what may run where.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use sshepherd_model::Inventory;
 use sshepherd_policy::{
     Action, Dialect, Enforcement, LimitPatch, LimitTable, NetworkPolicy, Policy, Rule,
@@ -126,6 +127,38 @@ fn known_hosts(document: &Document, text: &Text, folder: &Path) -> Option<PathBu
     Some(path)
 }
 
+/// A network that says what it means; else what is wrong with it, and what to write.
+fn network_of(text: &str) -> Result<IpNet, String> {
+    /// Bits before the IPv4 address in an IPv6 address that holds one.
+    const MAPPED: u8 = 96;
+    let net: IpNet = text.parse().map_err(|_| "is not a network such as 10.0.0.0/8".to_owned())?;
+    let net = match net.addr() {
+        IpAddr::V6(address) => match (address.to_ipv4_mapped(), net.prefix_len()) {
+            (None, _) => net,
+            (Some(address), length) => {
+                let bits = length.checked_sub(MAPPED);
+                // Shorter ones hold far more than IPv4; most likely the length is that of the IPv4 network.
+                let meant = Ipv4Net::new(address, bits.unwrap_or(length)).map(|net| net.trunc());
+                let meant = meant.map_or_else(|_| address.to_string(), |net| net.to_string());
+                let bits = bits.ok_or_else(|| {
+                    format!(
+                        "is a network of IPv6 addresses that names an IPv4 address; write {meant}"
+                    )
+                })?;
+                Ipv4Net::new(address, bits).map_err(|error| error.to_string())?.into()
+            }
+        },
+        IpAddr::V4(_) => net,
+    };
+    if net.addr() == net.network() {
+        return Ok(net);
+    }
+    let (address, network) = (net.addr(), net.trunc());
+    Err(format!(
+        "names an address in a network; write {network} for the network, {address} for the address"
+    ))
+}
+
 struct Reader<'a> {
     document: &'a Document,
     inventory: &'a Inventory,
@@ -182,8 +215,7 @@ impl Reader<'_> {
     fn network(&self, section: Section<'_>) -> NetworkPolicy {
         let list = |key: &'static str| {
             let texts = section.texts(key).unwrap_or_default();
-            let single = key.ends_with("_ips");
-            texts.iter().filter_map(|text| self.net(text, single)).collect::<Vec<_>>()
+            texts.iter().filter_map(|text| self.net(text, key)).collect::<Vec<_>>()
         };
         let allow = [list("allow_ips"), list("allow_cidrs")].concat();
         let block = [list("block_ips"), list("block_cidrs")].concat();
@@ -202,22 +234,31 @@ impl Reader<'_> {
         NetworkPolicy::new(Some(allow).filter(|allow| !allow.is_empty()), block)
     }
 
-    fn net(&self, text: &Text, single: bool) -> Option<IpNet> {
+    fn net(&self, text: &Text, key: &str) -> Option<IpNet> {
         let trimmed = text.text.trim();
+        let single = key.ends_with("_ips");
         let parsed = if single || !trimmed.contains('/') {
-            trimmed.parse::<std::net::IpAddr>().map(|ip| IpNet::from(ip.to_canonical())).ok()
-        } else {
-            trimmed.parse::<IpNet>().ok().map(|net| net.trunc())
-        };
-        if parsed.is_none() {
             let wanted = if single { "an IP address" } else { "a network such as 10.0.0.0/8" };
-            self.document.error(
-                Some(text.line),
-                &text.field,
-                format!("{trimmed:?} is not {wanted}"),
-            );
+            let address = trimmed.parse::<IpAddr>();
+            address.map(|ip| IpNet::from(ip.to_canonical())).map_err(|_| format!("is not {wanted}"))
+        } else {
+            network_of(trimmed)
+        };
+        match parsed {
+            Ok(net) => {
+                if net.prefix_len() == 0 && key.starts_with("allow") {
+                    let family = if net.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+                    let message = format!("{trimmed:?} allows every {family} address");
+                    self.document.warn(Some(text.line), &text.field, message);
+                }
+                Some(net)
+            }
+            Err(problem) => {
+                let message = format!("{trimmed:?} {problem}");
+                self.document.error(Some(text.line), &text.field, message);
+                None
+            }
         }
-        parsed
     }
 
     fn overrides(&self, section: Section<'_>, limits: &mut LimitTable) {

@@ -33,7 +33,7 @@ impl Reader<'_> {
         let commands = self.globs(section.texts("commands"));
         let typed = section.has_value("program");
         let spec = typed::spec(&section);
-        self.one_kind(&section, typed, &commands);
+        self.one_kind(&section, typed, &commands, action);
         let only = |globs: Vec<(Glob, Text)>| globs.into_iter().map(|(glob, _)| glob).collect();
         let rule = Rule {
             id: section.text("id").map_or_else(|| path.to_owned(), |text| text.text),
@@ -91,10 +91,22 @@ impl Reader<'_> {
     }
 
     /// A rule is by patterns or typed, and a typed one says what it is for.
-    fn one_kind(&self, section: &Section<'_>, typed: bool, commands: &[(Glob, Text)]) {
+    fn one_kind(
+        &self,
+        section: &Section<'_>,
+        typed: bool,
+        commands: &[(Glob, Text)],
+        action: Option<Action>,
+    ) {
         if !typed {
             if commands.is_empty() {
-                let message = "the rule has neither program nor commands, so it matches nothing";
+                let message = match action {
+                    Some(Action::Deny) => {
+                        "this deny rule denies nothing: it has neither program nor commands; to deny everything write \
+                         commands: [\"*\"]"
+                    }
+                    _ => "the rule has neither program nor commands, so it matches nothing",
+                };
                 self.document.warn(Some(section.line), &section.path("commands"), message);
             }
             return;
@@ -150,9 +162,10 @@ impl Reader<'_> {
     pub(crate) fn terms(&self, section: &Section<'_>, action: Option<Action>) -> Terms {
         let mut terms = Terms::default();
         let Some(approval) = section.section("approval") else { return terms };
-        if action != Some(Action::Ask) {
-            let message = "has no effect without action: ask";
-            self.document.warn(Some(approval.line), &section.path("approval"), message);
+        if action.is_some_and(|action| action != Action::Ask) {
+            let key = if section.has_value("shells") { "shells" } else { "action" };
+            let message = format!("nobody would be asked; write {key}: ask, or leave approval out");
+            self.document.error(Some(approval.line), &section.path("approval"), message);
         }
         if let Some(by) = approval.texts("by") {
             terms.by = by.into_iter().map(|text| text.text).collect();
@@ -203,7 +216,9 @@ impl Reader<'_> {
 
     /// A rule for a host that is not there is most likely misspelt.
     pub(crate) fn hosts_exist(&self, aliases: &[(Glob, Text)], tags: &[(Glob, Text)]) {
-        let Some(inventory) = self.inventory else { return };
+        let both = aliases.iter().chain(tags);
+        let strange = both.filter(|(_, text)| !self.names_hosts(text)).count();
+        let Some(inventory) = self.inventory.filter(|_| strange == 0) else { return };
         let hosts = inventory.hosts();
         for (glob, text) in aliases {
             if !hosts.iter().any(|host| glob.matches(host.alias.as_str())) {
@@ -223,6 +238,30 @@ impl Reader<'_> {
                 );
             }
         }
+    }
+
+    /// Whether a pattern can be one of an alias or a tag; it is no selector (`@tag`, `!host`, `a,b`).
+    fn names_hosts(&self, text: &Text) -> bool {
+        let pattern = text.text.trim();
+        let of_names = |c: char| c.is_alphanumeric() || "._-*?[]!^\\".contains(c);
+        let problem = if let Some(tag) = pattern.strip_prefix('@') {
+            format!("no name begins with @; for the hosts with a tag write tags: [{tag}]")
+        } else if let Some(left_out) = pattern.strip_prefix('!') {
+            format!(
+                "no name begins with !; name the hosts that are meant, and write a rule of its own with action: deny for \
+                 {left_out}"
+            )
+        } else if pattern.contains([',', ' ']) {
+            let names: Vec<&str> =
+                pattern.split([',', ' ']).filter(|name| !name.is_empty()).collect();
+            format!("is one name; write [{}]", names.join(", "))
+        } else if let Some(strange) = pattern.chars().find(|c| !of_names(*c)) {
+            format!("no name holds {strange:?}; write the names, or a pattern such as web*")
+        } else {
+            return true;
+        };
+        self.document.error(Some(text.line), &text.field, format!("{pattern:?}: {problem}"));
+        false
     }
 
     /// Tries the rule on the examples that it gives for itself. When the rule has errors of its own, they say enough.

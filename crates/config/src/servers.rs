@@ -74,6 +74,7 @@ pub(crate) fn read<'a>(sources: &[Given<'a>], whole: bool) -> Servers<'a> {
             // Read beforehand, for it says what else gives hosts.
             let _ = top.any("inventory");
             let _ = (top.any("defaults"), top.any("tags"));
+            top.refuse_nothing(&["defaults", "tags"]);
         }
         top.finish();
     }
@@ -86,6 +87,18 @@ pub(crate) fn read<'a>(sources: &[Given<'a>], whole: bool) -> Servers<'a> {
     }
     servers
 }
+
+/// Keys of a host that, without a value, would leave it to another place what holds.
+const NEVER_EMPTY: [&str; 8] = [
+    "encoding",
+    "jump",
+    "keepalive",
+    "legacy",
+    "login_shell",
+    "proxy_command",
+    "proxy_command_trusted",
+    "timeouts",
+];
 
 fn host<'a>(
     document: &'a Document,
@@ -109,7 +122,7 @@ fn host<'a>(
     let tags = tags(document, section.texts("tags").unwrap_or_default());
     let description = section.text("description").map(|text| text.text).unwrap_or_default();
     let login_shell = login_shell(document, &section);
-    section.refuse_nothing(&["jump", "login_shell", "proxy_command"]);
+    section.refuse_nothing(&NEVER_EMPTY);
     let jump = section.text("jump");
     let jump_given_badly = jump.is_none() && section.has_value("jump");
     ways.add(document, alias.as_ref(), jump.as_ref());

@@ -7,7 +7,7 @@ fn told(problems: &[String], wanted: &str) {
 }
 
 /// Each of these would let more through than its owner meant, if it loaded.
-const REFUSED: [(&str, &str); 27] = [
+const REFUSED: [(&str, &str); 44] = [
     (
         "rules: [{action: allow, alias: [db], commands: [id]}]",
         "rules[0].alias: unknown key; did you mean aliases?",
@@ -44,6 +44,47 @@ const REFUSED: [(&str, &str); 27] = [
     ("network: {allow_cidrs: [null]}", "network.allow_cidrs[0]: must be text"),
     ("network: {allow_cidrs: [ten.0.0.0/8]}", "network.allow_cidrs[0]:"),
     ("network: {block_ips: [\"\"]}", "network.block_ips[0]:"),
+    (
+        "network: {allow_cidrs: [\"::ffff:10.0.0.0/8\"]}",
+        "network.allow_cidrs[0]: \"::ffff:10.0.0.0/8\" is a network of IPv6 addresses that names an IPv4 address; write 10.0.0.0/8",
+    ),
+    ("network: {block_cidrs: [\"::ffff:10.0.0.0/90\"]}", "network.block_cidrs[0]:"),
+    (
+        "network: {allow_cidrs: [10.1.2.3/8]}",
+        "network.allow_cidrs[0]: \"10.1.2.3/8\" names an address in a network; write 10.0.0.0/8 for the network",
+    ),
+    ("network: {allow_cidrs: [10.1.2.3/0]}", "network.allow_cidrs[0]:"),
+    ("network: {allow_cidrs: [\"::ffff:10.1.2.3/104\"]}", "network.allow_cidrs[0]:"),
+    ("network: {allow_cidrs: [\"fe80::1/10\"]}", "network.allow_cidrs[0]:"),
+    (
+        "network: {block_cidrs: [10.1.2.3/8]}",
+        "network.block_cidrs[0]: \"10.1.2.3/8\" names an address in a network; write 10.0.0.0/8 for the network",
+    ),
+    (
+        "rules: [{action: allow, commands: [id], approval: {out_of_band: true}}]",
+        "rules[0].approval: nobody would be asked; write action: ask",
+    ),
+    ("rules: [{action: deny, commands: [id], approval: {for: once}}]", "rules[0].approval: nobody"),
+    (
+        "rules: [{id: s, why: w, shells: allow, approval: {for: once}}]",
+        "rules[0].approval: nobody would be asked; write shells: ask",
+    ),
+    (
+        "rules: [{action: deny, aliases: [\"@web\"], commands: [id]}]",
+        "rules[0].aliases[0]: \"@web\": no name begins with @; for the hosts with a tag write tags: [web]",
+    ),
+    (
+        "rules: [{action: deny, aliases: [\"!web1\"], commands: [id]}]",
+        "rules[0].aliases[0]: \"!web1\"",
+    ),
+    (
+        "rules: [{action: deny, aliases: [\"web1,web2\"], commands: [id]}]",
+        "rules[0].aliases[0]: \"web1,web2\": is one name; write [web1, web2]",
+    ),
+    ("rules: [{action: deny, tags: [\"!web\"], commands: [id]}]", "rules[0].tags[0]: \"!web\""),
+    ("rules: [{action: deny, tags: [\"web:\"], commands: [id]}]", "rules[0].tags[0]: \"web:\""),
+    ("rules: [{id: s, why: w, shells: deny, tags: [\"@web\"]}]", "rules[0].tags[0]: \"@web\""),
+    ("include: [{pack: read-only, aliases: [\"@web\"]}]", "include[0].aliases[0]: \"@web\""),
     ("limits: {max_second: 5}", "limits.max_second: unknown key; did you mean max_seconds?"),
     ("limits: {max_seconds: }", "limits.max_seconds: has no value"),
     ("limits: {deny_substrings: [\"\"]}", "limits.deny_substrings[0]: is empty"),
@@ -130,6 +171,26 @@ fn the_seeds_empty_lists_count_as_absent_with_a_warning() {
 }
 
 #[test]
+fn an_allow_list_of_every_address_and_a_deny_rule_that_denies_nothing_say_so() {
+    let folder = Folder::sound();
+    folder.write(
+        "policy.yml",
+        "network: {allow_cidrs: [0.0.0.0/0, \"::/0\", \"::ffff:0.0.0.0/96\"], block_cidrs: [0.0.0.0/0]}\nrules:\n  \
+         - {action: deny, aliases: [web1]}\n",
+    );
+    let warnings = folder.warnings();
+    for (place, family) in ["IPv4", "IPv6", "IPv4"].into_iter().enumerate() {
+        let told = warnings.iter().any(|line| {
+            line.starts_with(&format!("policy.yml:1 Warning network.allow_cidrs[{place}]: "))
+                && line.ends_with(&format!(" allows every {family} address"))
+        });
+        assert!(told, "{warnings:?}");
+    }
+    assert!(!warnings.iter().any(|line| line.contains("block_cidrs")), "{warnings:?}");
+    told(&warnings, "policy.yml:3 Warning rules[0].commands: this deny rule denies nothing");
+}
+
+#[test]
 fn an_alias_means_one_host_wherever_it_is_written() {
     let folder = Folder::sound();
     for alias in ["all", "ALL", "not", "and", "or", "Minus", "-x", "-"] {
@@ -171,12 +232,28 @@ fn a_misspelt_key_of_a_host_or_a_log_in_is_refused_and_a_strange_one_is_a_warnin
             &format!("servers.yml:2 Error hosts[0].{name}: unknown key; did you mean {near}?"),
         );
     }
-    for key in ["jump", "login_shell", "proxy_command"] {
+    for key in [
+        "jump",
+        "login_shell",
+        "proxy_command",
+        "proxy_command_trusted",
+        "timeouts",
+        "keepalive",
+        "legacy",
+        "encoding",
+    ] {
         folder.write(
             "servers.yml",
             &format!("hosts:\n  - {{alias: web1, host: a, credentials: ops, {key}: }}\n"),
         );
         told(&folder.problems(), &format!("servers.yml:2 Error hosts[0].{key}: has no value"));
+    }
+    for key in ["tags", "defaults"] {
+        folder.write(
+            "servers.yml",
+            &format!("{key}:\nhosts:\n  - {{alias: web1, host: a, credentials: ops}}\n"),
+        );
+        told(&folder.problems(), &format!("servers.yml:1 Error {key}: has no value"));
     }
     folder.write("servers.yml", "hosts:\n  - {alias: web1, host: a, credentials: ops, rack: 7}\n");
     told(
