@@ -10,6 +10,8 @@ pub(super) const MAX_BYTES: usize = 2 << 20;
 const MAX_VALUES: usize = 100_000;
 /// Longest id that is given back.
 const MAX_ID: usize = 512;
+/// Stands for an id that is not known.
+const NO_ID: &str = "null";
 /// Some programs begin what they write with it.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -34,20 +36,21 @@ pub(super) enum Meant {
 #[derive(Debug)]
 pub(super) struct Refusal {
     code: ErrorCode,
-    id: Value,
+    /// As JSON, just as it was written: a number may be larger than any that we can hold.
+    id: String,
     message: String,
 }
 
 impl Refusal {
-    fn new(code: ErrorCode, id: Value, message: impl Into<String>) -> Self {
+    fn new(code: ErrorCode, id: String, message: impl Into<String>) -> Self {
         Self { code, id, message: message.into() }
     }
 
     /// As it is written.
     pub(super) fn line(&self) -> Bytes {
         let error = json!({"code": self.code.0, "message": self.message});
-        let answer = json!({"jsonrpc": "2.0", "id": self.id, "error": error});
-        Bytes::from(format!("{answer}\n"))
+        let id = &self.id;
+        Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}\n"))
     }
 }
 
@@ -121,6 +124,7 @@ fn no_message(fields: &Map<String, Value>, glance: &mut Glance) -> Meant {
         return Meant::Nothing;
     }
     let usable = |id: &Value| id.is_string() || id.is_i64();
+    let meta = fields.get("params").and_then(|params| params.get("_meta"));
     let message = if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         "jsonrpc must be \"2.0\""
     } else if has("method") && !named {
@@ -130,13 +134,20 @@ fn no_message(fields: &Map<String, Value>, glance: &mut Glance) -> Meant {
     } else if has("method") && (has("result") || has("error")) {
         "a message is a request or a response, not both"
     } else if !fields.get("id").is_some_and(usable) {
-        "id must be a string or a whole number"
+        "id must be a string or a whole number of at most 64 bits"
+    } else if fields.get("params").is_some_and(|params| !params.is_object()) {
+        "params must be an object; leave it out where there is nothing to say"
+    } else if meta.is_some_and(|meta| !meta.is_object()) {
+        "params._meta must be an object"
     } else {
-        "not a message of JSON-RPC 2.0: a key may stand there twice"
+        "not a message of JSON-RPC 2.0: a key stands there twice, or a value does not fit its key"
     };
     // The id of a response is one of ours; given back, it would be taken for one of the client's.
-    let id =
-        if has("method") || !(has("result") || has("error")) { glance.id() } else { Value::Null };
+    let id = if has("method") || !(has("result") || has("error")) {
+        glance.id()
+    } else {
+        NO_ID.to_owned()
+    };
     Meant::Refused(Refusal::new(ErrorCode::INVALID_REQUEST, id, message))
 }
 
@@ -253,12 +264,15 @@ impl Glance {
     }
 
     /// The id, where it can be read.
-    fn id(&mut self) -> Value {
+    fn id(&mut self) -> String {
         if !self.quoted {
             self.end(Place::Outside);
         }
-        let Id::Seen(bytes) = &self.id else { return Value::Null };
+        let Id::Seen(bytes) = &self.id else { return NO_ID.to_owned() };
         let value = serde_json::from_slice(bytes).unwrap_or_default();
-        if matches!(value, Value::String(_) | Value::Number(_)) { value } else { Value::Null }
+        match (value, std::str::from_utf8(bytes)) {
+            (Value::String(_) | Value::Number(_), Ok(text)) => text.to_owned(),
+            _ => NO_ID.to_owned(),
+        }
     }
 }

@@ -121,9 +121,18 @@ fn what_is_answered_says_what_is_wrong_and_nothing_of_what_was_said() {
             "not JSON: unexpected end of hex escape",
         ),
         (r#"{"id":1,"method":"s3cret"}"#, "jsonrpc must be \"2.0\""),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"s3cret","method":"x"}"#, "a key stands there twice"),
         (
-            r#"{"jsonrpc":"2.0","id":1,"method":"s3cret","method":"x"}"#,
-            "a key may stand there twice",
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":["s3cret"]}"#,
+            "params must be an object",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":5,"s3cret":1}}"#,
+            "params._meta must be an object",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":99999999999999999999,"method":"ping"}"#,
+            "id must be a string or a whole number of at most 64 bits",
         ),
         (r#"["s3cret"]"#, "each message on a line of its own"),
         (r#"{s3cret"#, "not JSON: key must be a string at line 1 column 2"),
@@ -132,6 +141,19 @@ fn what_is_answered_says_what_is_wrong_and_nothing_of_what_was_said() {
         let wanted = json!(wanted).to_string();
         assert!(answer.contains(wanted.trim_matches('"')), "{line}: {answer}");
         assert!(!answer.contains("s3cret"), "{answer}");
+    }
+}
+
+/// The client waits for its own id, digit for digit.
+#[test]
+fn an_id_that_is_refused_comes_back_as_it_was_written() {
+    for id in ["99999999999999999999", "18446744073709551615", "1.50", "1e2", "\"\\u0041\""] {
+        let line = format!("{{\"jsonrpc\":\"1.0\",\"id\": {id} ,\"method\":\"ping\"}}");
+        let mut read = super::Line::default();
+        read.extend(line.as_bytes());
+        let super::Meant::Refused(refusal) = read.read() else { panic!("{id}") };
+        let answer = String::from_utf8(refusal.line().to_vec()).unwrap();
+        assert!(answer.contains(&format!("\"id\":{id},")), "{answer}");
     }
 }
 
