@@ -103,6 +103,44 @@ pub(crate) fn opened(line: &[u8]) -> Option<Record> {
     serde_json::from_slice(line).ok()
 }
 
+/// What every record of a chain begins with.
+const BEGINNING: &[u8] = b"{\"v\":2,";
+
+/// Whether a line that carries no right hash is a record of a chain that was changed, or the beginning of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Neither.
+    None,
+    /// It begins as one; a crash may have cut it short.
+    Begun,
+    /// It is one from its beginning to its end.
+    Whole,
+}
+
+/// What a line without a right hash claims to be.
+pub(crate) fn claim(line: &[u8]) -> Claim {
+    #[derive(Deserialize)]
+    struct Fields {
+        #[serde(default)]
+        v: u64,
+        seq: Option<serde::de::IgnoredAny>,
+        prev: Option<serde::de::IgnoredAny>,
+    }
+    match serde_json::from_slice::<Fields>(line) {
+        // Unchanged: only its newline is missing.
+        _ if opened(line).is_some() => Claim::Begun,
+        Ok(fields) if fields.seq.is_some() => {
+            if fields.v >= u64::from(VERSION) || fields.prev.is_some() {
+                Claim::Whole
+            } else {
+                Claim::None
+            }
+        }
+        _ if line.starts_with(BEGINNING) => Claim::Begun,
+        _ => Claim::None,
+    }
+}
+
 impl Record {
     /// Its place in the chain.
     pub(crate) fn head(&self) -> Head {

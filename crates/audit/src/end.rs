@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use sha2::{Digest, Sha256};
 
-use crate::chain::{self, Head, Unchained};
+use crate::chain::{self, Claim, Head, Unchained};
 
 /// Bytes looked at from the end of the file at first, to find its last line: a usual record has 700.
 const LOOK_BACK: u64 = 16 << 10;
@@ -88,6 +88,19 @@ pub(crate) fn look(file: &mut File, length: u64) -> io::Result<End> {
     }
 }
 
+/// Whether records of the chain that were changed are among the bytes of a file from a place on.
+pub(crate) fn changed(file: &mut File, from: u64, length: u64) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut reader = BufReader::new(file.take(length.saturating_sub(from)));
+    let (mut line, mut begins, mut between) = (Vec::new(), true, Between::default());
+    while reader.by_ref().take(MOST_BACK).read_until(b'\n', &mut line)? > 0 && !between.changed() {
+        between.take(&line, begins);
+        begins = line.last() == Some(&b'\n');
+        line.clear();
+    }
+    Ok(between.changed())
+}
+
 /// Looks for the last record from the beginning on, for files whose end is none of the chain.
 fn scan(file: &mut File, length: u64, open: bool) -> io::Result<End> {
     let mut end = End { length, open, ..End::of_new_file(Head::start()) };
@@ -136,6 +149,7 @@ pub(crate) fn chain_on(
         let follows = |record: &chain::Record| {
             let vouched = between.vouched();
             let few = between.lines <= 1 || (!known && record.seq == 1);
+            let few = few && !between.changed();
             let place = !known || record.follows(&end.head, vouched.as_ref());
             few && place && record.unchained == vouched
         };
@@ -169,6 +183,10 @@ pub(crate) fn chain_on(
 pub(crate) struct Between {
     pub(crate) bytes: u64,
     pub(crate) lines: u64,
+    /// Lines that begin as records of the chain do.
+    claimed: u64,
+    /// One of them is such a record to its end.
+    whole: bool,
     digest: Sha256,
 }
 
@@ -178,6 +196,16 @@ impl Between {
         self.bytes += line.len() as u64;
         self.lines += u64::from(begins);
         self.digest.update(line);
+        if begins {
+            let claim = chain::claim(line.strip_suffix(b"\n").unwrap_or(line));
+            self.claimed += u64::from(claim != Claim::None);
+            self.whole |= claim == Claim::Whole;
+        }
+    }
+
+    /// Whether records of the chain that were changed are among them: a crash leaves the beginning of one, and no more.
+    pub(crate) fn changed(&self) -> bool {
+        self.whole || self.claimed > 1
     }
 
     /// What a record says that vouches for them.

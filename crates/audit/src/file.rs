@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Head, Unchained};
-use crate::end::{End, Last, MOST_BACK, chain_on, look};
+use crate::end::{End, Last, MOST_BACK, chain_on, changed, look};
 use crate::error::Error;
 
 /// Permission bits that let others than the owner write.
@@ -318,10 +318,19 @@ impl AuditFile {
     }
 
     /// What stands behind the last record and is more than one line that a crash cut short. A file without any record of the chain
-    /// is one of a version that had none.
+    /// is one of a version that had none, unless what it holds were such records.
     fn excess(&mut self, end: &End) -> Result<Option<String>, Error> {
         let bytes = end.length - end.chained;
-        if bytes == 0 || end.chained == 0 {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let changed = changed(&mut self.file, end.chained, end.length);
+        if changed.map_err(|source| self.failed(source))? {
+            let seq = end.head.seq;
+            let what = format!("{bytes} bytes behind record {seq} hold records that were changed");
+            return Ok(Some(what));
+        }
+        if end.chained == 0 {
             return Ok(None);
         }
         let half = end.open && bytes < MOST_BACK && {

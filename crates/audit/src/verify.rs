@@ -192,6 +192,12 @@ impl Check {
             return Ok(State::Whole);
         }
         let (bytes, first) = (self.between.bytes, self.between_at);
+        if self.between.changed() {
+            return Ok(bad(
+                first,
+                &format!("{bytes} bytes from here on hold records that were changed"),
+            ));
+        }
         if last && open && first == number {
             return Ok(State::Unfinished { bytes });
         }
@@ -210,7 +216,7 @@ impl Check {
         let between = self.between.vouched();
         // One line may have been cut short; more were put there, but by a version that had no chain.
         let before = self.head.is_none() && record.seq == 1;
-        if self.between.lines > 1 && !before {
+        if self.between.changed() || self.between.lines > 1 && !before {
             return false;
         }
         match &self.head {
@@ -299,7 +305,7 @@ pub enum Found {
 }
 
 /// Calls `each` with everything in the files, in their order. The first record is taken at its word, for older files may have been
-/// put elsewhere.
+/// put elsewhere; whether it should be the first is for [`verify`] to say.
 pub fn read(files: &[PathBuf], mut each: impl FnMut(Found)) -> io::Result<()> {
     let mut check = Check::new(None, BTreeMap::new());
     let mut broken = false;

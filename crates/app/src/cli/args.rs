@@ -366,6 +366,9 @@ pub(crate) struct Shown {
     /// Only the last so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+    /// The record that the chain begins with, where older files were put elsewhere
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) from: u64,
     /// Then go on with new records as they are written; with --json one record a line
     #[arg(long)]
     pub(crate) follow: bool,

@@ -90,6 +90,13 @@ fn document(report: &Report) -> Value {
 fn tell(report: &Report, points: Option<&Path>) {
     let (last, anchored) = (report.last, report.anchored);
     out::line(&format!("whole to record {last}, anchored to {anchored}"));
+    if report.vouched > 0 {
+        out::line(&format!(
+            "{} bytes between the records are none of the chain (an older version's, or cut short by a crash); the record \
+             after each of them vouches for them",
+            report.vouched
+        ));
+    }
     match &report.state {
         State::Whole => {}
         State::Unfinished { bytes } => out::line(&format!(
@@ -134,13 +141,13 @@ async fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
     let since = shown.since.as_deref().map(time).transpose()?;
     let files = series(&path).map_err(|error| unreadable(&path, &error))?;
     let (mut last, mut seen, mut outside, mut junk) = (VecDeque::new(), 0, 0_u64, 0_u64);
-    // Whether older files were put elsewhere is for `verify --from` to say.
+    // Without its beginning nothing tells that the chain is the one that was written.
     let mut first = None;
     let keep = |found: Found| {
         let (record, chained) = match found {
             Found::Chained(record) => {
-                first.get_or_insert(record.seq);
-                (record, true)
+                let begins = *first.get_or_insert(record.seq) == shown.from;
+                (record, begins)
             }
             Found::Outside(record) => (record, false),
             Found::Junk(bytes) => {
@@ -159,13 +166,11 @@ async fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
     };
     sshepherd_engine::audit::verify::read(&files, keep)
         .map_err(|error| unreadable(&path, &error))?;
-    let whole = verify(&files, first.unwrap_or(1), None)
-        .is_ok_and(|report| matches!(report.state, State::Whole | State::Unfinished { .. }));
+    let whole = outside == 0
+        && verify(&files, shown.from, None)
+            .is_ok_and(|report| matches!(report.state, State::Whole | State::Unfinished { .. }));
     if !whole {
-        out::complain(&format!(
-            "the chain of these records is not whole: {outside} records and {junk} bytes of other lines are outside it, marked \
-             with {OUTSIDE}; `sshepherd audit verify` says where it breaks"
-        ));
+        complain(first, shown.from, outside, junk);
     }
     if shown.follow {
         let print = |record: &Record, chained: bool| match global.json {
@@ -189,6 +194,20 @@ async fn show(global: &Global, shown: &Shown) -> Result<Exit, Exit> {
         last.iter().for_each(|(record, chained)| out::line(&line(record, *chained)));
     }
     Ok(if whole { Exit::Done } else { Exit::Failed })
+}
+
+/// Says why not everything that is shown is in the chain.
+fn complain(first: Option<u64>, from: u64, outside: u64, junk: u64) {
+    out::complain(&match first.filter(|first| *first != from) {
+        Some(first) => format!(
+            "the chain begins with record {first}, not {from}: what came before was taken away; if it was put elsewhere on \
+             purpose, say --from {first}"
+        ),
+        None => format!(
+            "the chain of these records is not whole: {outside} records and {junk} bytes of other lines are outside it, marked \
+             with {OUTSIDE}; `sshepherd audit verify` says where it breaks"
+        ),
+    });
 }
 
 /// Stands before a record that the chain does not vouch for.

@@ -281,6 +281,21 @@ fn the_audit_record_is_shown_and_checked() {
     let document: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(document["records"][3]["outside_chain"], true, "{document}");
     assert!(document["records"][2]["outside_chain"].is_null(), "{document}");
+    // Nothing stands before what is left of its beginning, and nothing in place of what was all changed.
+    let without: Vec<&str> = whole.split_inclusive('\n').skip(1).collect();
+    let changed = whole.replace("\"chain\"", "\"chaim\"").replace("deny", "allow");
+    for (text, records) in [(without.concat(), 3), (changed, 4)] {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(sshepherd(&["audit", "verify"]).status.code(), Some(1));
+        let shown = sshepherd(&["audit", "show"]);
+        let text = String::from_utf8(shown.stdout).unwrap();
+        assert_eq!(text.matches("OUTSIDE").count(), records, "{text}");
+        assert_eq!(shown.status.code(), Some(1), "{text}");
+    }
+    std::fs::write(&path, without.concat()).unwrap();
+    let shown = sshepherd(&["audit", "show", "--from", "2"]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.status.success() && !text.contains("OUTSIDE"), "{text}");
     let first: Vec<&str> = whole.split_inclusive('\n').take(2).collect();
     std::fs::write(&path, first.concat()).unwrap();
     let cut = sshepherd(&["--json", "audit", "verify"]);

@@ -266,3 +266,61 @@ fn what_is_outside_the_chain_is_told_apart() {
     let wanted: Vec<(u64, bool)> = (1..=RECORDS).map(|seq| (seq, seq < 4)).collect();
     assert_eq!(found, wanted);
 }
+
+/// Was: a file without one right record was taken for one of a version that had none, and vouched for.
+#[test]
+fn records_that_were_all_changed_while_no_server_ran_are_no_older_versions() {
+    type Edit = fn(&str) -> String;
+    let edits: [(&str, Edit); 6] = [
+        ("fields renamed", |text| text.replace("\"chain\"", "\"chaim\"")),
+        ("CRLF", |text| text.replace('\n', "\r\n")),
+        ("values changed", |text| text.replace("because", "becauze")),
+        ("the version lowered", |text| text.replace("\"v\":2", "\"v\":1")),
+        ("letters behind them", |text| text.replace('\n', "x\n")),
+        ("no newline", |text| text.replace("because", "becauze").trim_end().to_owned()),
+    ];
+    for (what, edit) in edits {
+        for records in [1, RECORDS] {
+            // One line that is no record to its end may be what a crash left.
+            if records == 1 && what == "letters behind them" {
+                continue;
+            }
+            let ground = Ground::new(records);
+            drop(ground.sink);
+            let text = String::from_utf8(ground.original.clone()).unwrap();
+            fs::write(&ground.path, edit(&text)).unwrap();
+            let told = |state: State| matches!(state, State::Bad { line: 1, .. });
+            assert!(told(checked(&ground.path).state), "{what}, {records} records, at rest");
+            for n in 0..2 {
+                open(&ground.path, None).record(&entry(n)).unwrap();
+                let state = checked(&ground.path).state;
+                assert!(told(state.clone()), "{what}, {records} records: {state:?}");
+            }
+            assert_eq!(tampered(&ground.path).len(), 1, "{what}, {records} records");
+        }
+    }
+}
+
+/// The last record without its newline looks like one that a crash cut short.
+#[test]
+fn a_last_record_that_was_changed_and_has_no_newline_is_not_vouched_for() {
+    let ground = Ground::new(RECORDS);
+    drop(ground.sink);
+    let text = String::from_utf8(ground.original.clone()).unwrap();
+    fs::write(&ground.path, text.replace("client 5", "client 9").trim_end()).unwrap();
+    assert!(matches!(checked(&ground.path).state, State::Bad { line: 6, .. }));
+    open(&ground.path, None).record(&entry(1)).unwrap();
+    assert_eq!(tampered(&ground.path).len(), 1);
+    assert!(matches!(checked(&ground.path).state, State::Bad { line: 6, .. }));
+}
+
+/// An upgrade whose first record a crash cut short.
+#[test]
+fn an_older_versions_records_and_a_torn_first_one_are_vouched_for() {
+    let ground = Ground::new(0);
+    drop(ground.sink);
+    let old = "{\"v\":1,\"seq\":1,\"instance\":\"i\"}\n{\"v\":1,\"seq\":2,\"instance\":\"i\"}\n";
+    fs::write(&ground.path, format!("{old}{{\"v\":2,\"seq\":1,\"prev\":\"00")).unwrap();
+    open(&ground.path, None).record(&entry(1)).unwrap();
+    assert_eq!((checked(&ground.path).state, tampered(&ground.path).len()), (State::Whole, 0));
+}
