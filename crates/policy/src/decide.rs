@@ -13,6 +13,7 @@ use crate::rule::{Action, Rule};
 use crate::script::{SimpleCommand, quote_words};
 use crate::surroundings;
 use crate::typed::{Mismatch, base};
+use crate::wrapper;
 
 /// Longest pattern that a hint suggests, in bytes: longer ones help nobody to read the hint.
 const MAX_SUGGESTION: usize = 200;
@@ -39,7 +40,9 @@ impl Policy {
         command: &SimpleCommand,
     ) -> Result<Passed, Denial> {
         let cwd = request.cwd.as_deref();
-        if let Some(rule) = self.denied(host, command.argv(), &command.canonical(), cwd) {
+        if let Some(rule) =
+            self.denied(host, command.argv(), &command.canonical(), cwd, command.piped())
+        {
             return Err(Denial::by_rule(rule).of(command));
         }
         if !command.redirections().is_empty() && !self.dialect().harmless_redirections {
@@ -100,16 +103,21 @@ impl Policy {
         Err(refused)
     }
 
-    /// The first deny rule that hits a simple command in any form in which it may be meant.
+    /// The first deny rule that hits a simple command in any form in which it may be meant. What a shell reads from a pipe may
+    /// be anything.
     pub(crate) fn denied(
         &self,
         host: &Host,
         argv: &[String],
         canonical: &str,
         cwd: Option<&str>,
+        piped: bool,
     ) -> Option<&Rule> {
         let mut denying = self.denying(host).peekable();
         denying.peek()?;
+        if piped && wrapper::reads_commands(argv) {
+            return denying.next();
+        }
         let doubt = Doubt::of(argv, canonical, cwd);
         denying.find(|rule| doubt.is_hit_by(rule))
     }
@@ -147,8 +155,13 @@ impl Policy {
             .map_err(|problem| Denial::from(problem).of(command))?;
         // What is sent may differ from what was written: by a path, or by sudo before it.
         if argv != command.argv()
-            && let Some(deny) =
-                self.denied(host, &argv, &quote_words(&argv), request.cwd.as_deref())
+            && let Some(deny) = self.denied(
+                host,
+                &argv,
+                &quote_words(&argv),
+                request.cwd.as_deref(),
+                command.piped(),
+            )
         {
             return Err(Denial::by_rule(deny).of(command));
         }

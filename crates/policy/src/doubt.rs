@@ -5,12 +5,17 @@
 //! every word on. The work grows with the length of the command, not with the number of forms.
 
 use crate::glob::Glob;
+use crate::line;
 use crate::rule::Rule;
 use crate::typed::base;
 use crate::wrapper::{self, Behind};
 
 /// Most wrappers around each other that are taken off one by one; behind more, every word may be a program.
 const MAX_DEPTH: usize = 8;
+/// Most folders of a wrapper from which its operands are looked at.
+const MAX_FOLDERS: usize = 3;
+/// Words that a program is fed and nobody sees.
+const FED: [&str; 3] = ["{}", "{}", "{}"];
 /// What ends a word or a command within a text that is run.
 const SEPARATORS: &[char] = &[';', '&', '|', '(', ')', '{', '}', '`', '"', '\'', '$', '<', '>'];
 
@@ -18,6 +23,8 @@ const SEPARATORS: &[char] = &[';', '&', '|', '(', ')', '{', '}', '`', '"', '\'',
 #[derive(Debug)]
 pub(crate) struct Doubt {
     readings: Vec<Reading>,
+    /// Whether what runs is not written out, so that any rule may mean it.
+    unknown: bool,
 }
 
 /// One of them.
@@ -33,19 +40,21 @@ struct Reading {
 impl Doubt {
     /// The forms of `argv`, which the caller quotes as `canonical`, run in the folder `cwd`.
     pub(crate) fn of(argv: &[String], canonical: &str, cwd: Option<&str>) -> Self {
-        let mut doubt = Self { readings: Vec::new() };
+        let mut doubt = Self { readings: Vec::new(), unknown: false };
         doubt.unwrap(argv.to_vec(), canonical, cwd);
         // A program that is fed runs with words that nobody sees.
         if wrapper::feeds(argv) {
-            doubt.unwrap([argv, &["{}".to_owned()]].concat(), canonical, cwd);
+            doubt.unwrap([argv, &FED.map(str::to_owned)].concat(), canonical, cwd);
         }
         doubt
     }
 
     /// Adds a command and, one after the other, those that it runs.
     fn unwrap(&mut self, mut words: Vec<String>, canonical: &str, cwd: Option<&str>) {
+        let folders = folders(&words, cwd);
         self.add(&words, Some(canonical), cwd);
         for _ in 0..MAX_DEPTH {
+            self.look_into(&words);
             match wrapper::behind(&words) {
                 Behind::Nothing => return,
                 Behind::At(place) => {
@@ -53,22 +62,42 @@ impl Doubt {
                     self.add(&words, None, cwd);
                 }
                 Behind::After(place) => {
+                    // What a wrapper is fed may be a program.
+                    let fed = words.get(place + 1).is_some_and(|word| word == FED[0]);
+                    self.unknown |=
+                        fed && !words.first().is_some_and(|word| wrapper::feeds_others(word));
                     words.drain(..place);
                     break;
                 }
             }
         }
         self.add_anywhere(&words);
+        for folder in folders {
+            let there: Vec<String> = words.iter().map(|word| within(&folder, word)).collect();
+            self.readings.push(Reading { texts: Vec::new(), ..Reading::anywhere(&there) });
+        }
+    }
+
+    /// Texts that the words hand to a shell, and commands in the program's own options.
+    fn look_into(&mut self, words: &[String]) {
+        self.unknown |= wrapper::texts(words).any(line::is_unknown);
+        let own = wrapper::own(words);
+        if !own.is_empty() {
+            let texts = own.iter().map(|text| text.replace('!', " "));
+            let words: Vec<String> = words.iter().take(1).cloned().chain(texts).collect();
+            self.add_anywhere(&words);
+        }
     }
 
     /// Whether a deny rule hits one of the forms.
     pub(crate) fn is_hit_by(&self, rule: &Rule) -> bool {
-        self.readings.iter().any(|reading| match &rule.spec {
-            Some(spec) => reading
-                .program_on(|name| name.eq_ignore_ascii_case(spec.program().base()))
-                .is_some_and(|words| spec.hits(words)),
-            None => rule.commands.iter().any(|glob| reading.fits(glob)),
-        })
+        self.unknown
+            || self.readings.iter().any(|reading| match &rule.spec {
+                Some(spec) => reading
+                    .program_on(|name| name.eq_ignore_ascii_case(spec.program().base()))
+                    .is_some_and(|words| spec.hits(words)),
+                None => rule.commands.iter().any(|glob| reading.fits(glob)),
+            })
     }
 
     fn add(&mut self, words: &[String], canonical: Option<&str>, cwd: Option<&str>) {
@@ -76,6 +105,9 @@ impl Doubt {
         let straight: Vec<String> = words.iter().map(|word| straight(word)).collect();
         if straight != words {
             self.readings.push(Reading::exact(straight, None));
+        }
+        if let Some(climbed) = climbed_all(words) {
+            self.readings.push(Reading::exact(climbed, None));
         }
         if let Some(cwd) = cwd {
             let there = words.iter().enumerate().map(|(place, word)| match place {
@@ -92,6 +124,15 @@ impl Doubt {
         self.readings.push(Reading::anywhere(words));
         if twice {
             self.readings.push(Reading::anywhere(&straight));
+        }
+        if let Some(climbed) = climbed_all(words) {
+            self.readings.push(Reading::anywhere(&climbed));
+        }
+        // A text's own quotes; `env -S` writes a blank as `\\_`.
+        if words.iter().any(|word| word.contains(['\'', '"', '\\'])) {
+            let plain =
+                words.iter().map(|word| word.replace("\\_", " ").replace(['\'', '"', '\\'], ""));
+            self.readings.push(Reading::anywhere(&plain.collect::<Vec<_>>()));
         }
     }
 }
@@ -119,6 +160,10 @@ impl Reading {
             let attached = if is_short(piece) { piece.get(2..) } else { None };
             let values = piece.split('=').skip(1).chain(attached);
             flat.extend(values.filter(|value| !value.is_empty()).map(str::to_owned));
+        }
+        // What stands for words that are not seen may stand for the last.
+        if words.iter().any(|word| word.contains("{}")) {
+            flat.push("{}".to_owned());
         }
         Self { words: flat, texts: vec![words.join(" ")], anywhere: true }
     }
@@ -154,7 +199,8 @@ fn is_short(word: &str) -> bool {
 
 /// A word with the path in it (the whole, or what follows a `=`) without `//`, `.` and `..`.
 fn straight(word: &str) -> String {
-    if !word.contains("//") && !word.contains("/.") && !word.contains("./") && !word.ends_with('/')
+    if !["//", "/.", "./", "/proc/"].iter().any(|detour| word.contains(detour))
+        && !word.ends_with('/')
     {
         return word.to_owned();
     }
@@ -171,9 +217,48 @@ fn straight(word: &str) -> String {
             ("..", None) if path.starts_with('/') => {}
             (part, _) => parts.push(part),
         }
+        // What a process sees as its root or folder; the folder is as unknown as one that was climbed out of.
+        if let (true, ["proc", _, "root" | "cwd"] | ["proc", _, "task", _, "root" | "cwd"]) =
+            (path.starts_with('/'), parts.as_slice())
+        {
+            parts.clear();
+        }
     }
     let root = if path.starts_with('/') { "/" } else { "" };
     format!("{head}{root}{}", parts.join("/"))
+}
+
+/// Words whose paths climb, as if they had come to the root: from where they climb, links included, is not known.
+fn climbed_all(words: &[String]) -> Option<Vec<String>> {
+    let any = words.iter().any(|word| climbed(word).is_some());
+    any.then(|| words.iter().map(|word| climbed(word).unwrap_or_else(|| word.clone())).collect())
+}
+
+fn climbed(word: &str) -> Option<String> {
+    let start = word.find('=').map_or(0, |equals| equals + 1);
+    let (head, path) = word.split_at(start);
+    let rest = match path.strip_prefix("../") {
+        Some(rest) => rest,
+        None => path.split_once("/../")?.1,
+    };
+    Some(format!("{head}{}", straight(&format!("/{rest}"))))
+}
+
+/// Folders from which what a wrapper runs may count its paths: the working folder, and those among its words.
+fn folders(words: &[String], cwd: Option<&str>) -> Vec<String> {
+    let mut found: Vec<String> = cwd.map(str::to_owned).into_iter().collect();
+    for word in words.iter().skip(1) {
+        let value = word.rsplit('=').next().unwrap_or(word);
+        let glued = if is_short(value) { value.get(2..).unwrap_or_default() } else { value };
+        let folder = climbed(glued).unwrap_or_else(|| glued.to_owned());
+        if folder.starts_with('/') && !found.contains(&folder) {
+            found.push(folder);
+        }
+        if found.len() == MAX_FOLDERS {
+            break;
+        }
+    }
+    found
 }
 
 /// A word as a path from `folder` on; an option or a whole path stays what it is.
@@ -210,6 +295,10 @@ mod tests {
             ("x", "x"),
             ("-n", "-n"),
             ("/", "/"),
+            ("/proc/self/root/etc/x", "/etc/x"),
+            ("/proc/1/root/../x", "/x"),
+            ("/proc/self/task/1/cwd/../../x", "/x"),
+            ("/proc/1/rooted/x", "/proc/1/rooted/x"),
         ] {
             assert_eq!(straight(word), plain, "{word}");
         }

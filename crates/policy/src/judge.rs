@@ -9,8 +9,8 @@ use sshepherd_model::{Host, Limits, Request};
 use crate::approval::Terms;
 use crate::decide::Passed;
 use crate::denial::{Denial, DenialReason};
-use crate::doubt::Doubt;
 use crate::explain::{Answer, Explanation, Part};
+use crate::line::{Line, blanks_folded};
 use crate::permit::{Decision, Permit, PermitParts};
 use crate::policy::{Enforcement, Policy};
 use crate::question::Question;
@@ -184,14 +184,8 @@ impl Policy {
     fn line_denied(&self, host: &Host, raw: &str) -> Option<Denial> {
         let mut denying = self.denying(host).peekable();
         denying.peek()?;
-        let lines = lines(raw);
-        let doubts: Vec<Doubt> = lines.iter().map(|line| bare(line)).collect();
-        denying
-            .find(|rule| {
-                lines.iter().any(|line| rule.matches_line(line))
-                    || doubts.iter().any(|doubt| doubt.is_hit_by(rule))
-            })
-            .map(Denial::by_rule)
+        let line = Line::of(raw);
+        denying.find(|rule| line.is_hit_by(rule)).map(Denial::by_rule)
     }
 
     /// What allows a request that nothing forbids: rules for every command, or a full shell.
@@ -354,26 +348,6 @@ fn whole_line(line: &str, decision: &Decision) -> Part {
         rule,
         denial: None,
     }
-}
-
-fn blanks_folded(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A raw text as deny rules see it: whole, with blanks folded, and cut at everything that may separate commands. More cuts
-/// than a shell would make only deny more.
-fn lines(raw: &str) -> Vec<String> {
-    let mut lines = vec![raw.to_owned(), blanks_folded(raw)];
-    let pieces = raw.split([';', '&', '|', '\n', '\r', '(', ')', '{', '}', '`']);
-    lines.extend(pieces.map(blanks_folded));
-    lines
-}
-
-/// One of them by its words, without quotes.
-fn bare(line: &str) -> Doubt {
-    let unquoted = line.replace(['\'', '"', '\\'], "");
-    let words: Vec<String> = unquoted.split_whitespace().map(str::to_owned).collect();
-    Doubt::of(&words, line, None)
 }
 
 /// Letters beyond ASCII are sent in UTF-8, and a host that reads another encoding takes them for other letters: what was judged would

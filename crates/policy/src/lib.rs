@@ -19,6 +19,7 @@ pub mod filter;
 pub mod glob;
 pub mod judge;
 pub mod limit;
+mod line;
 pub mod lint;
 mod lint_denies;
 mod lint_shells;

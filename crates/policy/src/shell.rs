@@ -254,8 +254,13 @@ impl Policy {
             return Err(denial);
         }
         let denied = script.commands().iter().find_map(|command| {
-            let rule =
-                self.denied(host, command.argv(), &command.canonical(), request.cwd.as_deref())?;
+            let rule = self.denied(
+                host,
+                command.argv(),
+                &command.canonical(),
+                request.cwd.as_deref(),
+                command.piped(),
+            )?;
             Some(Denial::by_rule(rule).of(command))
         });
         denied.map_or(Ok(()), Err)

@@ -18,25 +18,30 @@ const DIRECT: &str = "! builtin busybox chronic command coproc doas eatmydata el
     linux64 nice nohup pkexec run-one setsid stdbuf sudo systemd-cat systemd-inhibit systemd-run then do time tini toybox \
     unbuffer until watch while xargs xvfb-run";
 /// A command follows somewhere: behind options, an operand, or as a text.
-const SOMEWHERE: &str = "ash at awk aws-vault bash batch bpftrace bwrap bundle capsh catatonit cgexec chpst choom chroot chrt cpulimit \
-    csh daemon daemonize dash dbus-launch dbus-run-session direnv distrobox doppler dumb-init elvish emacs entr envdir \
-    ex expect faketime fakechroot firejail fish flock gawk gdb gosu hyperfine ipython irb jexec ksh logsave ltrace lua \
-    machinectl mawk mksh mosh nawk ncat newgrp nix-shell node nodejs nsenter numactl nvim openvt osascript parallel pdsh perf perl \
-    php pipenv poetry prlimit proot proxychains psexec pwsh pypy python qemu-nsenter rbash rlwrap rsh ruby runcon runuser screen \
-    script sem setarch setlock setpriv setuidgid sg sh slogin socat softlimit ssh ssh-agent sshpass start-stop-daemon strace su \
-    su-exec systemd-nspawn taskset tclsh tcsh timelimit timeout tmux torsocks trap tsocks unshare uxterm valgrind vi view \
+const SOMEWHERE: &str = "apptainer ash at awk aws-vault bash batch bpftrace bwrap bundle capsh catatonit cgexec chamber chpst choom chroot chrt cpulimit \
+    csh daemon daemonize dash dbus-launch dbus-run-session direnv distrobox doppler dtach dumb-init dzdo elvish emacs entr envdir \
+    ex expect faketime fakechroot firejail fish flock gawk gdb gdbserver gosu hyperfine ipython irb jexec ksh logsave ltrace lua lxc-attach \
+    machinectl mawk mksh mosh mpiexec mpirun nawk ncat newgrp nix-shell node nodejs nq nsenter numactl nvim openvt osascript parallel pdsh perf perl pfexec \
+    php pipenv please poetry prlimit proot proxychains psexec pwsh pypy python qemu-nsenter rbash rlwrap rsh ruby run0 runcon runuser s6-setuidgid s6-softlimit schroot screen \
+    script sem setarch setlock setpriv setuidgid sg sh singularity slogin socat softlimit srun ssh ssh-agent sshpass start-stop-daemon strace su \
+    su-exec systemd-nspawn taskset tclsh tcsh timelimit timeout tmux torsocks trap trickle tsocks tsp unshare uxterm valgrind vi view \
     vim xonsh xterm yash zsh";
 /// A command follows one of these words.
-const VERBS: [(&str, &str); 5] = [
+const VERBS: [(&str, &str); 6] = [
     (
         "docker podman nerdctl crictl ctr lxc incus kubectl oc compose docker-compose",
         "exec run debug shell",
     ),
     ("find", "-exec -execdir -ok -okdir"),
     ("ip", "exec"),
+    ("asdf mise nodenv pyenv rbenv rustup rtx", "exec run x"),
     ("npx npm yarn pnpm cargo go", "exec run"),
     ("git", "exec bisect rebase submodule filter-branch"),
 ];
+/// They read commands from their input, or take one as a text behind `-c`.
+const SHELLS: &str = "ash bash csh dash fish ksh mksh rbash sh tcsh yash zsh";
+/// These take one behind `-c`, too.
+const TEXTED: &str = "flock runuser script sg su";
 /// They give what they run more words than are seen.
 const FEEDS: &str = "xargs parallel sem";
 
@@ -51,8 +56,13 @@ fn known_as(word: &str) -> String {
     bare.trim_end_matches('-').to_owned()
 }
 
+/// Whether a list has a program, by its name with or without the digits at its end: `run0` is a name.
+fn has(list: &str, word: &str) -> bool {
+    listed(list, &known_as(word)) || listed(list, &base(word).to_ascii_lowercase())
+}
+
 /// `NAME=value`, as a shell, `env` and `sudo` set a variable.
-fn assigns(word: &str) -> bool {
+pub(crate) fn assigns(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| {
         name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -61,7 +71,106 @@ fn assigns(word: &str) -> bool {
 
 /// Whether one of the words names a program that appends words of its input to what it runs.
 pub(crate) fn feeds(words: &[String]) -> bool {
-    words.iter().any(|word| listed(FEEDS, &known_as(word)))
+    words.iter().any(|word| feeds_others(word))
+}
+
+pub(crate) fn feeds_others(word: &str) -> bool {
+    listed(FEEDS, &known_as(word))
+}
+
+/// Whether a program, or a word of the shell, runs the words that follow it as they are.
+pub(crate) fn passes_on(word: &str) -> bool {
+    has(DIRECT, word)
+}
+
+/// Whether a program reads commands.
+pub(crate) fn is_shell(word: &str) -> bool {
+    listed(SHELLS, &known_as(word))
+}
+
+/// Whether what runs stands in the input of `argv`.
+pub(crate) fn reads_commands(argv: &[String]) -> bool {
+    let mut rest = argv;
+    while let Behind::At(place) = behind(rest) {
+        rest = rest.get(place..).unwrap_or_default();
+    }
+    let shell = match behind(rest) {
+        Behind::After(_) => rest.iter().position(|word| is_shell(word)),
+        Behind::At(_) | Behind::Nothing => None,
+    };
+    let given = |words: &[String]| words.iter().skip(1).any(|word| takes_text(word));
+    shell.and_then(|place| rest.get(place..)).is_some_and(|words| !given(words))
+}
+
+/// Whether a word is an option behind which a text for a shell stands: `-c`, `-lc`, `--command`.
+fn takes_text(word: &str) -> bool {
+    word == "--command" || (word.starts_with('-') && !word.starts_with("--") && word.contains('c'))
+}
+
+/// The texts for a shell, or for `env -S`, among the words of a command.
+pub(crate) fn texts(argv: &[String]) -> impl Iterator<Item = &str> {
+    let names = |list: &str| argv.iter().position(|word| listed(list, &known_as(word)));
+    let from = |place: Option<usize>| place.and_then(|place| argv.get(place..)).unwrap_or_default();
+    let shell = from(names(SHELLS).or_else(|| names(TEXTED)));
+    let behind = shell.windows(2).filter_map(|pair| match pair {
+        [option, text] if takes_text(option) => Some(text.as_str()),
+        _ => None,
+    });
+    let env = from(names("env"));
+    let glued = env.iter().filter_map(|word| match word.strip_prefix("--split-string=") {
+        Some(text) => Some(text),
+        None if word.starts_with('-') && !word.starts_with("--") => {
+            word.split_once('S').map(|(_, text)| text)
+        }
+        None => None,
+    });
+    let apart = env.windows(2).filter_map(|pair| match pair {
+        [option, text] if option.starts_with('-') && option.ends_with('S') => Some(text.as_str()),
+        _ => None,
+    });
+    behind.chain(glued).chain(apart)
+}
+
+/// Options behind which a program takes a command of its own, or glued to them.
+const OWN: [(&str, &str); 5] = [
+    (
+        "tar",
+        "--checkpoint-action --to-command --use-compress-program --rsh-command --info-script --new-volume-script -I -F",
+    ),
+    ("git", "-c --config-env --exec-path --upload-pack --receive-pack"),
+    ("rsync", "-e --rsh --rsync-path"),
+    ("make gmake", "--eval -E"),
+    ("zip", "-TT --unzip-command"),
+];
+
+/// The texts of such options, and of commands in a script of `sed`.
+pub(crate) fn own(argv: &[String]) -> Vec<&str> {
+    let Some((program, words)) = argv.split_first() else { return Vec::new() };
+    let name = known_as(program);
+    if name == "sed" {
+        return words.iter().filter_map(|word| sed_runs(word)).collect();
+    }
+    let Some((_, options)) = OWN.iter().find(|(programs, _)| listed(programs, &name)) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        for option in options.split_ascii_whitespace() {
+            let Some(glued) = word.strip_prefix(option) else { continue };
+            found.push(glued);
+            found.extend(words.get(place + 1).map(String::as_str));
+        }
+    }
+    found
+}
+
+/// What the command `e` of a script runs.
+fn sed_runs(script: &str) -> Option<&str> {
+    let (place, _) = script.match_indices("e ").find(|(place, _)| {
+        let before = script.get(..*place).and_then(|head| head.chars().next_back());
+        before.is_none_or(|last| last.is_ascii_digit() || "$/;{}! \n".contains(last))
+    })?;
+    script.get(place + 2..)
 }
 
 /// Where a command within `argv` begins.
@@ -71,11 +180,11 @@ pub(crate) fn behind(argv: &[String]) -> Behind {
         return direct(argv, 1);
     }
     let name = known_as(program);
-    if listed(DIRECT, &name) {
+    if has(DIRECT, program) {
         let after = if matches!(name.as_str(), "sudo" | "doas") { as_another(argv) } else { 1 };
         return direct(argv, after);
     }
-    if listed(SOMEWHERE, &name) || name.starts_with("ld-linux") || name.starts_with("ld.so") {
+    if has(SOMEWHERE, program) || name.starts_with("ld-linux") || name.starts_with("ld.so") {
         return Behind::After(0);
     }
     let verbs = VERBS.iter().find(|(programs, _)| listed(programs, &name)).map(|(_, verbs)| verbs);

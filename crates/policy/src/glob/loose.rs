@@ -13,6 +13,10 @@ const VERBED: &str = "apk apt apt-cache apt-get aptitude aws az brew busctl carg
     nerdctl networkctl nmcli nomad npm oc openssl pip pip3 pm2 pnpm podman pvecm qm rabbitmqctl rc-service resolvectl \
     rustup service snap supervisorctl systemctl terraform timedatectl ufw vagrant vault virsh yarn yum zfs zpool zypper";
 
+/// Words of `docker` and its like that may stand before the word that says what they do.
+const GROUPS: [&str; 3] = ["container", "compose", "image"];
+const GROUPED: [&str; 3] = ["docker", "podman", "nerdctl"];
+
 /// The looser readings of one pattern.
 #[derive(Debug, Clone)]
 pub(crate) struct Loose {
@@ -28,6 +32,7 @@ struct Words {
     options: Vec<Glob>,
     operands: Vec<Glob>,
     verbed: bool,
+    grouped: bool,
 }
 
 impl Loose {
@@ -83,18 +88,30 @@ impl Words {
             rest?.into_iter().partition(|glob| glob.as_str().starts_with('-'));
         let verbed = VERBED.split_ascii_whitespace().any(|known| known == name);
         let several = !options.is_empty() || !operands.is_empty();
-        several.then_some(Self { program, options, operands, verbed })
+        let grouped = GROUPED.contains(&name);
+        several.then_some(Self { program, options, operands, verbed, grouped })
     }
 
     fn fit(&self, words: &[String]) -> bool {
         if !self.options.iter().all(|option| has_option(option, words)) {
             return false;
         }
+        if self.fit_operands(words) {
+            return true;
+        }
+        let group = certain(words);
+        let is_group = |word: &String| GROUPS.contains(&word.as_str());
+        self.grouped
+            && words.get(group).is_some_and(is_group)
+            && self.fit_operands(words.get(group + 1..).unwrap_or_default())
+    }
+
+    fn fit_operands(&self, words: &[String]) -> bool {
         let mut rest = words;
         let mut wanted = self.operands.as_slice();
         if let (true, Some((verb, after))) = (self.verbed, wanted.split_first()) {
             let verbs = words.get(..=certain(words)).unwrap_or(words);
-            let Some(place) = verbs.iter().position(|word| verb.matches(word)) else {
+            let Some(place) = verbs.iter().position(|word| is(verb, word)) else {
                 return false;
             };
             rest = words.get(place + 1..).unwrap_or_default();
@@ -142,10 +159,34 @@ fn has_letter(word: &str, letter: char) -> bool {
 /// Whether a word, or a value in it, is an operand of the pattern.
 fn holds(operand: &Glob, word: &str) -> bool {
     let attached = || word.starts_with('-').then(|| word.get(2..)).flatten();
-    operand.matches(word)
-        || word.split(['=', ',']).skip(1).any(|piece| operand.matches(piece))
-        || word.split(',').next().is_some_and(|piece| operand.matches(piece))
-        || attached().is_some_and(|value| operand.matches(value))
+    is(operand, word)
+        || word.split(['=', ',']).skip(1).any(|piece| is(operand, piece))
+        || word.split(',').next().is_some_and(|piece| is(operand, piece))
+        || attached().is_some_and(|value| is(operand, value))
+}
+
+/// Whether a word is what the pattern names, or a pattern itself that a program may expand to it, or `{}`.
+fn is(wanted: &Glob, word: &str) -> bool {
+    wanted.matches(word) || may_become(wanted.as_str(), word)
+}
+
+/// By what stands before the first and after the last sign of a pattern; a path comes of a path only.
+fn may_become(wanted: &str, word: &str) -> bool {
+    const SIGNS: [char; 4] = ['*', '?', '[', ']'];
+    let fed = word.contains("{}");
+    if !fed && !word.contains(['*', '?', '[']) {
+        return false;
+    }
+    if !fed && wanted.starts_with('/') && !word.contains('/') {
+        return false;
+    }
+    let word = word.replace("{}", "*");
+    let start = |text: &str| text.split(SIGNS).next().unwrap_or_default().to_owned();
+    let end = |text: &str| text.rsplit(SIGNS).next().unwrap_or_default().to_owned();
+    let (one, other) = (start(&word), start(wanted));
+    let (last, wanted_last) = (end(&word), end(wanted));
+    (one.starts_with(&other) || other.starts_with(&one))
+        && (last.ends_with(&wanted_last) || wanted_last.ends_with(&last))
 }
 
 #[cfg(test)]

@@ -66,6 +66,11 @@ fn holds(value: &ValueType, word: &str) -> bool {
     if path && word.split(['/', '=']).any(|part| part == "..") {
         return true;
     }
+    // What a program may expand, or is fed.
+    let pattern = word.contains(['*', '?', '[']) && (!path || word.contains('/'));
+    if pattern || word.contains("{}") {
+        return true;
+    }
     let attached = word.starts_with('-').then(|| word.get(2..)).flatten();
     let from_slash = word.find('/').filter(|_| path).and_then(|slash| word.get(slash..));
     value.takes(word)

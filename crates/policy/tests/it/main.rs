@@ -11,6 +11,7 @@ mod builtins;
 mod commands;
 mod corpora;
 mod denials;
+mod detours;
 mod edges;
 mod executed;
 mod filters;
