@@ -106,6 +106,15 @@ pub(crate) fn variables(env: &[(String, String)], nonce: &str) -> String {
     text
 }
 
+/// The variables as they are typed on a terminal, where others might type, too: each line behind the nonce.
+pub(crate) fn typed_variables(env: &[(String, String)], nonce: &str) -> String {
+    let text = variables(env, nonce);
+    let lines = text
+        .lines()
+        .map(|line| if line == nonce { format!("{nonce}\n") } else { format!("{nonce} {line}\n") });
+    lines.collect()
+}
+
 /// Finds the marker line in standard error and cuts it out.
 #[derive(Debug)]
 pub struct Marker {

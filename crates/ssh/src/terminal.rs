@@ -9,6 +9,7 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Outcome, Phase, Stopped};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::exec::{Input, Pty, Ready, nonce, signal};
@@ -106,6 +107,8 @@ pub struct Terminal {
     /// What is typed when the text asks for it.
     variables: Bytes,
     typing: Option<AbortOnDropHandle<()>>,
+    /// Lets through what is typed; gone once it will not change any more.
+    gate: Option<watch::Sender<bool>>,
     nonce: String,
     tell: Tell,
     last: Option<TerminalEvent>,
@@ -119,14 +122,16 @@ pub struct Terminal {
 #[derive(Clone)]
 pub struct Keyboard {
     writer: Arc<ChannelWriteHalf<Msg>>,
+    /// Whether what is typed reaches the program, and nothing before it.
+    gate: watch::Receiver<bool>,
     stopper: Stopper,
     /// The terminal's device on the host, once it is known.
     tty: Arc<Mutex<Option<String>>>,
 }
 
-/// The terminal is no more.
+/// The terminal is no more, or the host never said that its program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the terminal has been closed")]
+#[error("the terminal takes no input")]
 pub struct Closed;
 
 /// What the host says about a terminal's echo.
@@ -172,6 +177,10 @@ impl Ready {
                 hint: "nothing was opened; leave persistent and env out".to_owned(),
             });
         }
+        // What comes before a program may read what is typed, too; of the account's shell, whoever types has the use anyway.
+        let free =
+            plain || matches!(opening.program, Interactive::LoginShell) && opening.env.is_empty();
+        let (gate, gated) = watch::channel(free);
         let text = match (&opening.program, plain) {
             (Interactive::Command(text), true) => Some(text.clone()),
             (_, true) => None,
@@ -186,13 +195,19 @@ impl Ready {
         if plain {
             tell.no_process();
         }
-        let keyboard = Keyboard { writer: Arc::clone(&sent.writer), stopper, tty: Arc::default() };
+        let keyboard = Keyboard {
+            writer: Arc::clone(&sent.writer),
+            gate: gated,
+            stopper,
+            tty: Arc::default(),
+        };
         Ok(Terminal {
             reader: sent.reader,
             early: sent.early,
             greeting: (!plain).then(|| Greeting::new(&nonce)),
-            variables: Bytes::from(launch::variables(&opening.env, &nonce)),
+            variables: Bytes::from(launch::typed_variables(&opening.env, &nonce)),
             typing: None,
+            gate: Some(gate),
             nonce,
             tell,
             last: None,
@@ -280,12 +295,17 @@ impl Terminal {
         let fed = greeting.feed(&bytes);
         if fed.done {
             self.greeting = None;
+            if let Some(gate) = self.gate.take()
+                && let Some(Ok(_)) = &fed.greeting
+            {
+                gate.send_replace(true);
+            }
         }
         if fed.asks {
-            let (keyboard, variables) =
-                (self.keyboard.clone(), std::mem::take(&mut self.variables));
+            let writer = Arc::clone(&self.keyboard.writer);
+            let variables = std::mem::take(&mut self.variables);
             self.typing = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                let _ = keyboard.send(variables).await;
+                let _ = writer.data_bytes(variables).await;
             })));
         }
         match fed.greeting {
@@ -317,6 +337,7 @@ impl Terminal {
 
     fn finish(&mut self) {
         self.done = true;
+        self.gate = None;
         self.tell.nothing_more();
         self.slot.open = None;
         if let Some(greeting) = self.greeting.take() {
@@ -342,8 +363,16 @@ impl Keyboard {
         *self.tty.lock().unwrap_or_else(PoisonError::into_inner) = tty;
     }
 
-    /// Types these bytes; returns when the server has room for all of them.
+    /// Waits until what is typed can reach nothing but what was to be opened: of a program, and of whatever is given
+    /// variables or kept by the host, until the host said that it runs. The terminal must be read meanwhile.
+    pub async fn ready(&self) -> Result<(), Closed> {
+        self.gate.clone().wait_for(|open| *open).await.map(drop).map_err(|_| Closed)
+    }
+
+    /// Types these bytes once it is [`Self::ready`]; returns when the server has room for all of them. Dropped before it is
+    /// ready, it types nothing.
     pub async fn send(&self, bytes: Bytes) -> Result<(), Closed> {
+        self.ready().await?;
         self.writer.data_bytes(bytes).await.map_err(|_| Closed)
     }
 

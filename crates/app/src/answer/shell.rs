@@ -276,6 +276,10 @@ impl From<&ShellRefusal> for Failure {
             ShellRefusal::NotTaken => {
                 Self::new(error, "look with ssh_read_screen; ssh_signal_shell can end the program")
             }
+            ShellRefusal::NotGreeted => Self::new(
+                error,
+                "look with ssh_read_screen; start-up files or a forced command may hold it up; close the shell and open it again",
+            ),
             ShellRefusal::SecretHeld(..) => {
                 Self::new(error, "nothing was typed; a person can answer the prompt")
             }

@@ -150,6 +150,9 @@ pub enum ShellRefusal {
         "the program in the shell does not read its input; part of this input may have been typed"
     )]
     NotTaken,
+    /// The host has not said what it runs.
+    #[error("the host has not said that it runs the program; nothing was typed")]
+    NotGreeted,
     /// A secret is not typed here and now.
     #[error("{0} was not typed: {1}")]
     SecretHeld(String, String),

@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 use crate::runner;
 
 /// How long the host may take to say what it started.
-const GREETED: Duration = Duration::from_secs(15);
+pub(super) const GREETED: Duration = Duration::from_secs(15);
 
 /// What to open.
 #[derive(Debug, Clone)]

@@ -357,6 +357,9 @@ fn refused(reason: &str) -> String {
         "no-multiplexer" => {
             "the host has neither tmux nor screen, so no shell can be persistent there".to_owned()
         }
+        "typed" => {
+            "the host started nothing: something else was typed before its variables".to_owned()
+        }
         other => format!("the host started nothing: {other}"),
     }
 }

@@ -8,6 +8,7 @@ use sshepherd_policy::TypedSecret;
 use sshepherd_ssh::{Echo, Size};
 use sshepherd_terminal::keys;
 
+use super::open::GREETED;
 use super::read::{ReadShell, ShellOutput};
 use super::session::Session;
 use super::{ShellEnded, ShellInfo, ShellRefusal, audit};
@@ -49,6 +50,7 @@ impl Engine {
         let since = {
             // Let go before the wait: a key must get through while another call waits for what its own input brings.
             let _turn = session.typing.lock().await;
+            session.ready().await?;
             let (bytes, since) = {
                 let state = session.state();
                 (encoded(input, &state)?, state.scrollback.end())
@@ -84,6 +86,7 @@ impl Engine {
             held("it has no value in the configuration; tell the owner to run sshepherd check")
         })?;
         let turn = session.typing.lock().await;
+        session.ready().await?;
         let (asked, seen) = session.asked(name).ok_or_else(|| {
             held("the line with the cursor does not match the prompt that the rule gives for it; look with ssh_read_screen")
         })?;
@@ -197,6 +200,17 @@ impl Session {
             return Err(ShellRefusal::InputLimit { typed, most: self.limits.input_bytes, wanted });
         }
         Ok(())
+    }
+
+    /// Waits until the host has said what it runs, where nothing else may read what is typed.
+    async fn ready(&self) -> Result<(), ShellRefusal> {
+        let keyboard = self.keyboard().ok_or_else(|| self.gone())?;
+        let until = self.state().connected_at + GREETED;
+        match tokio::time::timeout_at(until.into(), keyboard.ready()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) if !self.is_open() => Err(self.gone()),
+            Ok(Err(_)) | Err(_) => Err(ShellRefusal::NotGreeted),
+        }
     }
 
     async fn send(&self, bytes: Vec<u8>) -> Result<(), ShellRefusal> {

@@ -15,7 +15,7 @@ has() {
 command -v "$1" >/dev/null 2>&1
 }
 __sshepherd_session=sshepherd-$4
-__sshepherd_mux=
+__sshepherd_mux= __sshepherd_n=
 if has tmux && mux has-session 2>/dev/null; then __sshepherd_mux=tmux
 elif has screen && [ -n "$(screen_id)" ]; then __sshepherd_mux=screen
 fi
@@ -29,6 +29,11 @@ inside() {
 if [ -n "$1" ]; then echo 'sh -c "$1"'; else
 case $SHELL in */*sh) echo '"$SHELL" -l' ;; *) echo '"$SHELL"' ;; esac
 fi
+}
+# Until the terminal is there; ends where none comes.
+waits() {
+echo 'until case $(screen -ls "$STY") in *"(Attached)"*) ;; *) false ;; esac; do
+n=x$n; [ "${#n}" -lt 100 ] || exit 1; sleep 0.1 || sleep 1; done 2>/dev/null; unset n'
 }
 # Some versions of tmux leave their socket behind.
 last() {
@@ -54,8 +59,17 @@ new-session -d sh -c "trap : HUP INT QUIT TERM; tmux wait-for sshepherd && $(ins
 refuse "$1" failed
 attach "$1"
 elif has screen; then
+# It has no key of its own before anybody's first byte can reach it: it starts apart, is told so, and its terminal comes
+# after that on the same socket. What runs inside waits for the terminal, and never runs without one.
+screen -c /dev/null -U -ln -h 10000 -d -m -S "$__sshepherd_session" sh -c "$(waits); exec $(inside "$3")" sh "$3" ||
+refuse "$1" failed
+until screen -S "$__sshepherd_session" -X escape "" >/dev/null 2>&1; do
+__sshepherd_n=x$__sshepherd_n
+[ "${#__sshepherd_n}" -lt 100 ] || refuse "$1" failed
+sleep 0.1 || sleep 1
+done 2>/dev/null
 greet "$1" - screen plain
-exec screen -c /dev/null -U -ln -S "$__sshepherd_session" sh -c 'screen -X escape ""; screen -X defscrollback 10000; exec '"$(inside "$3")" sh "$3"
+exec screen -U -r "$(screen_id)"
 fi
 refuse "$1" no-multiplexer ;;
 resumetmux)

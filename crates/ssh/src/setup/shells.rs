@@ -73,7 +73,7 @@ impl Account {
         let pty = Pty::spawn(&[&self.shell, "-c", &text], |command| self.surroundings(command));
         let asks = pty.wait_for(0, format!("sshepherd-{NONCE} ?\r\n").as_bytes(), LIMIT);
         assert!(asks.is_some(), "{}: {}", self.shell, String::from_utf8_lossy(&pty.output()));
-        pty.send(&crate::launch::variables(&env, NONCE));
+        pty.send(&crate::launch::typed_variables(&env, NONCE));
         let needle = format!("sshepherd-{NONCE} ");
         let end = pty.wait_for(asks.unwrap_or_default(), needle.as_bytes(), LIMIT);
         let end = end.and_then(|start| pty.wait_for(start, b"\n", LIMIT));
@@ -107,6 +107,27 @@ impl Terminal {
     fn mark(&mut self, mark: &str) -> String {
         let mark = format!("\x1b]133;{mark};sshepherd={NONCE}\x07");
         self.until(&mark)
+    }
+}
+
+/// An agent that is quick enough may type before the variables come; none of it is run.
+#[test]
+fn a_line_that_is_not_ours_is_not_run_as_a_variable() {
+    for (account, _) in every_shell() {
+        let file = account.home.path().join("ran");
+        let typed = format!("touch {}\n", file.display());
+        let variables = crate::launch::typed_variables(&[("A".to_owned(), "1".to_owned())], NONCE);
+        let program = Program::Command("echo started");
+        let text = text(account.kind(), &program, true, &account.cookie, NONCE);
+        let pty =
+            Pty::spawn(&[&account.shell, "-c", &text], |command| account.surroundings(command));
+        let asks = pty.wait_for(0, b" ?\r\n", LIMIT).unwrap();
+        pty.send(&format!("{typed}{variables}"));
+        let refused = format!("sshepherd-{NONCE} ! typed\r\n");
+        let end = pty.wait_for(asks, refused.as_bytes(), LIMIT);
+        let shown = String::from_utf8_lossy(&pty.output()).into_owned();
+        assert!(end.is_some() && pty.wait_end(LIMIT), "{}: {shown}", account.shell);
+        assert!(!file.exists() && !shown.contains("started"), "{}: {shown}", account.shell);
     }
 }
 
@@ -349,7 +370,8 @@ fn persistent<'a>(command: Option<&'a str>, resume: bool) -> Program<'a> {
 fn only(account: &Account, programs: &[&str]) -> String {
     let bin = account.home.path().join("bin");
     std::fs::create_dir_all(&bin).unwrap();
-    for program in ["setsid", "sh", "bash", "tty", "rm", "env", "id", "cat"].iter().chain(programs)
+    for program in
+        ["setsid", "sh", "bash", "tty", "rm", "env", "id", "cat", "sleep"].iter().chain(programs)
     {
         let found = Account::new(program).unwrap().shell;
         let _there = std::os::unix::fs::symlink(found, bin.join(program));
@@ -403,5 +425,29 @@ fn a_session_outlives_its_terminal_and_is_gone_on_with() {
     for resume in [false, true] {
         let (_, said) = account.start(&persistent(None, resume));
         assert_eq!(said, Err("no-multiplexer".to_owned()));
+    }
+}
+
+/// What is typed with the greeting reaches the program, and no key of the multiplexer is among it.
+#[test]
+fn a_multiplexer_takes_no_key_for_its_own_from_the_first_on() {
+    use std::os::unix::fs::PermissionsExt;
+    for kind in ["tmux", "screen"] {
+        if Account::new(kind).is_none() {
+            assert!(std::env::var_os("SSHEPHERD_TEST_SHELLS").is_some(), "{kind} is missing");
+            continue;
+        }
+        let account = Account::new("bash").unwrap();
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(account.home.path().join("tmp"), private).unwrap();
+        let account = Account { path: only(&account, &[kind]), ..account };
+        let reader = "while read -r x; do echo \"got <$x>\"; [ \"$x\" != end ] || exit 0; done";
+        let (mut terminal, said) = account.start(&persistent(Some(reader), false));
+        assert_eq!(said.unwrap().kind, kind);
+        terminal.pty.send("\x01cone\r\x02ctwo\rend\r");
+        for line in ["cone>", "ctwo>", "got <end>"] {
+            terminal.until(line);
+        }
+        assert!(terminal.pty.wait_end(LIMIT), "{kind}");
     }
 }

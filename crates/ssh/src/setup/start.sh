@@ -1,7 +1,8 @@
 # Starts an interactive program under a PTY.
 # $1 the cookie as NAME=VALUE, then: $1 nonce; $2 what: shell, command, start or resume; $3 the command;
 # $4 the session's name; $5 `asks` if variables are to come; $6 to $9 what bash, zsh, fish and other shells read first.
-# On the terminal: `sshepherd-NONCE ?` where variables are to be typed as a text up to a line with the nonce; then, once,
+# On the terminal: `sshepherd-NONCE ?` where variables are to be typed, as lines of a text behind `NONCE ` up to a line with
+# the nonce alone; a line without it was typed by somebody else, and nothing is run. Then, once,
 # `sshepherd-NONCE PID TTY KIND MARKS` (marks or plain) or `sshepherd-NONCE ! REASON`; then the program takes this process
 # over. Nothing is assigned to a variable that an account may have exported.
 export "$1"
@@ -101,8 +102,15 @@ __sshepherd_tty=$(stty -g)
 stty -echo
 printf 'sshepherd-%s ?\n' "$1"
 __sshepherd_e=
-while IFS= read -r __sshepherd_l || exit 1; [ "$__sshepherd_l" != "$1" ]; do __sshepherd_e="$__sshepherd_e$__sshepherd_l
-"; done
+while IFS= read -r __sshepherd_l || exit 1; [ "$__sshepherd_l" != "$1" ]; do
+case $__sshepherd_l in
+"$1 "*) __sshepherd_e="$__sshepherd_e${__sshepherd_l#"$1 "}
+" ;;
+*)
+stty "${__sshepherd_tty:-echo}"
+refuse "$1" typed ;;
+esac
+done
 stty "${__sshepherd_tty:-echo}"
 eval "unset __sshepherd_tty __sshepherd_e __sshepherd_l;$__sshepherd_e"
 fi

@@ -8,6 +8,7 @@ mod certificates;
 mod commands;
 mod common;
 mod dialects;
+mod early_typing;
 mod fake;
 mod faults;
 mod floods;
