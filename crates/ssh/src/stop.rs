@@ -21,7 +21,7 @@ const BEGUN: &[u8] = b"sshepherd-stop begun";
 
 /// POSIX sh, reviewed; only the three assignments before it vary. `P` is the process group (empty if unknown), `C` the
 /// cookie's assignment, `N` the tenths of a second between TERM and KILL, by the host's clock where it has one: on a busy host a
-/// look takes longer than the pause. Linux is read through /proc alone, since small
+/// look takes longer than the pause. It counts whole seconds, so one less is taken: a second that has begun has not passed. Linux is read through /proc alone, since small
 /// images have no `ps`; other systems through `ps`, which knows groups but no environments.
 pub(crate) const SCRIPT: &str = r#"
 marked() {
@@ -62,7 +62,7 @@ wait_gone() {
     [ -z "$2" ] || for p in $L; do kill "-$2" "$p"; done
     if sleep 0.1; then i=$((i + 1)); else sleep 1; i=$((i + 10)); fi
     now
-    X=$(((X - T) * 10))
+    X=$(((X - T - 1) * 10))
     [ "$X" -le "$i" ] || i=$X
   done
 }
@@ -123,5 +123,46 @@ mod tests {
         for said in ["", "sshepherd-stop alive 1\n", "xsshepherd-stop gone\n", "gone"] {
             assert_eq!(parse(said.as_bytes()), Stopped::Unconfirmed, "{said:?}");
         }
+    }
+
+    /// The host's clock, which counts whole seconds, goes on by one right after the first look.
+    #[test]
+    fn the_whole_grace_is_given_when_a_second_has_just_begun() {
+        use std::io::{BufRead, BufReader};
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::process::CommandExt;
+        use std::process::{Command, Stdio};
+        let folder = tempfile::tempdir().unwrap();
+        let (date, seen) = (folder.path().join("date"), folder.path().join("seen"));
+        let text = format!(
+            "#!/bin/sh\n[ -e {0} ] && echo 101 && exit\n: >{0}\necho 100\n",
+            seen.display()
+        );
+        std::fs::write(&date, text).unwrap();
+        std::fs::set_permissions(&date, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let ended = folder.path().join("ended");
+        let body = format!(
+            "trap 'sleep 0.5; : >{}; exit' TERM; echo ready; while :; do sleep 0.05; done",
+            ended.display()
+        );
+        let mut child = Command::new("sh")
+            .args(["-c", &body])
+            .env(COOKIE_VARIABLE, "clock")
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let pid = child.id();
+        let reaped = std::thread::spawn(move || child.wait());
+        let script = format!(
+            "exec 3>&1 >/dev/null 2>&1\nP='{pid}' N=10 C='{COOKIE_VARIABLE}=clock'{SCRIPT}"
+        );
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let said = Command::new("sh").args(["-c", &script]).env("PATH", path).output().unwrap();
+        reaped.join().unwrap().unwrap();
+        assert_eq!(parse(&said.stdout), Stopped::Confirmed, "{said:?}");
+        assert!(ended.exists(), "it was killed within its grace");
     }
 }
