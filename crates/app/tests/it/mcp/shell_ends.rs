@@ -237,11 +237,11 @@ async fn a_shell_at_its_prompt_is_closed_at_once() {
     let shell = Shell::open(&client, Some("bash --norc -i")).await;
     let file = site.path("left");
     shell
-        .line(&format!("trap 'echo hup >>{}' EXIT; echo tr''apped", file.display()), "trapped")
+        .line(&format!("trap 'echo hup >{}' EXIT; echo tr''apped", file.display()), "trapped")
         .await;
     shell.close().await;
-    // Killed, it would not have got to its trap. bash runs it again when a second signal comes while it ends.
-    assert!(std::fs::read_to_string(file).unwrap().starts_with("hup\n"));
+    // Killed, it would not have got to its trap; that it got to the end of it is not ours, for a second signal may come.
+    assert!(file.exists());
 }
 
 #[tokio::test]
