@@ -240,7 +240,8 @@ async fn a_shell_at_its_prompt_is_closed_at_once() {
         .line(&format!("trap 'echo hup >{}' EXIT; echo tr''apped", file.display()), "trapped")
         .await;
     shell.close().await;
-    // Killed, it would not have got to its trap; that it got to the end of it is not ours, for a second signal may come.
+    // Killed before, it would not have got to its trap. Under load the file was found empty (1 of 15 runs): killed within the
+    // trap, or answered before the end. Until that is known, what stands in it is not asserted.
     assert!(file.exists());
 }
 
