@@ -134,7 +134,7 @@ pub struct Entry {
     /// The address that was connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_ip: Option<IpAddr>,
-    /// How the command ended: `exited`, `signalled`, `timed_out`, `cancelled`, `not_started` or `lost`; of a reload that was not taken, `refused`.
+    /// How the command ended: `exited`, `signalled`, `timed_out`, `cancelled`, `not_started`, `not_seen_to_run` or `lost`; of a reload that was not taken, `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Exit status, when it ended by itself.
@@ -213,6 +213,10 @@ impl Entry {
             Outcome::NotStarted(failure) => {
                 self.reason = Some(failure.to_string());
                 "not_started"
+            }
+            Outcome::NotSeenToRun(unseen) => {
+                self.reason = Some(unseen.detail.to_string());
+                "not_seen_to_run"
             }
             Outcome::Denied { reason } => {
                 self.reason = Some(reason.clone());

@@ -177,6 +177,7 @@ impl Gate {
             Outcome::Exited { .. }
             | Outcome::Signalled { .. }
             | Outcome::TimedOut { .. }
+            | Outcome::NotSeenToRun(_)
             | Outcome::Interrupted(_) => {
                 host.failures = 0;
                 host.open = None;

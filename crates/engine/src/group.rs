@@ -417,6 +417,7 @@ fn outcome(reports: &[HostReport], cancelled: bool) -> Outcome {
                 outcome,
                 Ok(Outcome::Cancelled { stopped: Stopped::Unconfirmed }
                     | Outcome::TimedOut { stopped: Stopped::Unconfirmed }
+                    | Outcome::NotSeenToRun(_)
                     | Outcome::Interrupted(_))
             )
         });

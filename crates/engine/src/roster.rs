@@ -182,6 +182,7 @@ fn fate(task: &Task, outcome: &Outcome) -> (String, Option<u32>) {
         }
         Outcome::NotStarted(_) => ("could_not_connect".to_owned(), None),
         Outcome::Signalled { .. }
+        | Outcome::NotSeenToRun(_)
         | Outcome::Denied { .. }
         | Outcome::TimedOut { .. }
         | Outcome::Cancelled { .. }

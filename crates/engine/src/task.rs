@@ -234,6 +234,7 @@ impl Engine {
                     | Outcome::Signalled { .. }
                     | Outcome::TimedOut { .. }
                     | Outcome::NotStarted(_)
+                    | Outcome::NotSeenToRun(_)
                     | Outcome::Denied { .. }
                     | Outcome::Interrupted(_) => CancelAnswer::AlreadyEnded(Box::new(finished)),
                 },

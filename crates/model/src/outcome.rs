@@ -117,6 +117,15 @@ impl Cause {
     }
 }
 
+/// What is known of a command that was sent, and of which the host gave no sign that it ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotSeen {
+    /// What was seen instead, in words for the caller, the host's among them; no secrets.
+    pub detail: HostWords,
+    /// What to do next.
+    pub hint: String,
+}
+
 /// The fate of one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -141,8 +150,11 @@ pub enum Outcome {
         /// Whether its end was seen; `Confirmed` too when it had not been sent yet.
         stopped: Stopped,
     },
-    /// It never started.
+    /// It never started: nothing was sent, or the server refused the request.
     NotStarted(ConnectFailure),
+    /// It was sent, and the host never showed that it ran: a forced command, an account without a shell, a start-up file
+    /// that ends or replaces the shell, another language than the one that is configured. It may have run.
+    NotSeenToRun(NotSeen),
     /// The policy that is now in force no longer allows it; it was never sent. Comes only from a task that was accepted
     /// by a server that ended before sending it.
     Denied {
@@ -169,6 +181,7 @@ impl Outcome {
             | Self::Signalled { .. }
             | Self::TimedOut { .. }
             | Self::Cancelled { .. }
+            | Self::NotSeenToRun(_)
             | Self::Interrupted(_) => false,
         }
     }

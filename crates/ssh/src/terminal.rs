@@ -228,6 +228,7 @@ fn not_opened(outcome: Outcome) -> ConnectFailure {
     match outcome {
         Outcome::NotStarted(failure) => failure,
         Outcome::Interrupted(interruption) => failure(interruption.detail.to_string()),
+        Outcome::NotSeenToRun(unseen) => failure(unseen.detail.to_string()),
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }

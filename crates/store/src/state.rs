@@ -129,6 +129,7 @@ impl Event {
             Outcome::Exited { .. }
             | Outcome::Signalled { .. }
             | Outcome::NotStarted(_)
+            | Outcome::NotSeenToRun(_)
             | Outcome::Denied { .. } => Self::Fail,
             Outcome::Interrupted(_) => Self::Interrupt,
             Outcome::Cancelled { .. } => Self::Cancel,

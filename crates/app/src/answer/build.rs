@@ -139,6 +139,11 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
             not_started(answer, failure);
             "not_started"
         }
+        Outcome::NotSeenToRun(unseen) => {
+            answer.detail = Some(unseen.detail.to_string());
+            answer.hint = Some(unseen.hint.clone());
+            "not_seen_to_run"
+        }
         Outcome::Denied { reason } => {
             answer.denied = Some(true);
             answer.reason = Some("policy".to_owned());
@@ -254,6 +259,7 @@ fn stopped(finished: &Finished) -> CancelledAnswer {
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::NotStarted(_)
+        | Outcome::NotSeenToRun(_)
         | Outcome::Denied { .. }
         | Outcome::Interrupted(_) => None,
     };

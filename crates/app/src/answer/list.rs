@@ -40,6 +40,7 @@ fn task_row(task: &Task, now_ms: u64) -> TaskRow {
             | Outcome::TimedOut { .. }
             | Outcome::Cancelled { .. }
             | Outcome::NotStarted(_)
+            | Outcome::NotSeenToRun(_)
             | Outcome::Denied { .. }
             | Outcome::Interrupted(_),
         )

@@ -14,7 +14,7 @@ answer! {
         hash: String,
         /// completed, failed, cancelled, timeout, denied, approval_required or could_not_connect
         status: String,
-        /// exited, signalled, timed_out, cancelled, not_started or lost
+        /// exited, signalled, timed_out, cancelled, not_started, not_seen_to_run or lost
         outcome: String,
         /// Exit status; absent when there was none.
         exit_code: u32,

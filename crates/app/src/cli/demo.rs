@@ -235,6 +235,7 @@ fn said(outcome: &Outcome) -> String {
         Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }
         | Outcome::NotStarted(_)
+        | Outcome::NotSeenToRun(_)
         | Outcome::Denied { .. }
         | Outcome::Interrupted(_) => format!("{outcome:?}"),
     }

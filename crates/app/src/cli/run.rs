@@ -3,8 +3,8 @@
 use sshepherd_engine::store::{Lookup, StreamFilter};
 use sshepherd_engine::{Adopt, Engine, Finished, Refusal};
 use sshepherd_model::{
-    Alias, BadSelector, Interruption, InvalidField, Outcome, Phase, Request, Rollout, Stopped,
-    Targets,
+    Alias, BadSelector, Interruption, InvalidField, NotSeen, Outcome, Phase, Request, Rollout,
+    Stopped, Targets,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -166,6 +166,9 @@ pub(crate) fn tell(alias: &Alias, finished: &Finished) {
         Outcome::NotStarted(failure) => {
             out::complain(&format!("{alias}: {failure}\n  {}", failure.hint));
         }
+        Outcome::NotSeenToRun(NotSeen { detail, hint }) => {
+            out::complain(&format!("{alias}: {detail}\n  {hint}"));
+        }
         Outcome::Denied { reason } => {
             out::complain(&format!("{alias}: denied by the policy now in force: {reason}"));
         }
@@ -252,6 +255,7 @@ pub(crate) fn exit_of(outcome: &Outcome) -> Exit {
         | Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }
         | Outcome::Cancelled { .. }
+        | Outcome::NotSeenToRun(_)
         | Outcome::Interrupted(_) => Exit::Failed,
     }
 }

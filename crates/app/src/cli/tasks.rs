@@ -398,6 +398,7 @@ pub(super) fn cancelled(global: &Global, id: &TaskId, answer: &CancelAnswer) -> 
             | Outcome::Signalled { .. }
             | Outcome::TimedOut { .. }
             | Outcome::NotStarted(_)
+            | Outcome::NotSeenToRun(_)
             | Outcome::Denied { .. }
             | Outcome::Interrupted(_) => {
                 ("cancelled, confirmed: its command was seen gone".to_owned(), Exit::Done)

@@ -41,6 +41,7 @@ fn told(task: &Task, now: u64) -> model::Task {
             | Outcome::Signalled { .. }
             | Outcome::TimedOut { .. }
             | Outcome::NotStarted(_)
+            | Outcome::NotSeenToRun(_)
             | Outcome::Denied { .. }
             | Outcome::Interrupted(_),
         ) => TaskStatus::Completed,

@@ -209,6 +209,9 @@ fn ending(outcome: &Outcome) -> (&'static str, LoggingLevel, Value) {
         Outcome::NotStarted(failure) => {
             ("failed", LoggingLevel::Warning, json!({"reason": failure.to_string()}))
         }
+        Outcome::NotSeenToRun(unseen) => {
+            ("failed", LoggingLevel::Warning, json!({"reason": unseen.detail}))
+        }
         Outcome::Denied { reason } => ("failed", LoggingLevel::Warning, json!({"reason": reason})),
         Outcome::Interrupted(interruption) => {
             ("interrupted", LoggingLevel::Warning, json!({"reason": interruption.detail}))
