@@ -62,12 +62,16 @@ struct Inner {
     touches: broadcast::Sender<Alias>,
     tracker: TaskTracker,
     closing: CancellationToken,
+    closed_at: OnceLock<tokio::time::Instant>,
     prompter: OnceLock<Arc<dyn Prompter>>,
 }
 
 /// How long a shutdown waits for running commands to be stopped and for links to close.
 /// A stop takes its grace (3 s) plus a round trip or two.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long a closing engine goes on bringing accepted tasks to their hosts.
+pub(crate) const LAST_STARTS: Duration = Duration::from_secs(3);
 
 impl Engine {
     /// An engine over `config`; needs a tokio runtime.
@@ -91,6 +95,7 @@ impl Engine {
             touches,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
+            closed_at: OnceLock::new(),
             prompter: OnceLock::new(),
         };
         let engine = Self { inner: Arc::new(inner) };
@@ -166,11 +171,18 @@ impl Engine {
         })
     }
 
+    /// The first step of [`Engine::shutdown`], which waits for nothing: no new commands are taken, and those that cannot be handed
+    /// on are stopped.
+    pub fn close(&self) {
+        self.inner.closed_at.get_or_init(tokio::time::Instant::now);
+        self.inner.closing.cancel();
+        self.inner.live.close();
+    }
+
     /// Takes no new commands, hands on the tasks that outlive this server, stops the other running ones, and closes every
     /// link; bounded by a few seconds.
     pub async fn shutdown(&self) {
-        self.inner.closing.cancel();
-        self.inner.live.cancel_all();
+        self.close();
         self.inner.tracker.close();
         if tokio::time::timeout(SHUTDOWN_PATIENCE, self.inner.tracker.wait()).await.is_err() {
             tracing::warn!("some commands could not be seen to end before shutdown");
@@ -213,6 +225,13 @@ impl Engine {
     /// Fires when no new work is taken and what can be handed on is.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.inner.closing
+    }
+
+    /// Returns when a task that was accepted is no longer brought to its host by this server.
+    pub(crate) async fn last_starts(&self) {
+        self.closing().cancelled().await;
+        let closed = self.inner.closed_at.get_or_init(tokio::time::Instant::now);
+        tokio::time::sleep_until(*closed + LAST_STARTS).await;
     }
 
     pub(crate) fn live(&self) -> &LiveTable {

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::engine::{Engine, now_ms};
 use crate::errand::Errand;
 use crate::fan_out::{FanOut, HostReport};
+use crate::live::AtClose;
 use crate::pipeline::{Origin, Ticket};
 use crate::plan::{Manner, TaskKey};
 use crate::refusal::Refusal;
@@ -126,7 +127,11 @@ impl Engine {
     pub(crate) fn run_group(&self, group: Group) {
         let engine = self.clone();
         let id = group.id.clone();
-        self.at_work(&id, |cancel| async move { group.run(&engine, &cancel).await });
+        self.at_work(
+            &id,
+            AtClose::HandOn,
+            |cancel| async move { group.run(&engine, &cancel).await },
+        );
     }
 
     /// What became of the hosts of a fan-out so far, in inventory order; `None` when the task is of one host.

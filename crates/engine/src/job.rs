@@ -121,10 +121,16 @@ impl Job<'_> {
         let mut ready = ready;
         let mut again = AGAIN_FIRST;
         loop {
-            let closing = self.engine.closing().clone();
+            let (engine, starts) = (self.engine, self.start.is_some() && self.sent == Sent::Never);
+            let leaving = async {
+                match starts {
+                    true => engine.last_starts().await,
+                    false => engine.closing().cancelled().await,
+                }
+            };
             let reached = tokio::select! {
                 biased;
-                () = closing.cancelled() => return Ended::HandedOn,
+                () = leaving => return Ended::HandedOn,
                 reached = self.reach(ready.take()) => Ok(reached),
                 why = bounds.over() => Err(why),
             };

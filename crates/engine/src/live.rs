@@ -19,60 +19,94 @@ pub(crate) struct Live {
     pub(crate) done: watch::Receiver<Option<Arc<Task>>>,
 }
 
+/// What becomes of a task when this server closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtClose {
+    /// It is stopped: it cannot live without this server.
+    Stop,
+    /// It is left as it is, to the next server.
+    HandOn,
+}
+
 /// A running command and where its end is told.
 #[derive(Debug)]
 struct Entry {
     live: Live,
+    at_close: AtClose,
     finished: watch::Sender<Option<Arc<Task>>>,
 }
 
 /// All of them. The lock is held for a map operation only, never across an await.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTable {
-    tasks: Mutex<HashMap<TaskId, Entry>>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    entries: HashMap<TaskId, Entry>,
+    closed: bool,
 }
 
 impl LiveTable {
     /// Enters a task that is at work from now on.
-    pub(crate) fn enter(&self, id: &TaskId) -> Live {
+    pub(crate) fn enter(&self, id: &TaskId, at_close: AtClose) -> Live {
         let (finished, done) = watch::channel(None);
         let (cancel, unreached) = (CancellationToken::new(), CancellationToken::new());
         let live = Live { cancel, unreached, done };
-        self.lock().insert(id.clone(), Entry { live: live.clone(), finished });
+        let mut tasks = self.lock();
+        if tasks.closed && at_close == AtClose::Stop {
+            live.cancel.cancel();
+        }
+        tasks.entries.insert(id.clone(), Entry { live: live.clone(), at_close, finished });
         live
+    }
+
+    /// A task that was to be handed on turns out to live no longer than its channel.
+    pub(crate) fn stop_at_close(&self, id: &TaskId) {
+        let mut tasks = self.lock();
+        let closed = tasks.closed;
+        if let Some(entry) = tasks.entries.get_mut(id) {
+            entry.at_close = AtClose::Stop;
+            if closed {
+                entry.live.cancel.cancel();
+            }
+        }
     }
 
     /// Keeps how a task ended for those who wait, so that they need not ask the store.
     pub(crate) fn ended(&self, task: Task) {
-        if let Some(entry) = self.lock().get(&task.id) {
+        if let Some(entry) = self.lock().entries.get(&task.id) {
             entry.finished.send_replace(Some(Arc::new(task)));
         }
     }
 
     /// Takes a finished task out, which tells those who wait.
     pub(crate) fn leave(&self, id: &TaskId) {
-        self.lock().remove(id);
+        self.lock().entries.remove(id);
     }
 
     /// The handles of a task that is still at work here.
     pub(crate) fn get(&self, id: &TaskId) -> Option<Live> {
-        self.lock().get(id).map(|entry| entry.live.clone())
+        self.lock().entries.get(id).map(|entry| entry.live.clone())
     }
 
     /// All tasks that are at work here.
     pub(crate) fn all(&self) -> Vec<(TaskId, Live)> {
-        self.lock().iter().map(|(id, entry)| (id.clone(), entry.live.clone())).collect()
+        self.lock().entries.iter().map(|(id, entry)| (id.clone(), entry.live.clone())).collect()
     }
 
-    /// Asks every task to stop.
-    pub(crate) fn cancel_all(&self) {
-        for entry in self.lock().values() {
+    /// Asks the tasks to stop that cannot be handed on. A cancel is somebody's wish, so the others get none.
+    pub(crate) fn close(&self) {
+        let mut tasks = self.lock();
+        tasks.closed = true;
+        for entry in tasks.entries.values().filter(|entry| entry.at_close == AtClose::Stop) {
             entry.live.cancel.cancel();
         }
     }
 
     /// A poisoned map is still a whole map: no operation on it can panic half-way.
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,5 +117,35 @@ impl Live {
         // `changed` fails exactly when the sender is dropped, which is the end.
         while self.done.changed().await.is_ok() {}
         self.done.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever comes first, the task or the close or the news that it is attached.
+    #[test]
+    fn a_close_stops_what_cannot_be_handed_on_and_nothing_else() {
+        let id: TaskId = "web:0:task".parse().unwrap();
+        for (at_close, attached, early, stopped) in [
+            (AtClose::Stop, false, false, true),
+            (AtClose::Stop, false, true, true),
+            (AtClose::HandOn, false, false, false),
+            (AtClose::HandOn, false, true, false),
+            (AtClose::HandOn, true, false, true),
+            (AtClose::HandOn, true, true, true),
+        ] {
+            let table = LiveTable::default();
+            if early {
+                table.close();
+            }
+            let live = table.enter(&id, at_close);
+            if attached {
+                table.stop_at_close(&id);
+            }
+            table.close();
+            assert_eq!(live.cancel.is_cancelled(), stopped, "{at_close:?} {attached} {early}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::TaskEventKind;
 use crate::gate::Seat;
+use crate::live::AtClose;
 use crate::plan::{Manner, Plan, Preview, TaskKey};
 use crate::record::Recorded;
 use crate::refusal::Refusal;
@@ -198,7 +199,11 @@ impl Engine {
         };
         self.emit(brief, TaskEventKind::Created);
         let engine = self.clone();
-        self.at_work(&ticket.task_id, |cancel| async move {
+        let at_close = match &plan.manner {
+            Manner::Waited => AtClose::Stop,
+            Manner::Background { .. } => AtClose::HandOn,
+        };
+        self.at_work(&ticket.task_id, at_close, |cancel| async move {
             runner::drive(&engine, plan, approach, cancel).await;
             drop(seat);
         });
@@ -206,11 +211,15 @@ impl Engine {
     }
 
     /// Does the work of a task behind the caller, who can have it stopped and hear of its end.
-    pub(crate) fn at_work<F>(&self, id: &TaskId, work: impl FnOnce(CancellationToken) -> F)
-    where
+    pub(crate) fn at_work<F>(
+        &self,
+        id: &TaskId,
+        at_close: AtClose,
+        work: impl FnOnce(CancellationToken) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let live = self.live().enter(id);
+        let live = self.live().enter(id, at_close);
         let (engine, id) = (self.clone(), id.clone());
         let work = work(live.cancel);
         self.tracker().spawn(async move {

@@ -16,6 +16,7 @@ use crate::engine::{Adopt, Engine, now_ms};
 use crate::errand::Errand;
 use crate::group::Group;
 use crate::job::{Job, Sent, Start};
+use crate::live::AtClose;
 use crate::pipeline::Origin;
 use crate::plan::{Brief, Manner, Plan};
 use crate::runner;
@@ -112,7 +113,7 @@ impl Engine {
         }
         let engine = self.clone();
         let id = task.id.clone();
-        self.at_work(&id, |cancel| async move {
+        self.at_work(&id, AtClose::HandOn, |cancel| async move {
             let peer = task.target_ip;
             if task.cancel_requested_at.is_some() {
                 cancel.cancel();

@@ -91,12 +91,14 @@ async fn ready(
     let patience = if outlives { CONNECT_PATIENCE } else { Duration::ZERO };
     let connecting = connect(engine, brief, approach, patience);
     tokio::pin!(connecting);
+    let last_starts = engine.last_starts();
+    tokio::pin!(last_starts);
     let began = Instant::now();
     let mut ticks = ticker(brief);
     loop {
         tokio::select! {
             biased;
-            () = engine.closing().cancelled(), if outlives => return Connected::HandedOn,
+            () = &mut last_starts, if outlives => return Connected::HandedOn,
             () = cancel.cancelled() => {
                 return Connected::No(Outcome::Cancelled { stopped: Stopped::Confirmed });
             }
@@ -326,6 +328,7 @@ async fn attached(
     ready: Ready,
     bounds: &mut Bounds,
 ) -> Outcome {
+    engine.live().stop_at_close(&brief.task_id);
     let Start { wire, stdin, env } = start;
     let exec = Exec { wire, stdin, env, cookie: brief.task_id.to_string() };
     sshepherd_store::crash::point("attached.exec");

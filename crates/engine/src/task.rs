@@ -191,7 +191,10 @@ impl Engine {
             tokio::select! {
                 found = self.wait(id) => found,
                 () = cancel.cancelled() => {
-                    self.cancel(id, origin).await?;
+                    // A server that closes stops what it must, and nobody has asked for that.
+                    if !self.closing().is_cancelled() {
+                        self.cancel(id, origin).await?;
+                    }
                     self.wait(id).await
                 }
             }

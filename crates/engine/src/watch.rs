@@ -202,6 +202,9 @@ pub(crate) async fn watch(
     stop: impl Fn() -> Stopping,
 ) -> Watched {
     let outlives = matches!(line, Line::Job(_));
+    if !outlives {
+        engine.live().stop_at_close(&brief.task_id);
+    }
     let mut ticks = runner::ticker(brief);
     let mut order = Stop::None;
     let mut storing: Option<Storing> = None;

@@ -185,6 +185,13 @@ impl Wishes {
 }
 
 impl Task {
+    /// Whether it was named as a part of the task with this id.
+    #[must_use]
+    pub fn is_part_of(&self, id: &TaskId) -> bool {
+        let rest = self.key.as_deref().and_then(|key| key.strip_prefix(id.as_str()));
+        rest.is_some_and(|rest| rest.starts_with(':'))
+    }
+
     /// A task that has just been accepted.
     pub(crate) fn pending(new: NewTask) -> Self {
         Self {
@@ -403,7 +410,7 @@ pub struct ListPage {
 pub enum Orphans {
     /// All of them.
     All,
-    /// This one, if it is one.
+    /// This one, if it is one, and those that carry a name of its own: its id, a colon and more.
     One(TaskId),
 }
 

@@ -1,5 +1,6 @@
 //! `tasks`: every task in the state folder, whether or not a server runs.
 
+use sshepherd_config::ProcessEnvironment;
 use sshepherd_engine::store::{
     Heard, ListCursor, ListQuery, Lookup, State, StreamFilter, Task, Wish,
 };
@@ -99,6 +100,36 @@ pub(super) async fn named(engine: &Engine, id: &str) -> Result<Task, Exit> {
     }
 }
 
+/// The task that `id` names. One that its server accepted and left behind is brought to its hosts first: a person who asks about it
+/// wants it there.
+async fn asked_about(global: &Global, engine: &Engine, id: &str) -> Result<Task, Exit> {
+    let task = named(engine, id).await?;
+    if !Engine::may_be_left_behind(&task) {
+        return Ok(task);
+    }
+    match engine.config().inventory.hosts().is_empty() {
+        false => taken_up(engine, &task).await,
+        true => {
+            let folders = context::folders(global)?;
+            // A status is no place to complain of the configuration.
+            if let Ok(loaded) = sshepherd_config::load(&folders, &ProcessEnvironment) {
+                let (config, settings) = context::engine_config(loaded);
+                let engine =
+                    context::start_shared(global, config, &settings, Adopt::OnRequest).await?;
+                taken_up(&engine, &task).await;
+                engine.shutdown().await;
+            }
+        }
+    }
+    named(engine, task.id.as_str()).await
+}
+
+async fn taken_up(engine: &Engine, task: &Task) {
+    if let Err(refusal) = engine.take_up(task).await {
+        out::complain(&context::chain(&refusal));
+    }
+}
+
 async fn list(global: &Global, engine: &Engine, listed: Listed) -> Result<Exit, Exit> {
     let mut states = Vec::new();
     for name in &listed.status {
@@ -162,7 +193,7 @@ pub(super) fn span(ms: u64) -> String {
 }
 
 async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
-    let task = named(engine, id).await?;
+    let task = asked_about(global, engine, id).await?;
     let roster = engine.roster(&task).await.map_err(|refusal| failed(&refusal))?;
     let answer = answer::status(&task, &engine.config(), answer::now_ms());
     let answer = match &roster {
@@ -199,7 +230,7 @@ async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
 }
 
 async fn shown(global: &Global, engine: &Engine, wanted: Wanted) -> Result<Exit, Exit> {
-    let task = named(engine, &wanted.id).await?;
+    let task = asked_about(global, engine, &wanted.id).await?;
     if Engine::is_group(&task) {
         return fleet::shown(global, engine, task, &wanted).await;
     }
@@ -351,7 +382,7 @@ async fn result(
     id: &str,
     (form, per_host): (Form, bool),
 ) -> Result<Exit, Exit> {
-    let task = named(engine, id).await?;
+    let task = asked_about(global, engine, id).await?;
     if Engine::is_group(&task) {
         if form == Form::Raw {
             out::complain(

@@ -23,7 +23,8 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let closing = stop.child_token();
+    // In this order: a call that is given up finds out by the first whether its client or the server did so.
+    let (closing, silent) = (CancellationToken::new(), CancellationToken::new());
     let server = Server::new(engine.clone(), loader, settings, closing.clone());
     let tracker = server.tracker.clone();
     let (touches, told) = (engine.touches(), closing.clone());
@@ -31,8 +32,18 @@ where
     tracker.spawn(async move {
         let _ = told.run_until_cancelled(telling).await;
     });
+    let (closes, hushed) = (closing.clone(), silent.clone());
+    tracker.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {
+                closes.cancel();
+                hushed.cancel();
+            }
+            () = closes.cancelled() => {}
+        }
+    });
     let lines = Lines::new(reader, writer, closing.clone());
-    let result = talk(server, lines, stop, &engine).await;
+    let result = talk(server, lines, silent, &engine).await;
     closing.cancel();
     tracker.close();
     engine.shutdown().await;

@@ -191,6 +191,19 @@ impl Server {
         ))
     }
 
+    /// Returns when nobody waits for a call any more: its client gave it up, or the conversation ends.
+    pub(super) async fn given_up(&self, context: &RequestContext<RoleServer>) {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => {}
+            () = context.ct.cancelled() => {}
+        }
+        // At the end of a conversation it is the server that stops what it must, in nobody's name.
+        if self.closing.is_cancelled() {
+            self.engine.close();
+        }
+    }
+
     /// Does `work` with a token that fires when the client cancels the call or input ends, and waits for its end in any
     /// case: a handler that was told to stop still has to see the remote command gone.
     pub(super) async fn stoppable<F: Future>(
@@ -198,13 +211,13 @@ impl Server {
         context: &RequestContext<RoleServer>,
         work: impl FnOnce(CancellationToken) -> F,
     ) -> F::Output {
-        let stop = self.closing.child_token();
+        let stop = CancellationToken::new();
         let work = work(stop.clone());
         tokio::pin!(work);
         tokio::select! {
             biased;
             output = &mut work => output,
-            () = context.ct.cancelled() => {
+            () = self.given_up(context) => {
                 stop.cancel();
                 work.await
             }

@@ -136,6 +136,15 @@ impl Site {
 
     /// Every command is allowed: plain ones by a rule, the rest by an unrestricted shell.
     pub(crate) fn with(sshd: &Sshd, plan: Plan) -> Self {
+        Self::adopting(sshd, plan, Adopt::Unasked)
+    }
+
+    /// The same for a short visit: no task is taken over unasked.
+    pub(crate) fn visitor(sshd: &Sshd, plan: Plan) -> Self {
+        Self::adopting(sshd, plan, Adopt::OnRequest)
+    }
+
+    fn adopting(sshd: &Sshd, plan: Plan, orphans: Adopt) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let known_hosts = folder.path().join("known_hosts");
         let port = plan.port.unwrap_or(sshd.port());
@@ -190,7 +199,7 @@ impl Site {
         let services = Services {
             store: plan.store.unwrap_or_else(|| Arc::new(MemoryStore::default())),
             audit: audit.unwrap(),
-            orphans: Adopt::Unasked,
+            orphans,
         };
         Self { engine: Engine::start(config, services), folder }
     }

@@ -137,7 +137,7 @@ fn take(
         for stored in rows::owned(table, owner)? {
             let wanted = match which {
                 Orphans::All => true,
-                Orphans::One(id) => stored.task.id == *id,
+                Orphans::One(id) => stored.task.id == *id || stored.task.is_part_of(id),
             };
             if wanted && rows::take_over(table, &stored, me)? {
                 taken.push(stored);

@@ -224,7 +224,10 @@ impl Server {
             biased;
             answer = self.soon(id, carrying) => answer,
             // The client has given the call up before it knew of a task.
-            () = context.ct.cancelled() => {
+            () = self.given_up(context) => if self.closing.is_cancelled() {
+                let hint = "it was not stopped; the next server goes on with it: ask for its status";
+                Ok(failed(&Failure::new("this server is ending", hint).about(id)).into())
+            } else {
                 self.engine.cancel(id, &origin).await.map(|_| {
                     failed(&Failure::new("cancelled", "the command was stopped").about(id)).into()
                 })
