@@ -73,14 +73,16 @@ impl Doubt {
         }
         self.add_anywhere(&words);
         for folder in folders {
-            let there: Vec<String> = words.iter().map(|word| within(&folder, word)).collect();
+            let pieces = Reading::anywhere(&words).words;
+            let there: Vec<String> = pieces.iter().map(|word| within(&folder, word)).collect();
             self.readings.push(Reading { texts: Vec::new(), ..Reading::anywhere(&there) });
         }
     }
 
     /// Texts that the words hand to a shell, and commands in the program's own options.
     fn look_into(&mut self, words: &[String]) {
-        self.unknown |= wrapper::texts(words).any(line::is_unknown);
+        self.unknown |=
+            wrapper::runs_its_input(words) || wrapper::texts(words).any(line::is_unknown);
         let own = wrapper::own(words);
         if !own.is_empty() {
             let texts = own.iter().map(|text| text.replace('!', " "));
@@ -151,9 +153,8 @@ impl Reading {
     }
 
     fn anywhere(words: &[String]) -> Self {
-        let ends = |letter: char| letter.is_whitespace() || SEPARATORS.contains(&letter);
         let mut flat: Vec<String> = Vec::new();
-        let pieces = words.iter().flat_map(|word| word.split(ends));
+        let pieces = words.iter().flat_map(|word| word.split(ends_a_word));
         for piece in pieces.filter(|piece| !piece.is_empty()) {
             flat.push(piece.to_owned());
             // The text of an option that stands in one word with it: `-crm`, `--exec=rm`.
@@ -191,6 +192,10 @@ impl Reading {
         loose.short().is_some_and(whole)
             || self.program_on(|name| loose.is_program(name)).is_some_and(|words| loose.fits(words))
     }
+}
+
+fn ends_a_word(letter: char) -> bool {
+    letter.is_whitespace() || SEPARATORS.contains(&letter)
 }
 
 fn is_short(word: &str) -> bool {
@@ -247,7 +252,8 @@ fn climbed(word: &str) -> Option<String> {
 /// Folders from which what a wrapper runs may count its paths: the working folder, and those among its words.
 fn folders(words: &[String], cwd: Option<&str>) -> Vec<String> {
     let mut found: Vec<String> = cwd.map(str::to_owned).into_iter().collect();
-    for word in words.iter().skip(1) {
+    let pieces = words.iter().skip(1).flat_map(|word| word.split(ends_a_word));
+    for word in pieces {
         let value = word.rsplit('=').next().unwrap_or(word);
         let glued = if is_short(value) { value.get(2..).unwrap_or_default() } else { value };
         let folder = climbed(glued).unwrap_or_else(|| glued.to_owned());

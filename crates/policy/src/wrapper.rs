@@ -18,14 +18,19 @@ const DIRECT: &str = "! builtin busybox chronic command coproc doas eatmydata el
     linux64 nice nohup pkexec run-one setsid stdbuf sudo systemd-cat systemd-inhibit systemd-run then do time tini toybox \
     unbuffer until watch while xargs xvfb-run";
 /// A command follows somewhere: behind options, an operand, or as a text.
-const SOMEWHERE: &str = "apptainer ash at awk aws-vault bash batch bpftrace bwrap bundle capsh catatonit cgexec chamber chpst choom chroot chrt cpulimit \
-    csh daemon daemonize dash dbus-launch dbus-run-session direnv distrobox doppler dtach dumb-init dzdo elvish emacs entr envdir \
-    ex expect faketime fakechroot firejail fish flock gawk gdb gdbserver gosu hyperfine ipython irb jexec ksh logsave ltrace lua lxc-attach \
-    machinectl mawk mksh mosh mpiexec mpirun nawk ncat newgrp nix-shell node nodejs nq nsenter numactl nvim openvt osascript parallel pdsh perf perl pfexec \
-    php pipenv please poetry prlimit proot proxychains psexec pwsh pypy python qemu-nsenter rbash rlwrap rsh ruby run0 runcon runuser s6-setuidgid s6-softlimit schroot screen \
-    script sem setarch setlock setpriv setuidgid sg sh singularity slogin socat softlimit srun ssh ssh-agent sshpass start-stop-daemon strace su \
-    su-exec systemd-nspawn taskset tclsh tcsh timelimit timeout tmux torsocks trap trickle tsocks tsp unshare uxterm valgrind vi view \
-    vim xonsh xterm yash zsh";
+const SOMEWHERE: &str = "abduco apptainer ash at autossh awk aws-vault bash batch bpftrace bun bundle bunx bwrap caffeinate \
+    calife capsh catatonit cgexec chamber choom chpst chroot chrt conda cpulimit cronic cset csh daemon daemonize dash \
+    dbus-launch dbus-run-session deno direnv distrobox doppler dotenv dtach dumb-init dzdo ed elixir elvish emacs entr \
+    envconsul envdir erl escript ex execlineb expect fakechroot faketime firejail fish flock foreman forever gawk gdb \
+    gdbserver ghci gksu gksudo gosu groovy guile hatch honcho hyperfine iex ifne ipython irb jexec jshell julia kdesu kdesudo \
+    ksh lckdo less lftp logsave ltrace lua lxc-attach machinectl mamba mariadb mawk micromamba mksh mosh mpiexec mpirun mysql \
+    nawk ncat newgrp nix-shell nocache node nodejs nodemon nq nsenter numactl nvim octave op openvt osascript overmind \
+    parallel pdm pdsh perf perl pfexec php pipenv please pm2 pnpx poetry prlimit proot proxychains psexec psql pwsh pypy \
+    python qemu-nsenter racket rbash retry rlwrap rscript rsh ruby run0 runcon runghc runuser rye s6-envdir s6-setlock \
+    s6-setsid s6-setuidgid s6-softlimit s6-sudo sbcl scala schedtool schroot screen script sem setarch setlock setpriv \
+    setuidgid sftp sg sh singularity slogin socat softlimit sops sqlite srun ssh ssh-agent sshpass start-stop-daemon strace \
+    su su-exec supervisord sux systemd-nspawn taskset tclsh tcsh timelimit timeout tmux torsocks trap trickle ts-node tsocks \
+    tsp tsx unshare uv uvx uxterm valgrind vault-env vi view vim watchexec with-contenv withlock xonsh xterm yash zsh";
 /// A command follows one of these words.
 const VERBS: [(&str, &str); 6] = [
     (
@@ -168,9 +173,55 @@ pub(crate) fn own(argv: &[String]) -> Vec<&str> {
 fn sed_runs(script: &str) -> Option<&str> {
     let (place, _) = script.match_indices("e ").find(|(place, _)| {
         let before = script.get(..*place).and_then(|head| head.chars().next_back());
-        before.is_none_or(|last| last.is_ascii_digit() || "$/;{}! \n".contains(last))
+        before.is_none_or(|last| last.is_ascii_digit() || SED_BEFORE.contains(last))
     })?;
     script.get(place + 2..)
+}
+
+/// What may stand before a command of `sed`, beside digits.
+const SED_BEFORE: &str = "$/;{}! \n";
+
+/// Whether `sed` runs the lines that it reads: an `e` by itself, or as a flag of `s`.
+pub(crate) fn runs_its_input(argv: &[String]) -> bool {
+    let Some((program, words)) = argv.split_first() else { return false };
+    known_as(program) == "sed" && words.iter().any(|word| sed_runs_input(word))
+}
+
+fn sed_runs_input(script: &str) -> bool {
+    let mut before = None;
+    script.char_indices().any(|(place, letter)| {
+        let first =
+            before.is_none_or(|last: char| last.is_ascii_digit() || SED_BEFORE.contains(last));
+        before = Some(letter);
+        let rest = script.get(place + letter.len_utf8()..).unwrap_or_default();
+        first
+            && match letter {
+                'e' => rest.trim_start().is_empty() || rest.starts_with(['\n', ';', '}']),
+                's' => substitution_flags(rest).is_some_and(|flags| flags.contains('e')),
+                _ => false,
+            }
+    })
+}
+
+/// The flags behind the `s` of a script.
+fn substitution_flags(rest: &str) -> Option<&str> {
+    let mut letters = rest.char_indices();
+    let (_, mark) = letters.next()?;
+    let (mut seen, mut escaped) = (0, false);
+    for (place, letter) in letters {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            letter if letter == mark => seen += 1,
+            _ => {}
+        }
+        if seen == 2 {
+            let flags = rest.get(place + letter.len_utf8()..)?;
+            let end = flags.find(|flag: char| !flag.is_ascii_alphanumeric()).unwrap_or(flags.len());
+            return flags.get(..end);
+        }
+    }
+    None
 }
 
 /// Where a command within `argv` begins.
@@ -288,6 +339,21 @@ mod tests {
         ] {
             assert_eq!(of(text), Behind::After(0), "{text}");
         }
+    }
+
+    #[test]
+    fn a_script_of_sed_that_runs_what_it_reads_is_known() {
+        let runs = |script: &str| runs_its_input(&["sed".to_owned(), script.to_owned()]);
+        for script in
+            ["s/x/y/e", "1s,a,b\\,c,ge", "/x/s|a|b|2e;p", "e", "1e", "1{e}", "p;e;p", "$!s/a/é/Ie"]
+        {
+            assert!(runs(script), "{script}");
+        }
+        for script in ["s/x/y/", "s/e/e/g", "s/x", "s", "-n", "1p", "/e/d", "s/\\//e/"] {
+            assert!(!runs(script), "{script}");
+        }
+        assert!(runs_its_input(&["/bin/SED".to_owned(), "-E".to_owned(), "s/x/y/e".to_owned()]));
+        assert!(!runs_its_input(&["ed".to_owned(), "s/x/y/e".to_owned()]) && !runs_its_input(&[]));
     }
 
     #[test]

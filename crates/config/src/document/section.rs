@@ -61,7 +61,11 @@ impl<'a> Section<'a> {
 
     /// A field that stands there, with or without a value.
     fn given(&self, key: &'static str) -> Option<&'a Node> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        drop(asked);
         self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 

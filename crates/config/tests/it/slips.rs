@@ -262,6 +262,20 @@ fn a_misspelt_key_of_a_host_or_a_log_in_is_refused_and_a_strange_one_is_a_warnin
     );
 }
 
+#[test]
+fn what_is_known_is_listed_once() {
+    let folder = Folder::sound();
+    folder.write(
+        "servers.yml",
+        "hosts:\n  - {alias: web1, host: a, credentials: ops, rack: 7, proxy_command: [x]}\n",
+    );
+    let warnings = folder.warnings();
+    let list = warnings.iter().find_map(|told| told.split_once("known here: ")).unwrap().1;
+    let names: Vec<_> = list.split(", ").collect();
+    let once: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(once.len(), names.len(), "{list}");
+}
+
 /// Debian's umask of 002 gives such files; a group with others in it could add a host key.
 #[test]
 fn known_hosts_that_the_owners_own_group_may_write_is_a_warning_and_any_other_group_an_error() {

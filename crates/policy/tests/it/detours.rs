@@ -110,9 +110,17 @@ fn a_path_counts_from_the_folder_that_a_wrapper_sets() {
             "find /etc -name shadow -exec cat '{}' ';'",
             "chroot /etc cat shadow",
             "echo /etc/shadow | xargs cat",
+            "bash -c 'cd /etc; cat shadow'",
+            "sh -c 'cd /etc && sudo cat shadow'",
+            "su -c 'cd /; cat etc/shadow'",
         ],
     );
-    let fine = ["env -C /srv cat shadow", "chroot /srv cat x", "find /etc -exec ls '{}' ';'"];
+    let fine = [
+        "bash -c 'cd /srv; cat shadow'",
+        "env -C /srv cat shadow",
+        "chroot /srv cat x",
+        "find /etc -exec ls '{}' ';'",
+    ];
     none_is_denied(&policy, &fine);
 }
 
@@ -187,6 +195,18 @@ fn more_programs_run_others() {
         "kubectl exec p --",
         "docker compose exec c",
         "machinectl shell c",
+        "with-contenv",
+        "uv run",
+        "uvx",
+        "op run --",
+        "retry -t 3",
+        "abduco -n x",
+        "calife root",
+        "sux -",
+        "gksudo",
+        "caffeinate -i",
+        "conda run -n x",
+        "sops exec-env x",
     ] {
         let command = format!("{wrapper} reboot");
         assert!(is_denied(&policy, &command), "{command}");
@@ -214,6 +234,9 @@ fn a_command_in_an_option_of_a_program_is_looked_at() {
             "zip a b -T -TT 'rm y'",
             "sed '1e rm y' /etc/hosts",
             "sed -n -e 'p;e rm y' /x",
+            "sed 's/x/rm y/e' /x",
+            "sed -E '1s|.*|rm y|ge;p' /x",
+            "sed e /x",
             "sudo tar xf x '--to-command=rm y'",
         ],
     );
