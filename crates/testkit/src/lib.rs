@@ -30,7 +30,7 @@ pub use account::TestUser;
 pub use agent::Agent;
 pub use keys::{KeyKind, KeyPair};
 pub use mute::{MuteServer, banner_only_server, silent_server};
-pub use proxy::{FaultProxy, Stall};
+pub use proxy::{FaultProxy, LinkFate, Stall};
 pub use pty::Pty;
 pub use security_key::SecurityKey;
 pub use sshd::{Sshd, SshdBuilder};

@@ -153,6 +153,21 @@ pub fn kill(pid: u32) {
     send(pid, Signal::KILL);
 }
 
+/// Sends SIGTERM as [`kill`] does SIGKILL.
+pub fn terminate(pid: u32) {
+    send(pid, Signal::TERM);
+}
+
+/// Holds a process (SIGSTOP) until [`resume`].
+pub fn pause(pid: u32) {
+    send(pid, Signal::STOP);
+}
+
+/// Lets a process go on (SIGCONT).
+pub fn resume(pid: u32) {
+    send(pid, Signal::CONT);
+}
+
 /// Sends a signal as [`kill`] does.
 pub(crate) fn send(pid: u32, signal: Signal) {
     let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {

@@ -1,8 +1,8 @@
 //! A TCP proxy on loopback that cuts, stalls and resets connections on demand.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -28,6 +28,25 @@ pub enum Stall {
 enum Way {
     ToServer,
     ToClient,
+}
+
+/// What comes over one connection at a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkFate {
+    /// Nothing passes any more, either way, and neither side hears of it.
+    Silence,
+    /// It is closed on both sides.
+    Cut,
+}
+
+/// Where one connection fails.
+#[derive(Debug, Clone, Copy)]
+struct LinkFailure {
+    /// The direction in which bytes are counted.
+    way: Way,
+    /// So many of them pass.
+    after: usize,
+    fate: LinkFate,
 }
 
 /// What the wire does; each change is seen by every connection.
@@ -56,10 +75,18 @@ impl Wire {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     accepted: AtomicUsize,
     open: watch::Sender<usize>,
+    /// What the next connection meets.
+    next: Mutex<Option<LinkFailure>>,
+    target: Mutex<SocketAddr>,
+}
+
+/// The value behind a lock, whoever died with it.
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The proxy, with a thread and an event loop of its own, so that it works in any test. Ends on drop.
@@ -83,7 +110,12 @@ impl FaultProxy {
         let address = listener.local_addr().expect("a listener has an address");
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let (wire, seen) = watch::channel(Wire::default());
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts {
+            accepted: AtomicUsize::default(),
+            open: watch::Sender::default(),
+            next: Mutex::default(),
+            target: Mutex::new(target),
+        });
         let shared = Arc::clone(&counts);
         // All of it in the thread: the caller may be inside an event loop of its own.
         let thread = std::thread::spawn(move || {
@@ -93,7 +125,7 @@ impl FaultProxy {
                 .expect("an event loop can be made");
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).expect("an event loop takes it");
-                accept(listener, target, seen, shared).await;
+                accept(listener, seen, shared).await;
             });
         });
         Self { address, wire, counts, thread: Some(thread) }
@@ -155,6 +187,21 @@ impl FaultProxy {
         self.wire.send_modify(|wire| wire.forgotten += 1);
     }
 
+    /// Lets so many bytes of the next connection pass to the server; then its fate comes. Those after it work.
+    pub fn fail_next_to_server(&self, after: usize, fate: LinkFate) {
+        *locked(&self.counts.next) = Some(LinkFailure { way: Way::ToServer, after, fate });
+    }
+
+    /// The same with bytes to the client.
+    pub fn fail_next_to_client(&self, after: usize, fate: LinkFate) {
+        *locked(&self.counts.next) = Some(LinkFailure { way: Way::ToClient, after, fate });
+    }
+
+    /// New connections lead to `target` from now on.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *locked(&self.counts.target) = target;
+    }
+
     /// Closes each new connection as soon as it is accepted.
     pub fn refuse(&self) {
         self.wire.send_modify(|wire| wire.refusing = true);
@@ -175,12 +222,7 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: SocketAddr,
-    mut wire: watch::Receiver<Wire>,
-    counts: Arc<Counts>,
-) {
+async fn accept(listener: TcpListener, mut wire: watch::Receiver<Wire>, counts: Arc<Counts>) {
     let mut connections = tokio::task::JoinSet::new();
     let mut watched = wire.clone();
     loop {
@@ -195,7 +237,12 @@ async fn accept(
         if now.refusing {
             continue;
         }
-        let target = Target { address: target, born: now.cuts, known: now.forgotten };
+        let target = Target {
+            address: *locked(&counts.target),
+            born: now.cuts,
+            known: now.forgotten,
+            failing: locked(&counts.next).take(),
+        };
         connections.spawn(forward(client, target, wire.clone(), Arc::clone(&counts)));
     }
 }
@@ -206,6 +253,7 @@ struct Target {
     born: u64,
     /// How often the path had forgotten its connections by then.
     known: u64,
+    failing: Option<LinkFailure>,
 }
 
 async fn forward(
@@ -221,11 +269,19 @@ async fn forward(
     counts.open.send_modify(|open| *open += 1);
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
-    let known = target.known;
-    let up = pump(client_read, server_write, (Way::ToServer, known), wire.clone());
-    let down = pump(server_read, client_write, (Way::ToClient, known), wire.clone());
+    let fate = watch::Sender::new(None);
+    let mut met = fate.subscribe();
+    let lane = |way| Lane {
+        way,
+        known: target.known,
+        failing: target.failing.filter(|failing| failing.way == way),
+        fate: &fate,
+    };
+    let up = pump(client_read, server_write, lane(Way::ToServer), wire.clone());
+    let down = pump(server_read, client_write, lane(Way::ToClient), wire.clone());
     let reset = tokio::select! {
         _ = async { tokio::join!(up, down) } => false,
+        _ = met.wait_for(|fate| *fate == Some(LinkFate::Cut)) => false,
         cut = wire.wait_for(|wire| wire.cuts != target.born) => cut.is_ok_and(|wire| wire.reset),
     };
     if reset {
@@ -235,21 +291,31 @@ async fn forward(
     counts.open.send_modify(|open| *open -= 1);
 }
 
+/// One direction of one connection.
+struct Lane<'a> {
+    way: Way,
+    known: u64,
+    failing: Option<LinkFailure>,
+    /// What has come over the connection.
+    fate: &'a watch::Sender<Option<LinkFate>>,
+}
+
 /// Moves bytes one way until the end of input, waiting before each write while the wire holds this way; those of a connection
-/// that the path has forgotten go nowhere.
+/// that the path has forgotten, or over which silence has come, go nowhere.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    (way, known): (Way, u64),
+    lane: Lane<'_>,
     mut wire: watch::Receiver<Wire>,
 ) {
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut passed: usize = 0;
     loop {
         let Ok(length) = from.read(&mut buffer).await else { return };
-        if wire.wait_for(|wire| !wire.holds(way)).await.is_err() {
+        if wire.wait_for(|wire| !wire.holds(lane.way)).await.is_err() {
             return;
         }
-        if wire.borrow().forgotten != known {
+        if lane.fate.borrow().is_some() || wire.borrow().forgotten != lane.known {
             if length == 0 {
                 // The other side hears of no end either.
                 return;
@@ -260,8 +326,14 @@ async fn pump(
             let _ = to.shutdown().await;
             return;
         };
+        let left = lane.failing.map_or(length, |failing| failing.after.saturating_sub(passed));
+        passed = passed.saturating_add(length);
+        let bytes = bytes.get(..left).unwrap_or(bytes);
         if to.write_all(bytes).await.is_err() {
             return;
+        }
+        if let Some(failing) = lane.failing.filter(|failing| failing.after <= passed) {
+            lane.fate.send_replace(Some(failing.fate));
         }
     }
 }

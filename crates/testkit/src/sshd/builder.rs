@@ -17,6 +17,7 @@ pub struct SshdBuilder {
     mode: Mode,
     login: Option<String>,
     host_keys: Vec<KeyKind>,
+    twin: Option<Vec<KeyPair>>,
     passwords: bool,
     lines: Vec<String>,
     key_options: Option<String>,
@@ -28,6 +29,7 @@ impl SshdBuilder {
             mode: Mode::Inetd,
             login: None,
             host_keys: vec![KeyKind::Ed25519],
+            twin: None,
             passwords: false,
             lines: Vec::new(),
             key_options: None,
@@ -49,6 +51,12 @@ impl SshdBuilder {
     /// Host keys in the server's order; one Ed25519 key unless told otherwise.
     pub fn host_keys(mut self, kinds: &[KeyKind]) -> Self {
         self.host_keys = kinds.to_vec();
+        self
+    }
+
+    /// Has the host keys of another server, as machines made from one image have. That one has to live as long.
+    pub fn twin_of(mut self, other: &Sshd) -> Self {
+        self.twin = Some(other.host_keys.clone());
         self
     }
 
@@ -91,7 +99,8 @@ impl SshdBuilder {
         let keys_folder = folder.path().join("authorized_keys");
         fs::create_dir(&keys_folder).expect("a folder can be made");
         open_folder(&keys_folder);
-        let host_keys = host_keys(folder.path(), &self.host_keys);
+        let own = || host_keys(folder.path(), &self.host_keys);
+        let host_keys = self.twin.clone().unwrap_or_else(own);
         let user_key = KeyPair::generate(&folder.path().join("user_key"), KeyKind::Ed25519, "");
         let setup = Setup {
             sshd,

@@ -120,6 +120,12 @@ impl Sshd {
             .expect("known_hosts can be written");
     }
 
+    /// The folder that commands see as their home.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Login name.
     #[must_use]
     pub fn user(&self) -> &str {
