@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sshepherd_model::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};
-use sshepherd_ssh::job::{
-    self, JobEnd, JobEvent, JobPlace, JobSpec, Launched, Offsets, Settled, Tombstone,
-};
+use sshepherd_ssh::job::{self, JobEnd, JobEvent, JobPlace, JobSpec, Launched, Settled, Tombstone};
 use sshepherd_ssh::{Ready, Target};
 use sshepherd_store::Patch;
 
 use crate::engine::Engine;
+use crate::hole;
 use crate::plan::Brief;
 use crate::runner;
 use crate::watch::{Bounds, GRACE, Line, Said, Watched, Why, watch};
@@ -82,6 +81,7 @@ enum Reached {
 pub(crate) fn said(event: Option<JobEvent>) -> Said {
     match event {
         Some(JobEvent::Output { stream, bytes }) => Said::Output(stream, bytes),
+        Some(JobEvent::Skipped { stream, bytes }) => Said::Skipped(stream, bytes),
         Some(JobEvent::Lost { detail }) => Said::Cut(detail.to_string()),
         Some(JobEvent::Ended(JobEnd::Limit)) => Said::LimitThere,
         Some(JobEvent::Ended(end)) => Said::Over(outcome(end)),
@@ -111,6 +111,13 @@ fn outcome(end: JobEnd) -> Outcome {
             detail: "the start broke off before the command ran".into(),
             hint: "nothing was run; send it again".to_owned(),
         }),
+        JobEnd::Spoiled { detail } => interrupted(
+            Cause::Unknown,
+            &format!(
+                "somebody changed its files on the host ({}), so its output and its end cannot be known; it may still run",
+                detail.as_str()
+            ),
+        ),
         JobEnd::Gone => interrupted(Cause::Unknown, "its folder on the host is gone"),
     }
 }
@@ -278,6 +285,7 @@ impl Job<'_> {
             env: start.env.clone(),
             max_time: self.brief.limits.max_time + GRACE,
             grace: GRACE,
+            room: self.room(),
         };
         let ready = match ready {
             Some(ready) => ready,
@@ -331,10 +339,9 @@ impl Job<'_> {
 
     async fn follow_at(&self, target: Arc<Target>, place: JobPlace) -> Reached {
         let have = match self.engine.task(&self.brief.task_id).await {
-            Ok(found) => found.found().map(|task| task.output).unwrap_or_default(),
+            Ok(found) => found.found().map(|task| hole::had(&task)).unwrap_or_default(),
             Err(refusal) => return Reached::Away(refusal.to_string()),
         };
-        let have = Offsets { stdout: have.stdout, stderr: have.stderr };
         match job::follow(self.engine.pool(), target, place, have).await {
             Ok(running) => Reached::Line(Box::new(Line::Job(running))),
             Err(failure) => Reached::Away(failure.to_string()),
@@ -361,7 +368,13 @@ impl Job<'_> {
         }
     }
 
+    /// Head and tail of what the store keeps can wait on the host too.
+    fn room(&self) -> u64 {
+        self.brief.limits.max_output_bytes.saturating_mul(2).max(job::LEAST_ROOM)
+    }
+
     async fn placed(&mut self, place: JobPlace, tombstone: Tombstone) {
+        let place = JobPlace { room: self.room(), ..place };
         // A struct of texts always has a form in JSON.
         let text = serde_json::to_string(&place).unwrap_or_default();
         self.place = Some(place);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::plan::Brief;
-use crate::{job, runner};
+use crate::{hole, job, runner};
 
 /// Time between TERM and KILL when a command is stopped; long enough for a service to close its files.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
@@ -41,6 +41,8 @@ pub(crate) enum Line {
 pub(crate) enum Said {
     /// Output.
     Output(Stream, Bytes),
+    /// So many bytes are lost.
+    Skipped(Stream, u64),
     /// The command has ended, or nothing more will be known of it.
     Over(Outcome),
     /// The command ran over its limit, and the host ended it.
@@ -240,11 +242,11 @@ pub(crate) async fn watch(
             }
             said = line.next(), if storing.is_none() => match said {
                 Said::Output(stream, bytes) => {
+                    storing = Some(keep((engine, brief), outlives, stream, bytes));
+                }
+                Said::Skipped(stream, bytes) => {
                     let id = brief.task_id.clone();
-                    storing = Some(match outlives {
-                        true => Box::pin(store_once(engine.clone(), id, stream, bytes)),
-                        false => Box::pin(store(engine.clone(), id, stream, bytes)),
-                    });
+                    storing = Some(Box::pin(hole::note(engine.clone(), id, stream, bytes)));
                 }
                 Said::Cut(detail) => return Watched::Cut(detail, order.outcome().await),
                 Said::Over(outcome) => {
@@ -263,6 +265,20 @@ async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
     match storing {
         Some(storing) => storing.await,
         None => std::future::pending().await,
+    }
+}
+
+/// Begins to store output; of a job, once.
+fn keep(
+    (engine, brief): (&Engine, &Brief),
+    outlives: bool,
+    stream: Stream,
+    bytes: Bytes,
+) -> Storing {
+    let (engine, id) = (engine.clone(), brief.task_id.clone());
+    match outlives {
+        true => Box::pin(store_once(engine, id, stream, bytes)),
+        false => Box::pin(store(engine, id, stream, bytes)),
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use sshepherd_engine::policy::Enforcement;
 use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
-use sshepherd_engine::{Asked, CancelAnswer, Config, DeniedGate, Finished, Refusal, Roster};
+use sshepherd_engine::{
+    Asked, CancelAnswer, Config, DeniedGate, Finished, Refusal, Roster, lost_on_host,
+};
 use sshepherd_model::{
     Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, TaskId, names,
 };
@@ -33,6 +35,7 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
     let task = &report.finished.task;
     let output = report.output;
     let missing = output.missing;
+    let lost = lost_on_host(task);
     let head: u64 = output.head.iter().map(|chunk| chunk.bytes.len() as u64).sum();
     let mut answer = RunAnswer {
         task_id: Some(task.id.to_string()),
@@ -50,8 +53,8 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
         output: Some(text(report.shown, missing, head)),
         cleaned: cleaned(report.shown),
         stderr_bytes: Some(task.output.stderr),
-        truncated: (missing > 0).then_some(true),
-        missing_bytes: (missing > 0).then_some(missing),
+        truncated: (missing + lost > 0).then_some(true),
+        missing_bytes: (missing + lost > 0).then_some(missing + lost),
         cursor: (missing > 0).then_some(head),
         raw_shell: ran_raw(report.finished).then_some(true),
         enforcement: (report.enforcement == Enforcement::Audit).then(|| "audit".to_owned()),
@@ -61,6 +64,11 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
     fate(&mut answer, &report.finished.outcome);
     if answer.exit_code == Some(1) {
         answer.hint = sudo_refused(&report.shown.1, &report.shown.0);
+    }
+    if lost > 0 {
+        answer.detail = Some(format!(
+            "{lost} bytes of its output waited on the host, which had no room for them, and are lost"
+        ));
     }
     if let Outcome::Interrupted(interruption) = &report.finished.outcome {
         let bytes = task.output.bytes();

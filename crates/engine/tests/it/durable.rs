@@ -109,6 +109,40 @@ async fn a_job_goes_on_under_the_next_server_with_every_byte_and_its_status() {
     second.engine.shutdown().await;
 }
 
+/// More came while no server was there than may wait on the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_that_nobody_took_has_a_hole_that_is_told_and_its_own_status() {
+    let ground = Ground::new();
+    let (gate, over) = (ground.fifo("gate"), ground.fifo("over"));
+    let first = ground.server().await;
+    let command = format!(
+        "echo one; read x < {}; head -c 90000000 /dev/zero | tr '\\0' x; echo; echo two; \
+         read x < {}; exit 7",
+        gate.display(),
+        over.display()
+    );
+    let id = first.start_task(&command).await;
+    first.first_line(&id).await;
+    first.engine.shutdown().await;
+    drop(first);
+    release(&gate).await;
+    release(&over).await;
+    let second = ground.server().await;
+    let finished = second.end(&id).await;
+    assert_eq!(finished.outcome, Outcome::Exited { status: 7 });
+    let lost = sshepherd_engine::lost_on_host(&finished.task);
+    assert!((20_000_000..90_000_000).contains(&lost), "{lost}");
+    let line =
+        format!("\n[{lost} bytes of output are missing here: the host had no room for them]\n");
+    let whole = "one\n".len() + 90_000_000 + "\ntwo\n".len() + line.len();
+    assert_eq!(finished.task.output.stdout + lost, whole as u64);
+    let Lookup::Found(tail) = second.engine.tail_lines(&id, 1, 100).await.unwrap() else {
+        panic!("{id} is gone")
+    };
+    assert_eq!(tail.lines, [b"two"]);
+    second.engine.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_survives_the_death_of_its_sshd_session() {
     let ground = Ground::new();

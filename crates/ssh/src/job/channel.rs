@@ -79,6 +79,14 @@ impl Channel {
         }
     }
 
+    /// Sends a line that the script reads, unless one is still on its way.
+    pub(super) fn tell(&mut self, line: String) {
+        let sent = self.sent.as_ref().and_then(|sent| sent.stdin.as_ref());
+        if sent.is_none_or(AbortOnDropHandle::is_finished) {
+            self.feed(Some(line.into()));
+        }
+    }
+
     async fn receive(&mut self) -> Option<ChannelMsg> {
         let sent = self.sent.as_mut()?;
         match sent.early.pop_front() {

@@ -1,7 +1,8 @@
-# Tells how a job ended, and the rest of its output.
-# $1 nonce; $2 folder; $3 and $4 the first byte wanted of each stream, counted from 1.
-# On standard error: `sshepherd-NONCE gone`, `… running`, `… done RC FLAG OUT ERR` (flag `limit`, `cut` or `-`; sizes in
-# bytes) or `… dead limit|rebooted|killed|unstarted - OUT ERR`.
+# Tells how a job ended, and the rest of its output, up to the first hole in it.
+# $1 nonce; $2 folder; $3 and $4 how much of each stream is had.
+# On standard error: `sshepherd-NONCE gone`, `… running`, `… done RC FLAG OUT ERR OUT ERR OUT ERR` (flag `limit`, `cut` or
+# `-`; then the ends of the streams, from which offsets the rest is, and up to which), `… dead limit|rebooted|killed - …` and
+# the same, `… dead unstarted - 0 0 0 0 0 0` or `… spoiled HOW`.
 exec 4>&2 2>/dev/null
 n=$1 d=$2 o=$3 e=$4
 echo "sshepherd-$n start"
@@ -9,21 +10,35 @@ say() { echo "sshepherd-$n $*" >&4; }
 cd "$d" || { say gone; exit 0; }
 look
 [ -z "$u" ] || { say running; exit 0; }
-f=- x=0 y=0
-[ ! -f out ] || x=$(wc -c <out)
-[ ! -f err ] || y=$(wc -c <err)
-z="$((x)) $((y))"
+c=- b=- w=killed v=
 if [ -n "$r" ]; then
-[ ! -f cut ] || f=cut
-[ ! -f limit ] || f=limit
-say done "$r" "$f" "$z"
+[ ! -f cut ] || c=cut
+[ ! -f limit ] || c=limit
+v="done $r $c"
 else
-p=- b=- w=killed
+p=-
 [ ! -r /proc/sys/kernel/random/boot_id ] || read -r b </proc/sys/kernel/random/boot_id
-if [ -f pid ]; then read -r q q p <pid; [ "$p" = "$b" ] || w=rebooted; else w=unstarted; fi
+[ -f pid ] || { say dead unstarted - 0 0 0 0 0 0; exit 0; }
+read -r q q p <pid
+[ "$p" = "$b" ] || w=rebooted
 [ "$w" != killed ] || [ ! -f limit ] || w=limit
-say dead "$w" - "$z"
+v="dead $w -"
 fi
-tail -c "+$o" out
-tail -c "+$e" err >&4
+! x=$(spoiled) || { say spoiled "$x"; exit 0; }
+seek out "$o"
+g=$f,$k,$l v="$v $t" x=$p y=$w
+seek err "$e"
+say "$v $t $x $p $y $w"
+# From `f` without its first `k` bytes to the end of `l`.
+rest() {
+h=
+for q in "$1" "$1".*; do
+case $q in "$f") h=1; tail -c "+$((k + 1))" "$q" ;; *) [ -z "$h" ] || cat "$q" ;; esac
+[ "$q" != "$l" ] || return
+done
+}
+rest err >&4
+k=${g%,*} l=${g##*,}
+f=${k%%,*} k=${k#*,}
+rest out
 exit 0

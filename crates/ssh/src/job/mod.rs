@@ -26,6 +26,9 @@ pub use act::{Removed, Settled, Tombstone, remove, settle, stop};
 pub use running::{JobRunning, follow};
 pub use start::Launched;
 
+/// Least room for output on the host.
+pub const LEAST_ROOM: u64 = 64 << 20;
+
 /// A job to start.
 #[derive(Debug)]
 pub struct JobSpec {
@@ -43,6 +46,8 @@ pub struct JobSpec {
     pub max_time: Duration,
     /// Time between TERM and KILL when it does.
     pub grace: Duration,
+    /// Bytes of output that may wait on the host; beyond them the middle goes. At least [`LEAST_ROOM`].
+    pub room: u64,
 }
 
 /// Where a job is: all that a later process needs. Fields are as the host gave them, `-` where it could not tell.
@@ -56,6 +61,9 @@ pub struct JobPlace {
     pub start: String,
     /// The boot it started in.
     pub boot: String,
+    /// As in [`JobSpec`]; 0 where it is not known.
+    #[serde(default)]
+    pub room: u64,
 }
 
 /// How many bytes of each stream the caller has.
@@ -68,8 +76,16 @@ pub struct Offsets {
 }
 
 impl Offsets {
-    fn count(&mut self, stream: Stream, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    /// How much of a stream.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> u64 {
+        match stream {
+            Stream::Stdout => self.stdout,
+            Stream::Stderr => self.stderr,
+        }
+    }
+
+    fn count(&mut self, stream: Stream, bytes: u64) {
         match stream {
             Stream::Stdout => self.stdout = self.stdout.saturating_add(bytes),
             Stream::Stderr => self.stderr = self.stderr.saturating_add(bytes),
@@ -77,7 +93,7 @@ impl Offsets {
     }
 }
 
-/// What a job does. Exactly one event, the last, is not `Output`.
+/// What a job does. Exactly one event, the last, is neither `Output` nor `Skipped`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JobEvent {
     /// It wrote.
@@ -87,7 +103,14 @@ pub enum JobEvent {
         /// What: the bytes that follow those the caller has.
         bytes: Bytes,
     },
-    /// It has ended, and every byte it wrote was given.
+    /// So many bytes come next that the host could not keep. Where its disk failed it is an upper bound.
+    Skipped {
+        /// Of which stream.
+        stream: Stream,
+        /// How many.
+        bytes: u64,
+    },
+    /// It has ended, and every byte that was kept was given.
     Ended(JobEnd),
     /// It is out of sight, and may live on: follow it again from the bytes that were given.
     Lost {
@@ -97,7 +120,7 @@ pub enum JobEvent {
 }
 
 /// How a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum JobEnd {
     /// The command ended; all its output was kept.
@@ -120,4 +143,9 @@ pub enum JobEnd {
     NotStarted,
     /// Its folder is not there any more.
     Gone,
+    /// Its files were changed by somebody else, so what they tell cannot be trusted. It may still run.
+    Spoiled {
+        /// What was seen.
+        detail: HostWords,
+    },
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sshepherd_model::LoginShell;
 
+use super::Offsets;
 use crate::stop;
 use crate::words::{Script, bare, command};
 
@@ -17,6 +18,17 @@ const COLLECT: &str = include_str!("collect.sh");
 const REMOVE: &str = include_str!("remove.sh");
 const STOP: &str = include_str!("stop.sh");
 const OWN: &str = include_str!("own.sh");
+const KEEP: &str = include_str!("keep.sh");
+const KEPT: &str = include_str!("kept.sh");
+
+/// How a stream's files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The one file, as it grows.
+    Whole,
+    /// One file after the other.
+    Pieces,
+}
 
 /// Longest limit in seconds, 68 years: some `sleep`s count in 32 bits.
 const MAX_SECONDS: u64 = 0x7fff_ffff;
@@ -36,7 +48,9 @@ pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> St
     let (grace, id) = (tenths(spec.grace), spec.id.as_str());
     let before = [nonce, id, &bytes, fed, &supervise, &spec.cookie, &seconds, &grace, program];
     let script = before.into_iter().fold(Script::new(), Script::with);
-    script.with_theirs(&spec.wire).with(&run).with(&stop).run(&bare(&[START, STREAM]))
+    let script = script.with_theirs(&spec.wire).with(&run).with(&stop);
+    let script = script.with(&bare(&[KEEP])).with(&(spec.room / 1024).to_string());
+    script.run(&bare(&[KEPT, START, STREAM]))
 }
 
 /// Takes the id, so that no start of it that is still on its way runs anything.
@@ -44,16 +58,20 @@ pub(super) fn settle(nonce: &str, id: &str) -> String {
     command(&bare(&[START]), &[nonce, id, "!", "-"])
 }
 
-/// Streams a job. `first` is the first byte wanted of each stream, counted from 1.
-pub(super) fn follow(nonce: &str, folder: &str, first: (u64, u64)) -> String {
-    let (out, err) = (first.0.to_string(), first.1.to_string());
-    command(&bare(&[FOLLOW, STREAM]), &[nonce, folder, &out, &err])
+/// Streams a job whose first bytes are had.
+pub(super) fn follow(nonce: &str, folder: &str, have: Offsets, reading: Reading) -> String {
+    let (out, err) = (have.stdout.to_string(), have.stderr.to_string());
+    let reading = match reading {
+        Reading::Whole => "-",
+        Reading::Pieces => "pieces",
+    };
+    command(&bare(&[KEPT, FOLLOW, STREAM]), &[nonce, folder, &out, &err, reading])
 }
 
 /// Tells the end of a job and the rest of its output.
-pub(super) fn collect(nonce: &str, folder: &str, first: (u64, u64)) -> String {
-    let (out, err) = (first.0.to_string(), first.1.to_string());
-    command(&bare(&[ENDED, COLLECT]), &[nonce, folder, &out, &err])
+pub(super) fn collect(nonce: &str, folder: &str, have: Offsets) -> String {
+    let (out, err) = (have.stdout.to_string(), have.stderr.to_string());
+    command(&bare(&[ENDED, KEPT, COLLECT]), &[nonce, folder, &out, &err])
 }
 
 /// Removes a job's folder, or empties it.

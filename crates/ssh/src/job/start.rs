@@ -5,7 +5,7 @@ use std::time::Duration;
 use sshepherd_model::{HostWords, LoginShell, Outcome};
 
 use super::channel::{Greeting, greet, mark};
-use super::{JobPlace, JobRunning, JobSpec, Offsets, script};
+use super::{JobPlace, JobRunning, JobSpec, script};
 use crate::exec::{Exec, Ready, Running};
 use crate::launch;
 
@@ -39,7 +39,7 @@ impl Ready {
             return self.exec(exec).await.map(Launched::Attached);
         }
         let nonce = mark().map_err(Outcome::NotStarted)?;
-        let text = script::start(target.login_shell, &nonce, &spec);
+        let (text, room) = (script::start(target.login_shell, &nonce, &spec), spec.room);
         let feed = launch::feed(&spec.env, spec.stdin, &nonce);
         let has_input = feed.is_some();
         // A long input takes as long as the host takes to read it.
@@ -56,8 +56,8 @@ impl Ready {
         };
         match words.split_once(' ') {
             Some(("job", rest)) if let Some(place) = place(rest) => {
-                let start = Offsets::default();
-                Ok(Launched::Job(JobRunning::streaming(pool, target, place, start, channel)))
+                let place = JobPlace { room, ..place };
+                Ok(Launched::Job(JobRunning::started(pool, target, place, channel)))
             }
             Some(("exists", rest)) if let Some(place) = place(rest) => Ok(Launched::Exists(place)),
             Some(("refused", reason)) => Ok(Launched::Refused { reason: reason.into() }),
@@ -86,5 +86,6 @@ pub(super) fn place(fields: &str) -> Option<JobPlace> {
         pid: pid.to_owned(),
         start: start.to_owned(),
         boot: boot.to_owned(),
+        room: 0,
     })
 }

@@ -1,7 +1,8 @@
 # Starts a job at most once, then goes on as stream.sh.
 # $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will; $4 `fed` if
 # variables, a line with the nonce and the input come, else `-`;
-# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh and of own.sh with the stop;
+# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh, of own.sh with the stop and of
+# keep.sh, and how many KiB may wait;
 # the text of supervise.sh comes first among them.
 # On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER` or
 # `… refused REASON`. The line on standard output says that the script runs at all.
@@ -34,7 +35,7 @@ for f in "$h" "$t"; do
 [ -n "$f" ] || continue
 if mkdir "$f/$i"; then
 d=$f/$i
-[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" "$d/nap" && : >"$d/out" && : >"$d/err" && : >"$d/end" && : >"$d/last"; } ||
+[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" "$d/nap" && : >"$d/out" && : >"$d/err" && : >"$d/end" && : >"$d/last" && echo >"$d/whole"; } ||
 { rm -rf "$d"; d=; continue; }
 break
 fi
@@ -75,4 +76,4 @@ read -r p <&7
 exec 7<&-
 [ -f "$d/pid" ] || none 'the command could not be started'
 say job "$p" "$d"
-o=1 e=1
+j= fo=out ko=0 fe=err ke=0

@@ -223,6 +223,7 @@ fn spec(wire: &str) -> JobSpec {
         env: Vec::new(),
         max_time: Duration::from_secs(100),
         grace: GRACE,
+        room: sshepherd_ssh::job::LEAST_ROOM,
     }
 }
 
@@ -243,7 +244,7 @@ async fn job_end(running: &mut JobRunning) -> (String, JobEvent) {
         match tokio::time::timeout(LIMIT, running.next()).await.unwrap().unwrap() {
             JobEvent::Output { stream: Stream::Stdout, bytes } => out.extend_from_slice(&bytes),
             JobEvent::Output { .. } => {}
-            last @ (JobEvent::Ended(_) | JobEvent::Lost { .. }) => {
+            last @ (JobEvent::Ended(_) | JobEvent::Lost { .. } | JobEvent::Skipped { .. }) => {
                 return (String::from_utf8(out).unwrap(), last);
             }
         }
@@ -255,7 +256,9 @@ async fn job_line(running: &mut JobRunning) {
     while !out.contains(&b'\n') {
         match tokio::time::timeout(LIMIT, running.next()).await.unwrap().unwrap() {
             JobEvent::Output { bytes, .. } => out.extend_from_slice(&bytes),
-            last @ (JobEvent::Ended(_) | JobEvent::Lost { .. }) => panic!("{last:?}"),
+            last @ (JobEvent::Ended(_) | JobEvent::Lost { .. } | JobEvent::Skipped { .. }) => {
+                panic!("{last:?}")
+            }
         }
     }
 }

@@ -104,6 +104,7 @@ async fn the_fake_host_refuses_jobs_and_runs_nothing() {
         env: Vec::new(),
         max_time: Duration::from_secs(9),
         grace: Duration::from_secs(1),
+        room: sshepherd_ssh::job::LEAST_ROOM,
     };
     let launched: Result<Launched, Outcome> = ready.start_job(spec).await;
     assert!(matches!(launched, Ok(Launched::Refused { .. })));

@@ -18,6 +18,7 @@ mod host_keys;
 mod hostile;
 mod interactive;
 mod job;
+mod job_files;
 mod jumps;
 mod known_hosts;
 mod launch;
