@@ -38,6 +38,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Another process holds the file's lock and does not let it go.
+    #[error("audit file {} cannot be written: its lock is held by {by}", path.display())]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// Who, in words.
+        by: String,
+    },
     /// The record cannot be put into JSON.
     #[error("audit record cannot be encoded")]
     Encode(#[source] serde_json::Error),

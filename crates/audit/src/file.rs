@@ -8,12 +8,19 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::chain::{self, Head, Unchained};
 use crate::end::{End, Last, MOST_BACK, chain_on, changed, look};
 use crate::error::Error;
+use crate::holder::{holder, lock_within};
+
+/// How long the lock may be held by others, who write one record each,
+const PATIENCE: Duration = Duration::from_secs(5);
+/// and after that was too short once: a process that is stopped must not cost every record so much.
+const NO_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Permission bits that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
@@ -28,6 +35,8 @@ pub(crate) struct AuditFile {
     known: Option<Known>,
     most: Option<u64>,
     sync: bool,
+    /// The lock was not to be had the last time.
+    stuck: bool,
 }
 
 /// The end of the file, and when it was changed last: an edit that leaves the length alone changes that.
@@ -75,7 +84,8 @@ impl AuditFile {
         }
         let file = plain(path)?;
         let lock = plain(&beside(path, ".lock"))?;
-        let mut opened = Self { path: path.to_owned(), file, lock, known: None, most, sync };
+        let mut opened =
+            Self { path: path.to_owned(), file, lock, known: None, most, sync, stuck: false };
         // What happens to the file from now on is noticed, also before the first record.
         opened.hold()?;
         let seen = opened.first_look();
@@ -156,7 +166,12 @@ impl AuditFile {
     fn hold(&mut self) -> Result<(), Error> {
         let path = beside(&self.path, ".lock");
         loop {
-            self.lock.lock().map_err(|source| self.failed(source))?;
+            let patience = if self.stuck { NO_PATIENCE } else { PATIENCE };
+            let taken = lock_within(&self.lock, patience).map_err(|source| self.failed(source))?;
+            self.stuck = !taken;
+            if !taken {
+                return Err(Error::Held { path: self.path.clone(), by: holder(&path) });
+            }
             let ours = self.lock.metadata().map_err(|source| self.failed(source))?;
             let named = fs::symlink_metadata(&path);
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {

@@ -16,6 +16,7 @@ pub mod entry;
 pub mod error;
 mod escape;
 mod file;
+mod holder;
 pub mod sink;
 mod stderr;
 pub mod time;

@@ -210,7 +210,7 @@ impl Gate {
 fn tells_of_host(phase: Phase) -> bool {
     match phase {
         Phase::Dial | Phase::Banner | Phase::KeyExchange | Phase::HostKey | Phase::Auth => true,
-        Phase::Resolve | Phase::Network | Phase::Channel | Phase::Exec => false,
+        Phase::Resolve | Phase::Network | Phase::Channel | Phase::Exec | Phase::Record => false,
     }
 }
 

@@ -56,7 +56,7 @@ pub use gate::{Circuit, GateSettings, Throttled};
 pub use hole::lost_on_host;
 pub use pipeline::{Origin, Ticket};
 pub use plan::Preview;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, chain};
 pub use roster::{Counts, HostEnd, Piece, Roster};
 pub use screened::OwnScreen;
 pub use shell::{

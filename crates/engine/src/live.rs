@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sshepherd_model::TaskId;
+use sshepherd_model::{Outcome, TaskId};
 use sshepherd_store::Task;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +16,32 @@ pub(crate) struct Live {
     pub(crate) cancel: CancellationToken,
     /// Fires when its host could not be connected to and is tried again.
     pub(crate) unreached: CancellationToken,
-    /// Closes when the outcome is in the store; holds the task as it ended, where this process ended it.
-    pub(crate) done: watch::Receiver<Option<Arc<Task>>>,
+    /// Somebody waits who must have an answer, whatever is wrong with the store.
+    waited: bool,
+    /// Closes when the work is over.
+    told: watch::Receiver<Option<Told>>,
 }
+
+/// What is known of a task that the store could not take so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Unstored {
+    /// What is wrong with the store.
+    pub(crate) why: String,
+    /// How the command ended; `None` while it runs.
+    pub(crate) known: Option<Outcome>,
+}
+
+/// What those who wait for a task are told.
+#[derive(Debug, Clone)]
+pub(crate) enum Told {
+    /// It has ended, and the store has it.
+    Ended(Arc<Task>),
+    /// The store is in the way.
+    Unstored(Arc<Unstored>),
+}
+
+/// How long the end of a command is still waited for when its output cannot be stored: many are over by then.
+const OVER_SOON: Duration = Duration::from_secs(2);
 
 /// What becomes of a task when this server closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +57,8 @@ pub(crate) enum AtClose {
 struct Entry {
     live: Live,
     at_close: AtClose,
-    finished: watch::Sender<Option<Arc<Task>>>,
+    known: Option<Outcome>,
+    tell: watch::Sender<Option<Told>>,
 }
 
 /// All of them. The lock is held for a map operation only, never across an await.
@@ -51,14 +76,15 @@ struct Tasks {
 impl LiveTable {
     /// Enters a task that is at work from now on.
     pub(crate) fn enter(&self, id: &TaskId, at_close: AtClose) -> Live {
-        let (finished, done) = watch::channel(None);
+        let (tell, told) = watch::channel(None);
+        let waited = at_close == AtClose::Stop;
         let (cancel, unreached) = (CancellationToken::new(), CancellationToken::new());
-        let live = Live { cancel, unreached, done };
+        let live = Live { cancel, unreached, waited, told };
         let mut tasks = self.lock();
         if tasks.closed && at_close == AtClose::Stop {
             live.cancel.cancel();
         }
-        tasks.entries.insert(id.clone(), Entry { live: live.clone(), at_close, finished });
+        tasks.entries.insert(id.clone(), Entry { live: live.clone(), at_close, known: None, tell });
         live
     }
 
@@ -77,7 +103,43 @@ impl LiveTable {
     /// Keeps how a task ended for those who wait, so that they need not ask the store.
     pub(crate) fn ended(&self, task: Task) {
         if let Some(entry) = self.lock().entries.get(&task.id) {
-            entry.finished.send_replace(Some(Arc::new(task)));
+            entry.tell.send_replace(Some(Told::Ended(Arc::new(task))));
+        }
+    }
+
+    /// A command is over, and the store is still to hear of it.
+    pub(crate) fn known(&self, id: &TaskId, outcome: &Outcome) {
+        if let Some(entry) = self.lock().entries.get_mut(id) {
+            entry.known = Some(outcome.clone());
+            entry.tell.send_if_modified(|told| match told {
+                Some(Told::Unstored(unstored)) => {
+                    let (why, known) = (unstored.why.clone(), entry.known.clone());
+                    *told = Some(Told::Unstored(Arc::new(Unstored { why, known })));
+                    true
+                }
+                Some(Told::Ended(_)) | None => false,
+            });
+        }
+    }
+
+    /// The store does not take what there is of a task; it is tried again.
+    pub(crate) fn unstored(&self, id: &TaskId, why: String) {
+        if let Some(entry) = self.lock().entries.get(id) {
+            let known = entry.known.clone();
+            entry.tell.send_replace(Some(Told::Unstored(Arc::new(Unstored { why, known }))));
+        }
+    }
+
+    /// The store takes it again.
+    pub(crate) fn stored(&self, id: &TaskId) {
+        if let Some(entry) = self.lock().entries.get(id) {
+            entry.tell.send_if_modified(|told| {
+                let was = matches!(told, Some(Told::Unstored(_)));
+                if was {
+                    *told = None;
+                }
+                was
+            });
         }
     }
 
@@ -112,16 +174,43 @@ impl LiveTable {
 }
 
 impl Live {
-    /// Returns when the work is over, with the task as it ended if it ended here.
-    pub(crate) async fn ended(mut self) -> Option<Arc<Task>> {
-        // `changed` fails exactly when the sender is dropped, which is the end.
-        while self.done.changed().await.is_ok() {}
-        self.done.borrow().clone()
+    /// The same for one who must have an answer.
+    pub(crate) fn that_is_waited_for(self) -> Self {
+        Self { waited: true, ..self }
+    }
+
+    /// Returns when the work is over, with the task as it ended if it ended here; to one who must have an answer also when the store is
+    /// in the way, with what is known by then.
+    pub(crate) async fn ended(mut self) -> Option<Told> {
+        let mut since = None;
+        loop {
+            let told = self.told.borrow_and_update().clone();
+            let changed = match &told {
+                Some(Told::Unstored(unstored)) if self.waited => {
+                    if unstored.known.is_some() {
+                        return told;
+                    }
+                    let since = *since.get_or_insert_with(tokio::time::Instant::now);
+                    let soon = tokio::time::timeout_at(since + OVER_SOON, self.told.changed());
+                    match soon.await {
+                        Ok(changed) => changed,
+                        Err(_) => return told,
+                    }
+                }
+                Some(Told::Unstored(_) | Told::Ended(_)) | None => self.told.changed().await,
+            };
+            // `changed` fails exactly when the sender is dropped, which is the end.
+            if changed.is_err() {
+                return self.told.borrow().clone();
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     /// Whatever comes first, the task or the close or the news that it is attached.
@@ -147,5 +236,29 @@ mod tests {
             table.close();
             assert_eq!(live.cancel.is_cancelled(), stopped, "{at_close:?} {attached} {early}");
         }
+    }
+
+    /// Who waits hears what is known; nobody else is told of trouble that may pass.
+    #[tokio::test]
+    async fn a_store_that_takes_nothing_keeps_nobody_waiting() {
+        let id: TaskId = "web:0:task".parse().unwrap();
+        let full = || "the disk is full".to_owned();
+        let table = LiveTable::default();
+        let live = table.enter(&id, AtClose::Stop);
+        table.unstored(&id, full());
+        let told = live.clone().ended().await;
+        assert!(
+            matches!(told, Some(Told::Unstored(unstored)) if unstored.known.is_none()),
+            "it runs"
+        );
+        table.stored(&id);
+        table.known(&id, &Outcome::Exited { status: 7 });
+        table.unstored(&id, full());
+        let Some(Told::Unstored(unstored)) = live.clone().ended().await else { panic!("nothing") };
+        assert_eq!(unstored.known, Some(Outcome::Exited { status: 7 }));
+        let background = table.enter(&id, AtClose::HandOn);
+        table.unstored(&id, full());
+        table.known(&id, &Outcome::Exited { status: 7 });
+        assert!(background.ended().now_or_never().is_none(), "it waits for the store");
     }
 }

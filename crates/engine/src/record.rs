@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use sshepherd_audit::{Decision, Entry, Event, Source};
-use sshepherd_model::{Alias, ConnectFailure, Host, Outcome, Phase, Request, TaskId};
+use sshepherd_model::{Alias, CommandHash, ConnectFailure, Host, Outcome, Phase, Request, TaskId};
 use sshepherd_policy::{Denial, PermitParts, ShellRequest};
 use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals, Wish};
 
@@ -15,7 +15,7 @@ use crate::errand::Errand;
 use crate::gate::Throttled;
 use crate::pipeline::Origin;
 use crate::plan::{Brief, Manner, Plan, TaskKey};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, chain};
 use crate::seal;
 
 /// What came of entering a task.
@@ -33,6 +33,11 @@ impl Engine {
         let mut bytes = [0u8; 16];
         getrandom::fill(&mut bytes).map_err(Refusal::NoRandomness)?;
         Ok(u128::from_le_bytes(bytes))
+    }
+
+    /// A name in the form of a task's id that nobody can guess.
+    pub fn fresh_id(&self, label: &Alias, hash: &CommandHash) -> Result<TaskId, Refusal> {
+        Ok(TaskId::compose(label, hash, self.nonce()?))
     }
 
     /// Enters the task into the store, before it runs. A task that carries the same key is answered instead, if it is
@@ -287,8 +292,8 @@ impl Engine {
         let mut entry = of_task(Event::ExecutionStart, brief);
         entry.target_ip = peer;
         self.audit().record(&entry).map_err(|error| ConnectFailure {
-            phase: Phase::Exec,
-            detail: error.to_string().into(),
+            phase: Phase::Record,
+            detail: chain(&error).into(),
             hint: "nothing was sent, because it could not be recorded; see audit.path in sshepherd.yml"
                 .to_owned(),
         })
@@ -381,6 +386,7 @@ fn not_entered(error: Error) -> Refusal {
         | Error::Folder { .. }
         | Error::TooManyQuestions { .. }
         | Error::Newer { .. }
+        | Error::Held { .. }
         | Error::Database { .. }
         | Error::Fenced { .. }) => Refusal::Store(other),
     }

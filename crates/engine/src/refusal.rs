@@ -1,6 +1,6 @@
 //! Why nothing was started: each reason is its own case, so that faces can say what to do next.
 
-use sshepherd_model::{Alias, ApprovalId, BadSelector, TaskId};
+use sshepherd_model::{Alias, ApprovalId, BadSelector, Outcome, TaskId};
 use sshepherd_policy::Denial;
 
 use crate::approval::Asked;
@@ -64,6 +64,16 @@ pub enum Refusal {
     /// The store failed.
     #[error("the task store failed")]
     Store(#[source] sshepherd_store::Error),
+    /// The command was sent, and the store cannot take what came of it.
+    #[error("the task store cannot take what came of it: {why}; {}", in_words(.known.as_deref()))]
+    Unstored {
+        /// The task.
+        task_id: TaskId,
+        /// What is wrong with the store.
+        why: String,
+        /// How the command ended; `None` while it runs.
+        known: Option<Box<Outcome>>,
+    },
     /// The system gave no random numbers for a task's id.
     #[error("the system gives no random numbers")]
     NoRandomness(#[source] getrandom::Error),
@@ -85,4 +95,31 @@ pub enum Refusal {
     /// The engine is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+}
+
+/// What is known of a command, in words.
+fn in_words(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        None => "the command was sent, and its end is not known".to_owned(),
+        Some(Outcome::Exited { status }) => format!("the command ended with exit status {status}"),
+        Some(Outcome::Signalled { signal }) => format!("the command was ended by signal {signal}"),
+        Some(Outcome::NotStarted(failure)) => format!("nothing was sent: {failure}"),
+        Some(Outcome::TimedOut { .. }) => "the command ran over its time limit".to_owned(),
+        Some(Outcome::Cancelled { .. }) => "the command was cancelled".to_owned(),
+        Some(Outcome::NotSeenToRun(_)) => "the command was sent and not seen to run".to_owned(),
+        Some(Outcome::Denied { .. }) => "nothing was sent: the policy denies it now".to_owned(),
+        Some(Outcome::Interrupted(lost)) => format!("the command was sent: {}", lost.detail),
+    }
+}
+
+/// An error with its causes on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

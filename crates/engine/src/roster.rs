@@ -180,6 +180,9 @@ fn fate(task: &Task, outcome: &Outcome) -> (String, Option<u32>) {
         Outcome::NotStarted(failure) if failure.phase == Phase::Network => {
             ("denied".to_owned(), None)
         }
+        Outcome::NotStarted(failure) if failure.phase == Phase::Record => {
+            ("not_recorded".to_owned(), None)
+        }
         Outcome::NotStarted(_) => ("could_not_connect".to_owned(), None),
         Outcome::Signalled { .. }
         | Outcome::NotSeenToRun(_)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sshepherd_model::{ConnectFailure, Host, LoginShell, Outcome, Phase, Stopped};
+use sshepherd_model::{ConnectFailure, Host, LoginShell, Outcome, Phase, Stopped, TaskId};
 use sshepherd_ssh::job::Tombstone;
 use sshepherd_ssh::{Deadlines, Exec, ProxyProgram, Ready, Target, Transport};
 use sshepherd_store::{Durability, Error, Finish, Patch, Totals};
@@ -21,7 +21,9 @@ use crate::engine::{Engine, elapsed_ms, now_ms};
 use crate::event::TaskEventKind;
 use crate::job::{Ended, Job, Sent, Start};
 use crate::plan::{Brief, Manner, Plan};
+use crate::refusal::chain;
 use crate::resolve;
+use crate::task::STORE_PATIENCE;
 use crate::usable;
 use crate::watch::{Bounds, GRACE, Line, Watched, watch};
 
@@ -154,7 +156,12 @@ async fn connect(
 fn may_pass(phase: Phase) -> bool {
     match phase {
         Phase::Dial | Phase::Banner | Phase::KeyExchange | Phase::Channel => true,
-        Phase::Resolve | Phase::Network | Phase::HostKey | Phase::Auth | Phase::Exec => false,
+        Phase::Resolve
+        | Phase::Network
+        | Phase::HostKey
+        | Phase::Auth
+        | Phase::Exec
+        | Phase::Record => false,
     }
 }
 
@@ -366,8 +373,8 @@ async fn mark_started(
 
 fn unrecorded(error: &Error) -> ConnectFailure {
     ConnectFailure {
-        phase: Phase::Exec,
-        detail: format!("the task store failed: {error}").into(),
+        phase: Phase::Record,
+        detail: format!("the task store failed: {}", chain(error)).into(),
         hint: "nothing was sent; try again".to_owned(),
     }
 }
@@ -377,6 +384,7 @@ pub(crate) fn passes(error: &Error) -> bool {
     match error {
         Error::Folder { .. }
         | Error::Database { .. }
+        | Error::Held { .. }
         | Error::Full { .. }
         | Error::NoRoom { .. } => true,
         Error::Exists { .. }
@@ -392,6 +400,22 @@ pub(crate) fn passes(error: &Error) -> bool {
     }
 }
 
+/// An answer of the store, however long it takes; who waits for the task hears when that is long.
+pub(crate) async fn in_time<T>(
+    engine: &Engine,
+    id: &TaskId,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::pin!(answer);
+    match tokio::time::timeout(STORE_PATIENCE, &mut answer).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            engine.live().unstored(id, "it does not answer".to_owned());
+            answer.await
+        }
+    }
+}
+
 /// Stores the outcome, however long the store takes to have room for it, and tells everyone.
 pub(crate) async fn finish(
     engine: &Engine,
@@ -401,8 +425,11 @@ pub(crate) async fn finish(
     began: Instant,
 ) {
     let end = Finish { outcome: outcome.clone(), at: now_ms() };
+    engine.live().known(&brief.task_id, &outcome);
     let totals = loop {
-        match engine.store().finish(&brief.task_id, end.clone()).await {
+        match in_time(engine, &brief.task_id, engine.store().finish(&brief.task_id, end.clone()))
+            .await
+        {
             Ok(task) => {
                 let totals = task.output;
                 engine.live().ended(task);
@@ -410,6 +437,7 @@ pub(crate) async fn finish(
             }
             Err(error) if passes(&error) && !engine.closing().is_cancelled() => {
                 tracing::warn!(task = %brief.task_id, %error, "the outcome waits for the store");
+                engine.live().unstored(&brief.task_id, chain(&error));
                 tokio::time::sleep(FINISH_AGAIN).await;
             }
             Err(error) => {

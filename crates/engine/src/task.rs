@@ -11,6 +11,7 @@ use sshepherd_store::{
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, now_ms};
+use crate::live::{Live, Told, Unstored};
 use crate::pipeline::Origin;
 use crate::refusal::Refusal;
 
@@ -52,6 +53,9 @@ enum Ear {
 /// How long a cancel waits for the end before it answers `Stopping`: the grace between TERM and KILL, the time the
 /// stop script takes to look again, and a second link if the first is full.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long the store may take before what runs here is done without it.
+pub(crate) const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Engine {
     /// The task as it stands.
@@ -128,14 +132,32 @@ impl Engine {
 
     /// Waits for the end of a task, whichever server runs it.
     pub async fn wait(&self, id: &TaskId) -> Result<Lookup<Finished>, Refusal> {
-        let live = self.live().get(id);
+        self.wait_with(id, self.live().get(id)).await
+    }
+
+    async fn wait_with(
+        &self,
+        id: &TaskId,
+        live: Option<Live>,
+    ) -> Result<Lookup<Finished>, Refusal> {
         let ours = live.is_some();
-        if let Some(live) = live
-            && let Some(task) = live.ended().await
-            && let Some(outcome) = task.outcome.clone()
-        {
-            let task = Arc::unwrap_or_clone(task);
-            return Ok(Lookup::Found(Finished { task, outcome }));
+        let told = match live {
+            Some(live) => live.ended().await,
+            None => None,
+        };
+        match told {
+            Some(Told::Ended(task)) => {
+                if let Some(outcome) = task.outcome.clone() {
+                    let task = Arc::unwrap_or_clone(task);
+                    return Ok(Lookup::Found(Finished { task, outcome }));
+                }
+            }
+            Some(Told::Unstored(unstored)) => {
+                let Unstored { why, known } = Arc::unwrap_or_clone(unstored);
+                let known = known.map(Box::new);
+                return Err(Refusal::Unstored { task_id: id.clone(), why, known });
+            }
+            None => {}
         }
         let mut hints = self.store().subscribe_to(id);
         loop {
@@ -210,21 +232,32 @@ impl Engine {
     /// Asks a task to stop and waits a bounded time for its end.
     pub async fn cancel(&self, id: &TaskId, origin: &Origin) -> Result<CancelAnswer, Refusal> {
         self.audit_cancel(id, origin);
-        let patched = self.store().patch(id, Patch::RequestCancel { at: now_ms() }).await;
-        let task = match patched.map_err(Refusal::Store)? {
-            Lookup::Found(task) => task,
-            Lookup::Expired => return Ok(CancelAnswer::Expired),
-            Lookup::Unknown => return Ok(CancelAnswer::Unknown),
+        let live = self.live().get(id).map(Live::that_is_waited_for);
+        let patched = self.store().patch(id, Patch::RequestCancel { at: now_ms() });
+        let patched = match &live {
+            None => Some(patched.await.map_err(Refusal::Store)?),
+            // What runs here is stopped whether or not the store answers.
+            Some(live) => {
+                live.cancel.cancel();
+                tokio::time::timeout(STORE_PATIENCE, patched).await.ok().and_then(Result::ok)
+            }
         };
-        if let Some(outcome) = task.outcome.clone() {
-            return Ok(CancelAnswer::AlreadyEnded(Box::new(Finished { task, outcome })));
+        match patched {
+            Some(Lookup::Found(task)) => {
+                if let Some(outcome) = task.outcome.clone() {
+                    return Ok(CancelAnswer::AlreadyEnded(Box::new(Finished { task, outcome })));
+                }
+            }
+            Some(Lookup::Expired) => return Ok(CancelAnswer::Expired),
+            Some(Lookup::Unknown) => return Ok(CancelAnswer::Unknown),
+            None => {}
         }
-        if let Some(live) = self.live().get(id) {
-            live.cancel.cancel();
+        if live.is_none() {
+            // Another server hears of the request by a hint. When that one is gone, this one goes on.
+            self.take_over(Orphans::One(id.clone())).await;
         }
-        // Another server hears of the request by a hint. When that one is gone, this one goes on.
-        self.take_over(Orphans::One(id.clone())).await;
-        match tokio::time::timeout(CANCEL_PATIENCE, self.wait(id)).await {
+        let live = live.or_else(|| self.live().get(id));
+        match tokio::time::timeout(CANCEL_PATIENCE, self.wait_with(id, live)).await {
             Err(_) => Ok(match self.task(id).await? {
                 Lookup::Found(task) => CancelAnswer::Stopping(task.status),
                 Lookup::Expired => CancelAnswer::Expired,

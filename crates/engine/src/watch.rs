@@ -1,5 +1,6 @@
 //! Following a command that was sent: its output into the store, its end, its time limit, a cancel.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::plan::Brief;
+use crate::refusal::chain;
 use crate::{hole, job, runner};
 
 /// Time between TERM and KILL when a command is stopped; long enough for a service to close its files.
@@ -209,7 +211,7 @@ pub(crate) async fn watch(
     }
     let mut ticks = runner::ticker(brief);
     let mut order = Stop::None;
-    let mut storing: Option<Storing> = None;
+    let (mut storing, mut held) = (None::<Storing>, Held::default());
     let mut last_words = Box::pin(tokio::time::sleep(Duration::MAX));
     loop {
         tokio::select! {
@@ -220,27 +222,28 @@ pub(crate) async fn watch(
             }
             (why, stopped) = order.seen() => {
                 order = Stop::Seen(why, stopped);
-                last_words = Box::pin(tokio::time::sleep(match stopped {
-                    Stopped::Confirmed => LAST_WORDS,
-                    Stopped::Unconfirmed => LAST_WORDS_UNSEEN,
-                }));
+                last_words = Box::pin(tokio::time::sleep(words_after(stopped)));
             }
             () = &mut last_words => {
                 let outcome = order.outcome().await;
                 return outcome.map_or(Watched::HandedOn, Watched::Over);
             }
             stored = stored(&mut storing), if storing.is_some() => {
-                storing = None;
+                storing = held.next(engine, &brief.task_id);
                 if let Err(error) = stored {
-                    if outlives && runner::passes(&error) {
-                        let detail = format!("output cannot be stored: {error}");
-                        return Watched::Cut(detail, order.outcome().await);
-                    }
-                    tracing::error!(task = %brief.task_id, %error, "the task is no longer ours");
-                    return Watched::HandedOn;
+                    return refused(&error, order, held, (brief, outlives)).await;
+                }
+                if storing.is_none() && let Some(outcome) = held.over.take() {
+                    return Watched::Over(order.outcome().await.unwrap_or(outcome));
                 }
             }
-            said = line.next(), if storing.is_none() => match said {
+            said = line.next(), if storing.is_none() || (!outlives && held.has_room()) => match said {
+                Said::Output(stream, bytes) if storing.is_some() => held.keep(stream, bytes),
+                Said::Over(outcome) if storing.is_some() => {
+                    // Its last output is to be stored first; who waits need not wait for that.
+                    engine.live().known(&brief.task_id, &outcome);
+                    held.over = Some(outcome);
+                }
                 Said::Output(stream, bytes) => {
                     storing = Some(keep((engine, brief), outlives, stream, bytes));
                 }
@@ -259,6 +262,61 @@ pub(crate) async fn watch(
             _ = ticks.tick() => runner::report(engine, brief, "running", bounds.began).await,
         }
     }
+}
+
+/// What came of an attached command while the store takes what came before: so its end is known though a disk is full.
+#[derive(Default)]
+struct Held {
+    output: VecDeque<(Stream, Bytes)>,
+    bytes: usize,
+    over: Option<Outcome>,
+}
+
+/// Most bytes that are held.
+const MOST_HELD: usize = 256 << 10;
+
+impl Held {
+    fn has_room(&self) -> bool {
+        self.over.is_none() && self.bytes < MOST_HELD
+    }
+
+    fn keep(&mut self, stream: Stream, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.output.push_back((stream, bytes));
+    }
+
+    /// Has what is held stored next.
+    fn next(&mut self, engine: &Engine, id: &TaskId) -> Option<Storing> {
+        let (stream, bytes) = self.output.pop_front()?;
+        self.bytes -= bytes.len();
+        Some(Box::pin(store(engine.clone(), id.clone(), stream, bytes)))
+    }
+}
+
+/// How long output may still come after a stop.
+fn words_after(stopped: Stopped) -> Duration {
+    match stopped {
+        Stopped::Confirmed => LAST_WORDS,
+        Stopped::Unconfirmed => LAST_WORDS_UNSEEN,
+    }
+}
+
+/// The store does not take the output, now or for ever.
+async fn refused(
+    error: &Error,
+    order: Stop,
+    held: Held,
+    (brief, outlives): (&Brief, bool),
+) -> Watched {
+    if let Some(outcome) = held.over {
+        return Watched::Over(order.outcome().await.unwrap_or(outcome));
+    }
+    if outlives && runner::passes(error) {
+        let detail = format!("output cannot be stored: {error}");
+        return Watched::Cut(detail, order.outcome().await);
+    }
+    tracing::error!(task = %brief.task_id, %error, "the task is no longer ours");
+    Watched::HandedOn
 }
 
 async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
@@ -286,13 +344,21 @@ async fn store_once(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) ->
     engine.store().append(&id, stream, bytes).await.map(drop)
 }
 
-/// Stores output, trying again for as long as the store has no room for it.
+/// Stores output, trying again for as long as the store has no room for it and this server runs.
 async fn store(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
+    let mut waited = false;
     loop {
         match engine.store().append(&id, stream, bytes.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(error) if runner::passes(&error) => {
+            Ok(_) => {
+                if waited {
+                    engine.live().stored(&id);
+                }
+                return Ok(());
+            }
+            Err(error) if runner::passes(&error) && !engine.closing().is_cancelled() => {
                 tracing::warn!(task = %id, %error, "output waits for the store");
+                engine.live().unstored(&id, chain(&error));
+                waited = true;
                 tokio::time::sleep(STORE_AGAIN).await;
             }
             Err(error) => return Err(error),

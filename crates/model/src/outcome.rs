@@ -28,6 +28,8 @@ pub enum Phase {
     Channel,
     /// Sending the exec request.
     Exec,
+    /// Writing down, here, that it is sent: the audit record and the task store.
+    Record,
 }
 
 impl fmt::Display for Phase {
@@ -42,6 +44,7 @@ impl fmt::Display for Phase {
             Self::Auth => "authentication",
             Self::Channel => "channel open",
             Self::Exec => "exec request",
+            Self::Record => "writing it down",
         })
     }
 }

@@ -202,7 +202,8 @@ impl LastWords {
             | Phase::HostKey
             | Phase::Auth
             | Phase::Channel
-            | Phase::Exec => ConnectFailure { detail, ..failure },
+            | Phase::Exec
+            | Phase::Record => ConnectFailure { detail, ..failure },
         }
     }
 }

@@ -66,6 +66,14 @@ pub enum Error {
         /// The newest layout known here.
         known: i64,
     },
+    /// Another process holds a lock of the state folder and does not let it go.
+    #[error("{} is held by {by}", path.display())]
+    Held {
+        /// Which file.
+        path: PathBuf,
+        /// Who, in words.
+        by: String,
+    },
     /// The database of the state folder failed.
     #[error("the task database: {detail}")]
     Database {

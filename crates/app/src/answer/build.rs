@@ -170,7 +170,19 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
 
 fn not_started(answer: &mut RunAnswer, failure: &ConnectFailure) {
     let network = failure.phase == Phase::Network;
-    answer.status = Some(if network { "denied" } else { "could_not_connect" }.to_owned());
+    let status = match failure.phase {
+        Phase::Network => "denied",
+        Phase::Record => NOT_RECORDED,
+        Phase::Resolve
+        | Phase::Dial
+        | Phase::Banner
+        | Phase::KeyExchange
+        | Phase::HostKey
+        | Phase::Auth
+        | Phase::Channel
+        | Phase::Exec => "could_not_connect",
+    };
+    answer.status = Some(status.to_owned());
     answer.denied = network.then_some(true);
     answer.reason = network.then(|| "network".to_owned());
     answer.hostname =
@@ -319,6 +331,8 @@ pub(crate) fn could_not_start(alias: &Alias, request: &Request, refusal: &Refusa
         answer.hint = Some(denial.hint.clone());
     } else if let Refusal::ApprovalRequired(asked) = refusal {
         approval_required(&mut answer, asked);
+    } else if let Refusal::Unstored { known, .. } = refusal {
+        unstored(&mut answer, refusal, known.as_deref());
     } else {
         let failure = super::Failure::from(refusal);
         answer.status = failure.status;
@@ -326,6 +340,22 @@ pub(crate) fn could_not_start(alias: &Alias, request: &Request, refusal: &Refusa
         answer.hint = failure.hint;
     }
     answer
+}
+
+/// The status of what could not be written down here: it was not sent for that, or what came of it is not kept.
+pub(crate) const NOT_RECORDED: &str = "not_recorded";
+
+/// A command was sent, and the store does not take what came of it.
+fn unstored(answer: &mut RunAnswer, refusal: &Refusal, known: Option<&Outcome>) {
+    if let Some(outcome) = known {
+        fate(answer, outcome);
+    }
+    answer.safe_to_resend = Some(known.is_some_and(Outcome::safe_to_resend));
+    let failure = super::Failure::from(refusal);
+    answer.task_id = failure.task_id;
+    answer.status = failure.status;
+    answer.detail = failure.error;
+    answer.hint = failure.hint;
 }
 
 fn approval_required(answer: &mut RunAnswer, asked: &Asked) {

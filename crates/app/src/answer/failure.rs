@@ -1,14 +1,15 @@
 //! A request that could not be understood or served: an answer with a way on, never a bare error.
 
-use sshepherd_engine::Refusal;
+use sshepherd_engine::{Refusal, chain};
 use sshepherd_model::InvalidField;
 
 use super::answer;
+use super::build::NOT_RECORDED;
 
 answer! {
     /// What is wrong, where, and what to do.
     Failure {
-        /// Always `error`.
+        /// `error`; `store_failed` or `not_recorded` where state folder or audit record are in the way.
         status: String,
         /// What is wrong.
         error: String,
@@ -38,6 +39,12 @@ impl Failure {
         }
     }
 
+    /// The same with a status of its own.
+    fn with_status(mut self, status: &str) -> Self {
+        self.status = Some(status.to_owned());
+        self
+    }
+
     /// The same, about one task.
     pub(crate) fn about(mut self, task_id: &sshepherd_model::TaskId) -> Self {
         self.task_id = Some(task_id.to_string());
@@ -51,6 +58,9 @@ impl From<InvalidField> for Failure {
         Self { field: Some(invalid.field.to_owned()), ..Self::new(invalid.to_string(), hint) }
     }
 }
+
+/// What to do about a result that the store does not take.
+const UNSTORED: &str = "tell the owner: the state folder cannot be written; the task keeps trying, so ask for its status when there is room";
 
 impl From<&Refusal> for Failure {
     /// Every reason but a denial, which has an answer of its own.
@@ -94,11 +104,16 @@ impl From<&Refusal> for Failure {
                 ..Self::new(error, "nothing was run; choose another key for another request")
             },
             Refusal::Audit(_) => Self::new(
-                error,
+                chain(refusal),
                 "tell the owner: the file named by audit.path in sshepherd.yml cannot be written",
-            ),
+            )
+            .with_status(NOT_RECORDED),
             Refusal::Store(_) => {
-                Self::new(error, "ask for the task's status; tell the owner if it repeats")
+                Self::new(chain(refusal), "ask for the task's status; tell the owner if it repeats")
+                    .with_status("store_failed")
+            }
+            Refusal::Unstored { task_id, .. } => {
+                Self::new(error, UNSTORED).with_status(NOT_RECORDED).about(task_id)
             }
             Refusal::NoRandomness(_) => Self::new(error, "nothing was run; tell the owner"),
             Refusal::NotReached | Refusal::NotBegun { .. } => {

@@ -1,6 +1,7 @@
 //! Many hosts' results as few groups: identical ones once, with their hosts in range notation; another output as its difference
 //! from the most common one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ pub(crate) struct Group {
     /// adds the line behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) diff: Option<String>,
+    /// That what is left out is not what others have there, where that cannot be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) differs: Option<String>,
     /// Bytes of output that are not shown; `task_id` has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) missing_bytes: Option<u64>,
@@ -78,9 +82,12 @@ pub(crate) fn slowest(entries: &[RunAnswer], most: usize) -> Vec<Slow> {
 /// A host's result, and what it wrote, wherever that is kept.
 pub(crate) type Told<'a> = (&'a RunAnswer, Option<&'a str>);
 
-/// Entries that hold what was written themselves.
+/// Entries that hold what was written themselves: all of it, or as much as they show.
 pub(crate) fn own(entries: &[RunAnswer]) -> impl Iterator<Item = Told<'_>> {
-    entries.iter().map(|entry| (entry, entry.output.as_deref()))
+    entries.iter().map(|entry| {
+        let whole = entry.whole.as_ref().and_then(|whole| whole.text.as_deref());
+        (entry, whole.or(entry.output.as_deref()))
+    })
 }
 
 /// Results in groups: what failed first, then what differs, the most common result last; among equals the smaller first, for what
@@ -96,12 +103,12 @@ pub(crate) fn fold<'a>(results: impl IntoIterator<Item = Told<'a>>, most: usize)
         .iter()
         .filter(|(key, _)| key.ran)
         .max_by_key(|(key, members)| (good(key), members.len(), std::cmp::Reverse(**key)))
-        .map(|(key, _)| key.output);
+        .map(|(key, _)| *key);
     let until = Instant::now() + PATIENCE;
     let mut groups: Vec<((bool, bool, usize), Vec<Group>)> = families
         .iter()
         .map(|(key, members)| {
-            let last = key.ran && Some(key.output) == common;
+            let last = key.ran && common.is_some_and(|common| common.wrote == key.wrote);
             let group = group(key, members, common, until);
             ((good(key), last, members.len()), parts(group, members, most))
         })
@@ -151,8 +158,40 @@ struct Key<'a> {
     signal: Option<&'a str>,
     phase: Option<&'a str>,
     reason: Option<&'a str>,
-    output: &'a str,
-    missing: u64,
+    wrote: Wrote<'a>,
+}
+
+/// What was written: the same where the digests are, or where none are known the texts.
+#[derive(Debug, Clone, Copy)]
+struct Wrote<'a> {
+    digest: Option<&'a [u8; 32]>,
+    text: &'a str,
+}
+
+impl<'a> Wrote<'a> {
+    fn compared(&self) -> (Option<&'a [u8; 32]>, &'a str) {
+        (self.digest, if self.digest.is_some() { "" } else { self.text })
+    }
+}
+
+impl PartialEq for Wrote<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.compared() == other.compared()
+    }
+}
+
+impl Eq for Wrote<'_> {}
+
+impl Ord for Wrote<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.compared().cmp(&other.compared())
+    }
+}
+
+impl PartialOrd for Wrote<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 fn key<'a>(entry: &'a RunAnswer, output: Option<&'a str>) -> Key<'a> {
@@ -163,8 +202,10 @@ fn key<'a>(entry: &'a RunAnswer, output: Option<&'a str>) -> Key<'a> {
         signal: entry.signal.as_deref(),
         phase: entry.phase.as_deref(),
         reason: entry.reason.as_deref(),
-        output: output.unwrap_or_default(),
-        missing: entry.missing_bytes.unwrap_or(0),
+        wrote: Wrote {
+            digest: entry.whole.as_ref().map(|whole| &whole.digest),
+            text: output.unwrap_or_default(),
+        },
     }
 }
 
@@ -172,17 +213,24 @@ fn key<'a>(entry: &'a RunAnswer, output: Option<&'a str>) -> Key<'a> {
 /// What is found until then still is a difference, only a longer one.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>, until: Instant) -> Group {
+/// What is said of a group whose difference from the last one is in what is not shown.
+const DIFFERS: &str =
+    "its whole output is not that of the last group, also where what is shown is the same";
+
+fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<Key<'_>>, until: Instant) -> Group {
     let first = members.first();
     let own =
         |field: fn(&RunAnswer) -> &Option<String>| first.and_then(|entry| field(entry).clone());
-    let text = key.ran.then(|| key.output.to_owned());
-    let diff = match (common, &text) {
-        (Some(common), Some(text)) if common != text => {
-            Some(difference(common, text, until)).filter(|diff| diff.len() < text.len())
-        }
-        _ => None,
-    };
+    let cut = first.and_then(|entry| entry.missing_bytes);
+    // Grouped by all of it; shown as far as there is room, of the first of them.
+    let shown = first.and_then(|entry| entry.output.as_deref()).unwrap_or(key.wrote.text);
+    let text = key.ran.then(|| shown.to_owned());
+    let other = common.filter(|common| key.ran && common.wrote != key.wrote);
+    let diff = other.filter(|_| is_whole(key, first)).and_then(|common| {
+        let diff = difference(common.wrote.text, key.wrote.text, until);
+        Some(diff).filter(|diff| diff.len() < shown.len())
+    });
+    let differs = other.is_some() && diff.is_none() && cut.is_some();
     Group {
         hosts: hosts(members),
         count: members.len() as u64,
@@ -190,14 +238,23 @@ fn group(key: &Key<'_>, members: &[&RunAnswer], common: Option<&str>, until: Ins
         exit_code: key.exit_code,
         signal: key.signal.map(str::to_owned),
         output: text.filter(|_| diff.is_none()),
+        missing_bytes: cut.filter(|_| diff.is_none()),
         diff,
-        missing_bytes: (key.missing > 0).then_some(key.missing),
+        differs: differs.then(|| DIFFERS.to_owned()),
         cleaned: cleaned(members),
         phase: key.phase.map(str::to_owned),
         detail: own(|entry| &entry.detail),
         hint: own(|entry| &entry.hint),
         task_id: own(|entry| &entry.task_id),
     }
+}
+
+/// Whether all that was written is at hand, and not only what is shown of it.
+fn is_whole(key: &Key<'_>, first: Option<&&RunAnswer>) -> bool {
+    let cut = first.is_some_and(|entry| entry.missing_bytes.is_some());
+    let text =
+        first.and_then(|entry| entry.whole.as_ref()).is_some_and(|whole| whole.text.is_some());
+    key.wrote.digest.is_none() || text || !cut
 }
 
 /// What was taken out of their output: of all of them the same, or what of whom, the most common first.
@@ -288,6 +345,7 @@ fn shorten(group: &mut Group, over: usize) {
     // A part of a difference cannot be read; its output would be longer still.
     if let Some(diff) = group.diff.take() {
         group.missing_bytes = Some(group.missing_bytes.unwrap_or(0) + diff.len() as u64);
+        group.differs = Some(DIFFERS.to_owned());
         return;
     }
     let Some(output) = &mut group.output else { return };
@@ -302,7 +360,9 @@ fn shorten(group: &mut Group, over: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Whole;
     use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
 
     fn fold(entries: &[RunAnswer]) -> Vec<Group> {
         super::fold(own(entries), usize::MAX)
@@ -471,6 +531,64 @@ mod tests {
                 }
             }
             prop_assert_eq!(seen, outputs.len());
+        }
+    }
+
+    /// An entry that shows the first and last bytes of what was written, cut as its alias leaves room.
+    fn cut(alias: &str, whole: &str) -> RunAnswer {
+        let keep = 100 - alias.len();
+        let (head, tail) = (whole.split_at(keep).0, whole.split_at(whole.len() - keep).1);
+        let shown = format!("{head}[…]{tail}");
+        let digest = Sha256::digest(whole.as_bytes()).into();
+        RunAnswer {
+            missing_bytes: Some((whole.len() - 2 * keep) as u64),
+            whole: Some(Whole { digest, text: Some(whole.into()) }),
+            ..ran(alias, &shown, 0)
+        }
+    }
+
+    #[test]
+    fn what_differs_only_where_nothing_is_shown_is_another_group_with_its_difference() {
+        let whole: String = (0..2000).map(|n| format!("line {n}\n")).collect();
+        let other = whole.replace("line 1000\n", "line 1OOO\n");
+        let mut entries: Vec<RunAnswer> =
+            (1..=30).map(|n| cut(&format!("h{n:02}"), &whole)).collect();
+        entries[16] = cut("h17", &other);
+        let groups = super::fold(own(&entries), usize::MAX);
+        let told: Vec<_> = groups.iter().map(|g| (g.hosts.as_str(), g.count)).collect();
+        assert_eq!(told, [("h17", 1), ("h[01-16,18-30]", 29)]);
+        assert_eq!(groups[0].diff.as_deref(), Some("=1000\n-1\n+line 1OOO\n=999\n"));
+        // Where the texts could not be kept, or have little in common, it is said.
+        for entry in &mut entries {
+            entry.whole.as_mut().unwrap().text = None;
+        }
+        let groups = super::fold(own(&entries), usize::MAX);
+        assert_eq!((groups[0].count, groups[0].differs.as_deref()), (1, Some(DIFFERS)));
+        assert_eq!((groups[1].count, groups[1].differs.as_deref()), (29, None));
+    }
+
+    #[test]
+    fn the_same_output_is_one_group_wherever_it_was_cut() {
+        let whole = "0123456789\n".repeat(1000);
+        let entries: Vec<RunAnswer> = (1..=40).map(|n| cut(&"x".repeat(n), &whole)).collect();
+        let groups = super::fold(own(&entries), usize::MAX);
+        assert_eq!((groups.len(), groups[0].count, &groups[0].diff), (1, 40, &None));
+    }
+
+    proptest! {
+        /// Hosts stand together exactly when all that they wrote is the same, whatever is shown of it.
+        #[test]
+        fn groups_are_the_classes_of_equal_outputs(
+            hosts in proptest::collection::vec((0_usize..4, 90_usize..110, 1_usize..40), 1..30)
+        ) {
+            let entries: Vec<RunAnswer> = hosts.iter().enumerate().map(|(n, (which, at, name))| {
+                let mut whole = "y".repeat(200);
+                whole.replace_range(at..&(at + 1), &which.to_string());
+                cut(&format!("{}{n}", "h".repeat(*name)), &whole)
+            }).collect();
+            let classes: std::collections::BTreeSet<_> =
+                hosts.iter().map(|(which, at, _)| (which, at)).collect();
+            prop_assert_eq!(super::fold(own(&entries), usize::MAX).len(), classes.len());
         }
     }
 }

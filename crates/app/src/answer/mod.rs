@@ -36,7 +36,7 @@ pub(crate) use list::task_list;
 pub(crate) use many::{Folded, MAX_SLOW, each, tagged};
 pub(crate) use plan::{Limits, PlanAnswer, PlannedCommand};
 pub(crate) use reload::ReloadAnswer;
-pub(crate) use run::{RunAnswer, TagAnswer, TagSummary};
+pub(crate) use run::{RunAnswer, TagAnswer, TagSummary, Whole};
 pub(crate) use shell::{
     ShellAnswer, shell_closed, shell_list, shell_output, shell_screen, shell_state,
 };

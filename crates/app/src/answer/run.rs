@@ -1,10 +1,12 @@
 //! What came of a command on one host, or on every host of a tag.
 
+use std::sync::Arc;
+
 use super::{Group, Slow, answer};
 
 answer! {
     /// The fate of one command. `status` tells which fields apply: `completed`, `failed`, `timeout` and `cancelled` come
-    /// with an `outcome`; `denied` and `could_not_connect` mean that nothing was sent.
+    /// with an `outcome`; `denied` and `could_not_connect` mean that nothing was sent; `not_recorded`, that state folder or audit record cannot be written.
     RunAnswer {
         /// Id for the task tools.
         task_id: String,
@@ -72,7 +74,20 @@ answer! {
         detail: String,
         /// What to do next.
         hint: String,
+        /// All of its output; not a part of the answer.
+        #[serde(skip)]
+        #[schemars(skip)]
+        whole: Whole,
     }
+}
+
+/// All that a host wrote, as it may be read, however little of it an answer shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whole {
+    /// Its digest: what has the same one is the same.
+    pub(crate) digest: [u8; 32],
+    /// The text itself, where there is room for it.
+    pub(crate) text: Option<Arc<str>>,
 }
 
 answer! {

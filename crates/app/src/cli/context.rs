@@ -8,6 +8,7 @@ use sshepherd_config::{
     FolderFlags, Folders, KnownHosts, Loaded, ProcessEnvironment, Report, Settings, ShellBounds,
 };
 use sshepherd_engine::audit::{Checkpoints, Keeping, Sink};
+pub(crate) use sshepherd_engine::chain;
 use sshepherd_engine::policy::{Dialect, LimitTable, NetworkPolicy, Policy};
 use sshepherd_engine::store::{DiskBounds, DiskStore, MemoryStore, ShellFolder};
 use sshepherd_engine::{
@@ -202,18 +203,6 @@ fn audit(settings: &Settings) -> Result<Sink, Exit> {
         out::complain(&chain(&error));
         Exit::Usage
     })
-}
-
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// A field that breaks its rule ends the command.

@@ -39,6 +39,7 @@ pub(crate) use context::no_hosts;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -68,7 +69,11 @@ pub(crate) fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(dispatch(arguments));
+    let exit = runtime.block_on(async {
+        // A file that may not grow is an error to be told, not the end of the process.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+        dispatch(arguments).await
+    });
     // A read of standard input cannot be interrupted; it must not hold the process.
     runtime.shutdown_background();
     exit.into()

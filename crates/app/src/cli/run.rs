@@ -124,9 +124,18 @@ async fn on_host(
     } else {
         let copying =
             output::copy(engine, &ticket.task_id, 0, StreamFilter::Both, Until::End, form);
+        tokio::pin!(ended, copying);
         // Both end with the task: the one when it is final, the other when its output is read to the end.
-        let (result, _) = tokio::join!(ended, copying);
-        result
+        tokio::select! {
+            biased;
+            result = &mut ended => {
+                if result.is_ok() {
+                    copying.await;
+                }
+                result
+            }
+            _ = &mut copying => ended.await,
+        }
     };
     match result {
         Err(refusal) => refused(global, alias, request, &refusal),
@@ -214,6 +223,7 @@ pub(crate) fn tell_refusal(alias: &Alias, refusal: &Refusal) {
         | Refusal::NotAnApprover { .. }
         | Refusal::Audit(_)
         | Refusal::Store(_)
+        | Refusal::Unstored { .. }
         | Refusal::NoRandomness(_)
         | Refusal::NotReached
         | Refusal::NotBegun { .. }
@@ -236,6 +246,7 @@ pub(crate) fn exit_of_refusal(refusal: &Refusal) -> Exit {
         | Refusal::NotAnApprover { .. }
         | Refusal::Audit(_)
         | Refusal::Store(_)
+        | Refusal::Unstored { .. }
         | Refusal::NoRandomness(_)
         | Refusal::NotReached
         | Refusal::NotBegun { .. }

@@ -1,7 +1,9 @@
 //! `serve`: MCP over stdio.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use sshepherd_config::{Elicitation, Folders, ProcessEnvironment, Settings};
 use sshepherd_engine::{Adopt, Config, Engine};
 use sshepherd_model::{Problem, Severity};
@@ -117,15 +119,36 @@ pub(crate) async fn talk(engine: Engine, loader: mcp::Loader, settings: mcp::Set
         terminated().await;
         signalled.cancel();
     });
+    let unheard = tokio::spawn(hung_up(stop.clone()));
     let served =
         mcp::serve(engine, loader, settings, rmcp::transport::io::stdio_pipes(), stop).await;
     signals.abort();
+    unheard.abort();
     match served {
         Ok(()) => Exit::Done,
         Err(problem) => {
             out::complain(&problem);
             Exit::Failed
         }
+    }
+}
+
+/// How long the end of input may wait to be read once the client has gone: answers that nobody takes stand before it.
+const UNREAD_END: Duration = Duration::from_secs(5);
+
+/// Stops a conversation whose client has hung up, also where the end of input cannot be read for answers that it does not take.
+async fn hung_up(stop: CancellationToken) {
+    let (gone, heard) = tokio::sync::oneshot::channel();
+    // Not one of the runtime's: nothing interrupts it.
+    std::thread::spawn(move || {
+        let input = std::io::stdin();
+        let mut ends = [PollFd::new(&input, PollFlags::empty())];
+        while matches!(poll(&mut ends, None), Err(rustix::io::Errno::INTR)) {}
+        let _ = gone.send(());
+    });
+    if heard.await.is_ok() {
+        tokio::time::sleep(UNREAD_END).await;
+        stop.cancel();
     }
 }
 

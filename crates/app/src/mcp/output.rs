@@ -1,9 +1,12 @@
 //! Finished commands with as much of their output as the byte budget allows.
 
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
 use sshepherd_engine::store::{HeadTail, Lookup, StreamFilter};
 use sshepherd_engine::{Engine, Finished, Refusal};
 
-use crate::answer::{self, RunAnswer, encoded};
+use crate::answer::{self, RunAnswer, Whole, encoded};
 
 /// How often the output is asked for again with less room; each time the room shrinks by what the last answer was over,
 /// so that two are enough but for text that JSON escapes very unevenly.
@@ -56,4 +59,67 @@ async fn with_room(
         shown: &shown,
         enforcement: engine.config().policy.enforcement(),
     }))
+}
+
+/// Most bytes of whole outputs that are kept while the hosts of a fan-out are compared: what differs can then be shown.
+const MOST_WHOLE: usize = 16 << 20;
+
+/// The whole outputs of many hosts, each read once and kept once.
+#[derive(Default)]
+pub(super) struct Wholes {
+    /// By the digest of the bytes: what they are as they may be read.
+    known: HashMap<[u8; 32], Whole>,
+    /// By the digest of what may be read.
+    texts: HashMap<[u8; 32], Whole>,
+    bytes: usize,
+}
+
+impl Wholes {
+    /// All that `finished` wrote, of which `shown` is as much as the answer has room for.
+    pub(super) async fn of(
+        &mut self,
+        engine: &Engine,
+        finished: &Finished,
+        shown: &RunAnswer,
+    ) -> Result<Option<Whole>, Refusal> {
+        let Some(text) = &shown.output else { return Ok(None) };
+        if shown.missing_bytes.is_none() {
+            return Ok(Some(self.keep(text)));
+        }
+        let id = &finished.task.id;
+        let all = engine.head_tail(id, usize::MAX / 2, StreamFilter::Both).await?;
+        let Lookup::Found(all) = all else { return Ok(Some(self.keep(text))) };
+        let mut digest = Sha256::new();
+        for chunk in all.head.iter().chain(&all.tail) {
+            digest.update(&chunk.bytes);
+        }
+        // The same bytes of two hosts may mean different texts.
+        digest.update(format!("{} {:?}", all.missing, engine.encoding_of(id).await));
+        let digest = digest.finalize().into();
+        if let Some(whole) = self.known.get(&digest) {
+            return Ok(Some(whole.clone()));
+        }
+        if self.bytes >= MOST_WHOLE {
+            // Equal is still told from different, by the bytes.
+            return Ok(Some(Whole { digest, text: None }));
+        }
+        let whole = with_room(engine, finished, usize::MAX / 2).await?;
+        let whole = self.keep(whole.output.as_deref().unwrap_or_default());
+        self.known.insert(digest, whole.clone());
+        Ok(Some(whole))
+    }
+
+    fn keep(&mut self, text: &str) -> Whole {
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        if let Some(whole) = self.texts.get(&digest) {
+            return whole.clone();
+        }
+        let room = self.bytes + text.len() <= MOST_WHOLE;
+        if room {
+            self.bytes += text.len();
+        }
+        let whole = Whole { digest, text: room.then(|| text.into()) };
+        self.texts.insert(digest, whole.clone());
+        whole
+    }
 }

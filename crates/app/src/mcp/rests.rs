@@ -23,8 +23,6 @@ pub(super) struct Rests(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    /// How many there were.
-    count: u128,
     fan_outs: VecDeque<(TaskId, Arc<Rest>)>,
     folds: VecDeque<Fold>,
 }
@@ -45,17 +43,13 @@ pub(super) struct Rest {
 }
 
 impl Rests {
-    /// Keeps one, and gives it a name in the form of a task's id. Names of tasks end in 128 random bits, these in a small number.
-    pub(super) fn keep(&self, request: &Request, fan_out: FanOut) -> Option<TaskId> {
-        let label = fan_out.targets.label()?;
+    /// Keeps one under a name in the form of a task's id, as hard to guess.
+    pub(super) fn keep(&self, id: TaskId, request: &Request, fan_out: FanOut) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.count += 1;
-        let id = TaskId::compose(&label, &request.hash(), kept.count);
-        kept.fan_outs.push_back((id.clone(), Arc::new(Rest { request: request.clone(), fan_out })));
+        kept.fan_outs.push_back((id, Arc::new(Rest { request: request.clone(), fan_out })));
         if kept.fan_outs.len() > MOST {
             kept.fan_outs.pop_front();
         }
-        Some(id)
     }
 
     pub(super) fn get(&self, id: &TaskId) -> Option<Arc<Rest>> {

@@ -1,5 +1,7 @@
 //! One connection from its first byte to its drain.
 
+use std::time::Duration;
+
 use rmcp::ServiceExt;
 use sshepherd_engine::Engine;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -7,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::lines::Lines;
 use super::server::{Loader, Server, Settings};
+
+/// How long a client has to read its last answers, once nothing runs any more.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Speaks MCP on `reader` and `writer` until input ends or `stop` fires, then ends what runs and returns.
 ///
@@ -43,11 +48,23 @@ where
         }
     });
     let lines = Lines::new(reader, writer, closing.clone());
-    let result = talk(server, lines, silent, &engine).await;
+    // The calls under way need their commands stopped to answer, and the conversation needs their answers to end; a client that does
+    // not read them keeps nobody from ending.
+    let unread = async {
+        closing.cancelled().await;
+        engine.shutdown().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+        tracing::warn!("the client does not read its last answers");
+    };
+    let result = tokio::select! {
+        biased;
+        result = talk(server, lines, silent) => result,
+        () = unread => Ok(()),
+    };
     closing.cancel();
     tracker.close();
     engine.shutdown().await;
-    tracker.wait().await;
+    let _ = tokio::time::timeout(LAST_ANSWERS, tracker.wait()).await;
     result
 }
 
@@ -55,13 +72,11 @@ async fn talk<R, W>(
     server: Server,
     lines: Lines<R, W>,
     stop: CancellationToken,
-    engine: &Engine,
 ) -> Result<(), String>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let closing = server.closing.clone();
     let running = match server.serve_with_ct(lines, stop).await {
         Ok(running) => running,
         // A client that went away before it said anything has not been wronged.
@@ -71,10 +86,5 @@ where
         ) => return Ok(()),
         Err(error) => return Err(error.to_string()),
     };
-    // The calls under way need their commands stopped to answer, and the conversation needs their answers to end.
-    let (ended, ()) = tokio::join!(running.waiting(), async {
-        closing.cancelled().await;
-        engine.shutdown().await;
-    });
-    ended.map(drop).map_err(|error| error.to_string())
+    running.waiting().await.map(drop).map_err(|error| error.to_string())
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::error::Error;
 
 use super::desk::{Call, Clerk, Desk, Patience, Safe, failed};
+use super::holder::holder;
 
 /// The layout that this version writes. Raise it with a step in [`migrate`].
 pub(super) const LAYOUT: i64 = 4;
@@ -16,8 +17,10 @@ pub(super) const LAYOUT: i64 = 4;
 /// `sshp` in ASCII: tells a task database from any other file.
 const APPLICATION: i64 = 0x7373_6870;
 
-/// How long another process may hold the database; its transactions take milliseconds.
-const BUSY: Duration = Duration::from_secs(20);
+/// How long another process may hold the database; its transactions take milliseconds,
+const BUSY: Duration = Duration::from_secs(10);
+/// and after that was too short once, until it was to be had again: one that is stopped must not cost each call so much.
+const BUSY_STILL: Duration = Duration::from_millis(500);
 
 /// Bytes of the write-ahead log above which it is emptied even if that means to wait for readers: four times what SQLite
 /// lets it have.
@@ -58,9 +61,10 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Desk, Desk), Error> {
     writer.pragma_update(None, "wal_autocheckpoint", 0).map_err(|error| failed(&error))?;
     let moving = Arc::new(Mutex::new(()));
     let mover = mover(connect(path).map_err(|error| failed(&error))?, Arc::clone(&moving))?;
+    let shared = path.with_extension("db-shm");
     let path = path.with_extension("db-wal");
     let journal = Journal { path, enough: LONGEST_JOURNAL, groups: 0, mover, moving };
-    let writer = Writer { connection: writer, level: None, journal };
+    let writer = Writer { connection: writer, level: None, journal, shared, patience: BUSY };
     Ok((Desk::start("sshepherd-write", writer)?, Desk::start("sshepherd-read", Reader(reader))?))
 }
 
@@ -157,6 +161,11 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    if found == Ok(LAYOUT) {
+        // A server that is stopped in the middle of a step must not keep others from starting.
+        return Ok(());
+    }
     let done = (|| {
         let transaction =
             rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
@@ -194,6 +203,10 @@ struct Writer {
     /// How safe its transactions are now; `None` before the first.
     level: Option<Safe>,
     journal: Journal,
+    /// Where SQLite has its locks.
+    shared: PathBuf,
+    /// How long other processes are waited for now.
+    patience: Duration,
 }
 
 impl Writer {
@@ -222,11 +235,21 @@ impl Clerk for Writer {
             Patience::None => {
                 let waiting = self.connection.busy_timeout(Duration::ZERO);
                 let begun = waiting.and_then(|()| self.begin(safe));
-                let _ = self.connection.busy_timeout(BUSY);
+                let _ = self.connection.busy_timeout(self.patience);
                 begun
             }
         };
-        begun.map_err(|error| error.to_string())
+        let held = begun.as_ref().is_err_and(|error| {
+            error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+        });
+        if patience == Patience::Some {
+            self.patience = if held { BUSY_STILL } else { BUSY };
+            let _ = self.connection.busy_timeout(self.patience);
+        }
+        begun.map_err(|error| match held {
+            true => format!("it is held by {}", holder(&self.shared)),
+            false => error.to_string(),
+        })
     }
 
     /// All calls in one transaction, then all answers.

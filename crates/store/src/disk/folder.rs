@@ -15,14 +15,31 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::boundary::DigestKey;
 use crate::error::Error;
+
+use super::holder::{holder, lock_within};
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     root: PathBuf,
+}
+
+/// How long another server may take to open the folder; it takes milliseconds.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// How the folder is opened.
+pub(super) enum Opening {
+    /// While no other server opens it.
+    Alone {
+        /// Held until it is open.
+        _lock: File,
+    },
+    /// While another one is stopped half-way.
+    Beside,
 }
 
 impl Folder {
@@ -45,11 +62,25 @@ impl Folder {
 
     /// Waits until no other server is opening the folder, and keeps others waiting while the answer lives: SQLite
     /// refuses at once, without waiting, when two make a database or change its journal mode.
-    pub(super) fn opening(&self) -> Result<File, Error> {
+    ///
+    /// Not for ever: past [`OPENING`] a folder that was opened before is opened beside whoever is stopped half-way, for then nothing is
+    /// made any more that two could make at once; one that is new is not.
+    pub(super) fn opening(&self) -> Result<Opening, Error> {
         let path = self.root.join("opening.lock");
-        owners_file(&path)
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(|source| Error::Folder { what: "cannot use the state folder", path, source })
+        let failed = |path: PathBuf| {
+            move |source| Error::Folder { what: "cannot use the state folder", path, source }
+        };
+        let file = owners_file(&path).map_err(failed(path.clone()))?;
+        if lock_within(&file, OPENING).map_err(failed(path.clone()))? {
+            return Ok(Opening::Alone { _lock: file });
+        }
+        let by = holder(&path);
+        let made = |path: PathBuf| fs::metadata(path).is_ok_and(|data| data.len() > 0);
+        if made(self.root.join("digest.key")) && made(self.database()) {
+            tracing::warn!("{} is held by {by}; the folder is opened all the same", path.display());
+            return Ok(Opening::Beside);
+        }
+        Err(Error::Held { path, by })
     }
 
     /// The key of this folder's digests, made when it is not there. Only one server opens the folder at a time. Approvals that
@@ -198,7 +229,7 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Takes a new place. Only one server opens the folder at a time.
-    pub(super) fn enter(folder: &Folder) -> Result<Self, Error> {
+    pub(super) fn enter(folder: &Folder, opening: &Opening) -> Result<Self, Error> {
         let failed = |path: PathBuf| {
             move |source| Error::Folder {
                 what: "cannot take a place in the state folder",
@@ -206,7 +237,11 @@ impl Instance {
                 source,
             }
         };
-        for draft in folder.with_suffix(".new").unwrap_or_default() {
+        let drafts = match opening {
+            Opening::Alone { .. } => folder.with_suffix(".new").unwrap_or_default(),
+            Opening::Beside => Vec::new(),
+        };
+        for draft in drafts {
             // Nobody else is entering: it is what a death on the way left.
             let _ = fs::remove_file(folder.instances().join(format!("{draft}.new")));
         }

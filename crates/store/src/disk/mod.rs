@@ -14,6 +14,7 @@ mod entry;
 mod files;
 mod find;
 mod folder;
+mod holder;
 mod log;
 mod peers;
 mod reader;
@@ -102,10 +103,10 @@ impl DiskStore {
         let root = folder.to_path_buf();
         let opened = tokio::task::spawn_blocking(move || {
             let folder = Folder::open(&root)?;
-            let _alone = folder.opening()?;
+            let opening = folder.opening()?;
             let desks = database::open(folder.root(), &folder.database())?;
             let digest_key = folder.digest_key()?;
-            let instance = Instance::enter(&folder)?;
+            let instance = Instance::enter(&folder, &opening)?;
             Ok((folder, instance, desks, digest_key))
         });
         let (folder, instance, desks, digest_key) = opened.await.map_err(unfinished).flatten()?;

@@ -7,6 +7,7 @@ mod common;
 mod conformance;
 mod crashes;
 mod damage;
+mod frozen;
 mod many;
 mod model;
 mod racing;

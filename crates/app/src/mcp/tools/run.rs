@@ -153,7 +153,11 @@ fn on_host(args: JsonObject) -> Result<(Alias, Request), sshepherd_model::Invali
 
 /// A denial is an answer about the command; everything else is about the call.
 fn refused(alias: &Alias, request: &Request, refusal: &Refusal) -> CallToolResult {
-    if matches!(refusal, Refusal::Denied(_) | Refusal::ApprovalRequired(_)) {
+    let about_it = matches!(
+        refusal,
+        Refusal::Denied(_) | Refusal::ApprovalRequired(_) | Refusal::Unstored { .. }
+    );
+    if about_it {
         failed(&answer::could_not_start(alias, request, refusal))
     } else {
         failed(&Failure::from(refusal))
@@ -381,12 +385,19 @@ impl Server {
         };
         let mut answer = folded.page(0, room);
         if answer.next_cursor.is_some()
-            && let Some(id) = id.cloned().or_else(|| self.rests.keep(request, fan_out))
+            && let Some(id) = id.cloned().or_else(|| self.keep_rest(request, fan_out))
         {
             self.rests.keep_folded(&id, &config, &folded);
             answer.task_id = Some(id.to_string());
         }
         result(&answer, error)
+    }
+
+    /// Keeps what an answer had no room for; its name.
+    fn keep_rest(&self, request: &Request, fan_out: FanOut) -> Option<TaskId> {
+        let id = self.engine.fresh_id(&fan_out.targets.label()?, &request.hash()).ok()?;
+        self.rests.keep(id.clone(), request, fan_out);
+        Some(id)
     }
 
     /// More of a fan-out that was waited for: the groups from `from` on.
@@ -418,10 +429,11 @@ impl Server {
     /// One entry a host.
     pub(super) async fn entries(&self, request: &Request, fan_out: &FanOut) -> Vec<RunAnswer> {
         let budget = self.settings.answer_bytes;
-        let mut entries = Vec::with_capacity(fan_out.hosts.len());
+        let (mut entries, mut wholes) =
+            (Vec::with_capacity(fan_out.hosts.len()), output::Wholes::default());
         for host in &fan_out.hosts {
             entries.push(match &host.result {
-                Ok(finished) => match output::report(&self.engine, finished, budget).await {
+                Ok(finished) => match self.entry(finished, budget, &mut wholes).await {
                     Ok(answer) => answer,
                     Err(refusal) => answer::could_not_start(&host.alias, request, &refusal),
                 },
@@ -429,5 +441,16 @@ impl Server {
             });
         }
         entries
+    }
+
+    async fn entry(
+        &self,
+        finished: &Finished,
+        budget: usize,
+        wholes: &mut output::Wholes,
+    ) -> Result<RunAnswer, Refusal> {
+        let answer = output::report(&self.engine, finished, budget).await?;
+        let whole = wholes.of(&self.engine, finished, &answer).await?;
+        Ok(RunAnswer { whole, ..answer })
     }
 }

@@ -149,7 +149,9 @@ async fn megabytes_of_each_host_are_answered_in_a_few_pages() {
     loop {
         assert!(answer.to_string().len() <= 8192 + 100, "{}", answer.to_string().len());
         for group in answer["groups"].as_array().unwrap() {
-            assert!(group["missing_bytes"].as_u64() > Some(1_900_000), "{group}");
+            // Each differs from the others in its first line alone, which is shown as that.
+            let cut = group["missing_bytes"].as_u64() > Some(1_900_000);
+            assert!(cut || group["diff"].as_str().unwrap().starts_with("-1\n+web"), "{group}");
             hosts += group["count"].as_u64().unwrap();
         }
         let Some(cursor) = answer["next_cursor"].as_u64() else { break };

@@ -19,3 +19,4 @@ mod shell_servers;
 mod shell_text;
 mod shells;
 mod surroundings;
+mod trouble;
