@@ -16,6 +16,7 @@ use crate::event::{EVENT_BACKLOG, TaskEvent, TaskEventKind};
 use crate::gate::{Circuit, Gate};
 use crate::host_keys::HostKeys;
 use crate::live::LiveTable;
+use crate::places::Sites;
 use crate::plan::Brief;
 use crate::refusal::Refusal;
 use crate::rosters::Rosters;
@@ -54,6 +55,7 @@ struct Inner {
     pool: Pool,
     host_keys: HostKeys,
     live: LiveTable,
+    sites: Sites,
     gate: Gate,
     turns: Turns,
     rosters: Rosters,
@@ -87,6 +89,7 @@ impl Engine {
             pool: Pool::new(sshepherd_ssh::PoolSettings::default()),
             host_keys: HostKeys::default(),
             live: LiveTable::default(),
+            sites: Sites::default(),
             gate: Gate::default(),
             turns: Turns::default(),
             rosters: Rosters::default(),
@@ -135,6 +138,7 @@ impl Engine {
         self.audit_reload(&config, origin)?;
         self.inner.config.send_replace(Arc::new(config));
         self.inner.pool.forget_all();
+        self.inner.sites.forget();
         // Only the owner sends a signal: a client that could end pauses by a reload could lock accounts.
         if origin.face == "signal" {
             self.inner.pool.forgive_refusals();
@@ -245,6 +249,11 @@ impl Engine {
 
     pub(crate) fn shells(&self) -> &Shells {
         &self.inner.shells
+    }
+
+    /// What hosts have said of where they are.
+    pub(crate) fn sites(&self) -> &Sites {
+        &self.inner.sites
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sshepherd_model::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};
-use sshepherd_ssh::job::{self, JobEnd, JobEvent, JobPlace, JobSpec, Launched, Settled, Tombstone};
+use sshepherd_ssh::job::{self, JobEnd, JobEvent, JobPlace, Launched, Tombstone};
 use sshepherd_ssh::{Ready, Target};
 use sshepherd_store::Patch;
 
 use crate::engine::Engine;
 use crate::hole;
+use crate::places::Bound;
 use crate::plan::Brief;
 use crate::runner;
 use crate::watch::{Bounds, GRACE, Line, Said, Watched, Why, watch};
@@ -28,6 +29,13 @@ const AGAIN_MOST: Duration = Duration::from_secs(5);
 const STOP_PATIENCE: Duration = Duration::from_millis(4500);
 /// and after that answer. The host ends it at its time limit all the same.
 const STOP_LATER: Duration = Duration::from_secs(20);
+
+/// What is said while an alias leads to another host, account or home than the one that the job was sent to.
+pub(crate) const ELSEWHERE: &str =
+    "the alias leads elsewhere: to another host, account or home than the one it was sent to";
+
+/// Sites that a start is bound to one after the other before it waits: behind one address there may be several hosts.
+const BINDINGS: usize = 4;
 
 /// What is sent to start the job; at hand only for those who hold a permit.
 pub(crate) struct Start {
@@ -57,6 +65,8 @@ pub(crate) struct Job<'a> {
     pub(crate) stopping: Option<Why>,
     /// It was to be stopped, and nobody has seen it end.
     pub(crate) unseen: Option<Why>,
+    /// Where its start may be, or may have been, sent.
+    pub(crate) bound: Bound,
 }
 
 /// How it went.
@@ -70,7 +80,7 @@ pub(crate) enum Ended {
 }
 
 /// What came of trying to reach it.
-enum Reached {
+pub(crate) enum Reached {
     Line(Box<Line>),
     Ended(Ended),
     /// Try again.
@@ -83,6 +93,7 @@ pub(crate) fn said(event: Option<JobEvent>) -> Said {
         Some(JobEvent::Output { stream, bytes }) => Said::Output(stream, bytes),
         Some(JobEvent::Skipped { stream, bytes }) => Said::Skipped(stream, bytes),
         Some(JobEvent::Lost { detail }) => Said::Cut(detail.to_string()),
+        Some(JobEvent::Elsewhere) => Said::Cut(ELSEWHERE.to_owned()),
         Some(JobEvent::Ended(JobEnd::Limit)) => Said::LimitThere,
         Some(JobEvent::Ended(end)) => Said::Over(outcome(end)),
         None => Said::Cut("the job's stream ended without a word".to_owned()),
@@ -261,7 +272,7 @@ impl Job<'_> {
         }
     }
 
-    async fn target(&self) -> Result<Arc<Target>, ConnectFailure> {
+    pub(crate) async fn target(&self) -> Result<Arc<Target>, ConnectFailure> {
         runner::target(self.engine, &self.brief.config, &self.brief.host).await
     }
 
@@ -274,40 +285,24 @@ impl Job<'_> {
         if let Some(place) = self.place.clone() {
             return self.follow_at(target, place).await;
         }
-        let Some(start) = self.start.as_ref().filter(|_| self.stopping.is_none()) else {
+        if self.start.is_none() || self.stopping.is_some() || self.bound == Bound::Anywhere {
             return self.settle(target).await;
-        };
-        let spec = JobSpec {
-            id: self.brief.task_id.to_string(),
-            wire: start.wire.clone(),
-            cookie: self.brief.task_id.to_string(),
-            stdin: start.stdin.clone(),
-            env: start.env.clone(),
-            max_time: self.brief.limits.max_time + GRACE,
-            grace: GRACE,
-            room: self.room(),
-        };
-        let ready = match ready {
-            Some(ready) => ready,
-            None => match self.engine.pool().open(Arc::clone(&target)).await {
-                Ok(ready) => ready,
-                Err(failure) => return Reached::Away(failure.to_string()),
-            },
-        };
-        let before = std::mem::replace(&mut self.sent, Sent::Unanswered);
-        sshepherd_store::crash::point("job.start");
-        let launched = ready.start_job(spec).await;
-        sshepherd_store::crash::point("job.started");
-        match launched {
-            Ok(launched) => self.launched(launched, target, before).await,
-            Err(outcome @ Outcome::NotStarted(_)) if before == Sent::Never => {
-                Reached::Ended(Ended::Over(outcome))
-            }
-            Err(outcome) => Reached::Away(format!("{outcome:?}")),
         }
+        let mut ready = ready;
+        for _ in 0..BINDINGS {
+            if let Some(reached) = self.send(Arc::clone(&target), ready.take()).await {
+                return reached;
+            }
+        }
+        Reached::Away("the alias leads to another host each time".to_owned())
     }
 
-    async fn launched(&mut self, launched: Launched, target: Arc<Target>, before: Sent) -> Reached {
+    pub(crate) async fn launched(
+        &mut self,
+        launched: Launched,
+        target: Arc<Target>,
+        before: Sent,
+    ) -> Reached {
         match (launched, before) {
             (Launched::Job(running), Sent::Never) => {
                 self.placed(running.place().clone(), Tombstone::Leave).await;
@@ -321,7 +316,10 @@ impl Job<'_> {
                 self.placed(place.clone(), Tombstone::Keep).await;
                 self.follow_at(target, place).await
             }
-            (Launched::Refused { reason }, Sent::Never) => {
+            // Without a site nothing was sent that a host with a shell would have run.
+            (Launched::Refused { reason }, before)
+                if before == Sent::Never || self.bound == Bound::Nowhere =>
+            {
                 tracing::info!(task = %self.brief.task_id, %reason, "the host keeps no jobs");
                 Reached::Ended(Ended::NoJobs)
             }
@@ -329,7 +327,9 @@ impl Job<'_> {
                 self.patch(Patch::Attached).await;
                 Reached::Line(Box::new(Line::Attached(running)))
             }
-            (Launched::Refused { reason }, Sent::Unanswered) => unanswered(&reason),
+            (Launched::Refused { reason }, _) => Reached::Away(reason.to_string()),
+            // Handled before it comes here.
+            (Launched::Elsewhere(_), _) => Reached::Away(ELSEWHERE.to_owned()),
             (Launched::Attached(running), Sent::Unanswered) => {
                 drop(running);
                 unanswered("the host does not keep jobs")
@@ -337,7 +337,7 @@ impl Job<'_> {
         }
     }
 
-    async fn follow_at(&self, target: Arc<Target>, place: JobPlace) -> Reached {
+    pub(crate) async fn follow_at(&self, target: Arc<Target>, place: JobPlace) -> Reached {
         let have = match self.engine.task(&self.brief.task_id).await {
             Ok(found) => found.found().map(|task| hole::had(&task)).unwrap_or_default(),
             Err(refusal) => return Reached::Away(refusal.to_string()),
@@ -348,32 +348,12 @@ impl Job<'_> {
         }
     }
 
-    /// The start must not be sent any more, but an earlier one may have arrived, or be on its way.
-    async fn settle(&mut self, target: Arc<Target>) -> Reached {
-        let id = self.brief.task_id.to_string();
-        match job::settle(self.engine.pool(), Arc::clone(&target), &id).await {
-            Ok(Settled::Started(place)) => {
-                self.placed(place.clone(), Tombstone::Keep).await;
-                self.follow_at(target, place).await
-            }
-            Ok(Settled::Never) => Reached::Ended(Ended::Over(match self.stopping {
-                Some(why) => why.outcome(Stopped::Confirmed),
-                None => Outcome::Denied {
-                    reason: "the policy now in force no longer allows it, and it had not started"
-                        .to_owned(),
-                },
-            })),
-            Ok(Settled::Unsure { reason }) => unanswered(&reason),
-            Err(failure) => Reached::Away(failure.to_string()),
-        }
-    }
-
     /// Head and tail of what the store keeps can wait on the host too.
-    fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.brief.limits.max_output_bytes.saturating_mul(2).max(job::LEAST_ROOM)
     }
 
-    async fn placed(&mut self, place: JobPlace, tombstone: Tombstone) {
+    pub(crate) async fn placed(&mut self, place: JobPlace, tombstone: Tombstone) {
         let place = JobPlace { room: self.room(), ..place };
         // A struct of texts always has a form in JSON.
         let text = serde_json::to_string(&place).unwrap_or_default();
@@ -406,7 +386,7 @@ impl Job<'_> {
     }
 }
 
-fn unanswered(reason: &str) -> Reached {
+pub(crate) fn unanswered(reason: &str) -> Reached {
     Reached::Ended(Ended::Over(Outcome::lost(format!(
         "the server ended while it was started, and the host cannot tell whether it ran: {reason}"
     ))))

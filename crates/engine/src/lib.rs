@@ -3,7 +3,7 @@
 //! [`Engine`] is the handle that every face (MCP, command line) holds. Its product is one function,
 //! [`pipeline`]: judge → (ask) → plan → audit → record → run. Rooms: [`approval`] (asking a person first), [`clearance`] (what a fan-out needs before anything starts), [`seal`] (digests of what was asked), [`gate`] (how much at once), [`config`] (what the owner allowed, swapped whole),
 //! [`plan`] (the only value that can be run; made from a permit), [`resolve`] (names to judged addresses),
-//! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server),
+//! [`runner`] (one command from connect to outcome), [`job`] (the same for one that outlives this server), [`start`] and [`places`] (where its start may be sent),
 //! [`watch`] (following a command that was sent), [`recover`] (tasks of servers that are gone), [`take_up`] (those that a command line asks about), [`live`] (the commands under way), [`fan_out`] (many hosts), [`roll`] (batch after batch), [`group`] (the
 //! same as one task), [`roster`] (what it has written down), [`rosters`] (what has been read of it), [`wish`] (pausing it, leaving hosts out), [`turns`] (who is next), [`warm`] (connections made beforehand),
 //! [`task`] (asking about tasks), [`shell`](mod@shell) (interactive shells), [`screened`] (their output as it may be read), [`trust`] (a person stores a host's key), [`event`] (what happened, for those who listen), [`refusal`] (why nothing ran).
@@ -25,6 +25,7 @@ mod host_keys;
 mod job;
 mod live;
 mod pipeline;
+mod places;
 mod plan;
 mod record;
 mod recover;
@@ -37,6 +38,7 @@ mod runner;
 mod screened;
 mod seal;
 mod shell;
+mod start;
 mod take_up;
 mod task;
 mod trust;

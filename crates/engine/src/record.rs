@@ -95,6 +95,11 @@ impl Engine {
         self.store().named(old).await.map_err(Refusal::Store)
     }
 
+    /// Whose jobs those of this store are.
+    pub(crate) fn owner(&self) -> String {
+        self.store().digest_key().map_or_else(|_| "0".to_owned(), |key| seal::owner(&key))
+    }
+
     fn asked_digest(&self, alias: &Alias, request: &Request) -> Result<String, Refusal> {
         let key = self.store().digest_key().map_err(Refusal::Store)?;
         Ok(seal::asked(&key, alias, request))

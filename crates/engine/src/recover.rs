@@ -1,6 +1,5 @@
 //! Tasks of servers that are gone: claimed, judged anew, and gone on with. Also the ear for what other servers ask.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ use crate::group::Group;
 use crate::job::{Job, Sent, Start};
 use crate::live::AtClose;
 use crate::pipeline::Origin;
+use crate::places::Bound;
 use crate::plan::{Brief, Manner, Plan};
 use crate::runner;
 use crate::watch::{Bounds, GRACE, Why};
@@ -27,7 +27,7 @@ enum Course {
     /// It was never sent: run it.
     Run(Box<Plan>),
     /// It was sent as a job: go on.
-    GoOn { brief: Box<Brief>, start: Option<Start>, place: Option<JobPlace> },
+    GoOn { brief: Box<Brief>, start: Option<Start> },
     /// It is over, with this outcome.
     Over { brief: Box<Brief>, outcome: Outcome },
     /// Its host is no longer in the inventory: it can be neither run nor looked for.
@@ -124,8 +124,8 @@ impl Engine {
                     runner::finish(&engine, &brief, outcome, peer, Instant::now()).await;
                 }
                 Course::NoHost => engine.forsake(&task).await,
-                Course::GoOn { brief, start, place } => {
-                    go_on(&engine, &brief, (start, place), cancel, peer).await;
+                Course::GoOn { brief, start } => {
+                    go_on(&engine, &brief, start, &task, cancel).await;
                 }
             }
         });
@@ -156,19 +156,22 @@ impl Engine {
 async fn go_on(
     engine: &Engine,
     brief: &Brief,
-    (start, place): (Option<Start>, Option<JobPlace>),
+    start: Option<Start>,
+    task: &Task,
     cancel: CancellationToken,
-    peer: Option<IpAddr>,
 ) {
     // How long it has run is the host's to say: the clock on the wall, all that this server could go by, may have jumped.
     // The host ends it in time; here the whole time counts anew, for a host that is not reached any more.
     let mut bounds = Bounds::new(cancel.clone(), brief.limits.max_time + 2 * GRACE, Instant::now());
+    let bound = Bound::of(task);
+    let place: Option<JobPlace> =
+        task.place.as_deref().and_then(|place| serde_json::from_str(place).ok());
     // A place that is known was told by the host: that start was answered.
     let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
     let stopping = cancel.is_cancelled().then_some(Why::Cancelled);
     let sent = Sent::Unanswered;
-    let job = Job { engine, brief, start, sent, place, tombstone, stopping, unseen: None };
-    runner::run_job(job, None, &mut bounds, peer).await;
+    let job = Job { engine, brief, start, sent, place, tombstone, stopping, unseen: None, bound };
+    runner::run_job(job, None, &mut bounds, task.target_ip).await;
 }
 
 fn course(engine: &Engine, task: &Task) -> Course {
@@ -188,7 +191,6 @@ fn course(engine: &Engine, task: &Task) -> Course {
             outcome: Outcome::Denied { reason: reason(judged) },
         },
         (_, Some(Durability::Job), judged) => Course::GoOn {
-            place: task.place.as_deref().and_then(|place| serde_json::from_str(place).ok()),
             start: judged.and_then(Result::ok).map(|plan| Start {
                 wire: plan.wire,
                 stdin: plan.stdin.map(|text| Bytes::from(text.into_bytes())),

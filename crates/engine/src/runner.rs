@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::engine::{Engine, elapsed_ms, now_ms};
 use crate::event::TaskEventKind;
 use crate::job::{Ended, Job, Sent, Start};
+use crate::places::Bound;
 use crate::plan::{Brief, Manner, Plan};
 use crate::refusal::chain;
 use crate::resolve;
@@ -265,7 +266,8 @@ async fn send(
     let brief = &plan.brief;
     let mut bounds = Bounds::new(cancel, brief.limits.max_time, began);
     let durability = if background && keeps_jobs { Durability::Job } else { Durability::Attached };
-    if let Err(failure) = mark_started(engine, brief, peer, durability).await {
+    let bound = Bound::first(engine.sites().get(&brief.host.alias));
+    if let Err(failure) = mark_started(engine, brief, peer, (durability, &bound)).await {
         return finish(engine, brief, Outcome::NotStarted(failure), peer, began).await;
     }
     match durability {
@@ -279,6 +281,7 @@ async fn send(
                 tombstone: Tombstone::Leave,
                 stopping: None,
                 unseen: None,
+                bound,
             };
             run_job(job, Some(ready), &mut bounds, peer).await;
         }
@@ -359,13 +362,14 @@ async fn mark_started(
     engine: &Engine,
     brief: &Brief,
     peer: Option<IpAddr>,
-    durability: Durability,
+    (durability, bound): (Durability, &Bound),
 ) -> Result<(), ConnectFailure> {
     engine.audit_start(brief, peer)?;
     let id = &brief.task_id;
     let started = Patch::Started { at: now_ms(), durability };
     let connected = peer.map(|target_ip| Patch::Connected { target_ip });
-    for patch in connected.into_iter().chain([started]) {
+    let bound = (durability == Durability::Job).then(|| Patch::Bound { site: bound.text() });
+    for patch in connected.into_iter().chain(bound).chain([started]) {
         let _ = engine.store().patch(id, patch).await.map_err(|error| unrecorded(&error))?;
     }
     Ok(())

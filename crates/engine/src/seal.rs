@@ -77,6 +77,13 @@ pub(crate) fn asked(key: &DigestKey, alias: &Alias, request: &Request) -> String
         .finish()
 }
 
+/// Whose jobs the ones of this store are: it stands in their folders on the hosts.
+pub(crate) fn owner(key: &DigestKey) -> String {
+    let mut owner = Seal::new(key, "owner").finish();
+    owner.truncate(16);
+    owner
+}
+
 /// Makes digests under one configuration; each log-in is read once.
 pub(crate) struct Sealer<'a> {
     key: DigestKey,

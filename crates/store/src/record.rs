@@ -128,6 +128,9 @@ pub struct Task {
     pub output: Totals,
     /// How it was started; `None` while it is pending.
     pub durability: Option<Durability>,
+    /// Where its start may be sent, in the runner's own words; `None` in rows of versions that sent it anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// Where its job lives on the host, in the runner's own words; `None` until the host has said so.
     pub place: Option<String>,
     /// What running it takes, in the runner's own words; `None` once it has ended.
@@ -210,6 +213,7 @@ impl Task {
             outcome: None,
             output: Totals::default(),
             durability: None,
+            site: None,
             place: None,
             errand: Some(new.errand),
             key: new.key,
@@ -248,6 +252,11 @@ impl Task {
                 self.started_at = Some(at);
                 self.durability = Some(durability);
                 Ok(Some(News::State(State::Running)))
+            }
+            Patch::Bound { site } => {
+                self.must_live()?;
+                self.site = Some(site);
+                Ok(None)
             }
             Patch::Placed { place } => {
                 self.must_live()?;
@@ -345,6 +354,12 @@ pub enum Patch {
         at: u64,
         /// How it is about to be sent.
         durability: Durability,
+    },
+    /// Where its start may be sent from now on, and nowhere else. Comes from the task's owner. Before `Started` it is recorded with
+    /// that.
+    Bound {
+        /// In the runner's own words.
+        site: String,
     },
     /// The host told where the job lives. Comes from the task's owner.
     Placed {

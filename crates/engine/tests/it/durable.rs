@@ -35,12 +35,21 @@ impl Ground {
         Arc::new(DiskStore::open(&self.state(), DiskBounds::default()).await.unwrap())
     }
 
-    async fn server(&self) -> Site {
+    pub(crate) async fn server(&self) -> Site {
         self.server_with(LimitPatch { max_seconds: Some(60), ..LimitPatch::default() }).await
     }
 
-    async fn server_with(&self, limits: LimitPatch) -> Site {
+    pub(crate) async fn server_with(&self, limits: LimitPatch) -> Site {
         Site::with(&self.sshd, Plan { store: Some(self.store().await), limits, ..Plan::default() })
+    }
+
+    /// Where starts to the host are bound to, as tasks have it.
+    pub(crate) async fn site(&self) -> String {
+        let site = self.server().await;
+        let id = site.start_task("true").await;
+        let task = site.end(&id).await.task;
+        site.engine.shutdown().await;
+        task.site.unwrap()
     }
 
     pub(crate) fn fifo(&self, name: &str) -> PathBuf {
@@ -57,12 +66,12 @@ pub(crate) async fn release(fifo: &Path) {
     tokio::task::spawn_blocking(move || std::fs::write(fifo, "go\n").unwrap()).await.unwrap();
 }
 
-async fn found(site: &Site, id: &TaskId) -> Task {
+pub(crate) async fn found(site: &Site, id: &TaskId) -> Task {
     let Lookup::Found(task) = site.engine.task(id).await.unwrap() else { panic!("{id} is gone") };
     task
 }
 
-fn new_task(command: &str, nonce: u128) -> NewTask {
+pub(crate) fn new_task(command: &str, nonce: u128) -> NewTask {
     let hash = CommandHash::of(command);
     NewTask {
         id: TaskId::compose(&alias(), &hash, nonce),
@@ -84,6 +93,17 @@ fn new_task(command: &str, nonce: u128) -> NewTask {
         digest: None,
         care: Care::EachStep,
     }
+}
+
+/// A task whose start may have been sent, to the site if one was kept, when its server died.
+pub(crate) async fn begun(store: &dyn Store, command: &str, site: Option<&str>) -> TaskId {
+    let id = store.create(new_task(command, 1)).await.unwrap().id;
+    if let Some(site) = site {
+        let _ = store.patch(&id, Patch::Bound { site: site.to_owned() }).await.unwrap();
+    }
+    let started = Patch::Started { at: 1_000, durability: Durability::Job };
+    let _ = store.patch(&id, started).await.unwrap();
+    id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,15 +196,11 @@ async fn a_task_that_was_accepted_and_not_sent_runs_once_under_the_next_server()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_whose_server_died_before_the_answer_is_sent_again_and_runs_once() {
     let ground = Ground::new();
+    let site = ground.site().await;
     let store = ground.store().await;
     let ledger = ground.folder.path().join("ledger");
-    let id = store
-        .create(new_task(&format!("mkdir {} && echo done", ledger.display()), 1))
-        .await
-        .unwrap()
-        .id;
-    let started = Patch::Started { at: 1_000, durability: Durability::Job };
-    let _ = store.patch(&id, started).await.unwrap();
+    let command = format!("mkdir {} && echo done", ledger.display());
+    let id = begun(&*store, &command, Some(&site)).await;
     drop(store);
     // By the clock on the wall its time is long over; but that clock may have jumped, and the host keeps the time.
     let site = ground.server().await;
@@ -323,11 +339,10 @@ async fn a_job_on_a_host_that_rebooted_is_told_as_such() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_task_whose_start_never_arrived_is_buried_not_started() {
     let ground = Ground::new();
+    let site = ground.site().await;
     let ledger = ground.folder.path().join("ledger");
     let store = ground.store().await;
-    let id = store.create(new_task(&format!("mkdir {}", ledger.display()), 1)).await.unwrap().id;
-    let started = Patch::Started { at: 1_000, durability: Durability::Job };
-    let _ = store.patch(&id, started).await.unwrap();
+    let id = begun(&*store, &format!("mkdir {}", ledger.display()), Some(&site)).await;
     let _ = store.patch(&id, Patch::RequestCancel { at: 2_000 }).await.unwrap();
     drop(store);
     let site = ground.server().await;

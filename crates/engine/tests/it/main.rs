@@ -14,6 +14,7 @@ mod executed;
 mod granted;
 mod hosts;
 mod output;
+mod places;
 mod reach;
 mod site;
 mod stop;

@@ -7,7 +7,7 @@ use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Phase, Stopped};
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{ask, mark};
-use super::{JobPlace, script, start};
+use super::{JobPlace, JobSite, script};
 use crate::pool::Pool;
 use crate::stopper::{give_up_at, run_script};
 use crate::target::Target;
@@ -30,6 +30,8 @@ pub enum Removed {
     Running,
     /// The path is no job's folder of this account: nothing was touched.
     Refused,
+    /// What was reached is not where it is: nothing was touched.
+    Elsewhere,
 }
 
 /// What became of a start whose answer was lost.
@@ -39,6 +41,8 @@ pub enum Settled {
     Started(JobPlace),
     /// It ran nothing, and never will.
     Never,
+    /// This is not the site that the start was for, but this one: it cannot be told here.
+    Elsewhere(JobSite),
     /// The host can make no folder: it cannot be told.
     Unsure {
         /// Why.
@@ -74,26 +78,32 @@ pub async fn remove(
         Tombstone::Leave => "-",
     };
     let nonce = mark()?;
-    let (_, words) =
-        ask(pool, &target, script::remove(&nonce, &place.folder, keep), &nonce).await?;
+    let (_, words) = ask(pool, &target, script::remove(&nonce, place, keep), &nonce).await?;
     match words.as_str() {
         "removed" => Ok(Removed::Gone),
         "running" => Ok(Removed::Running),
         "refused" => Ok(Removed::Refused),
+        other if other.starts_with("elsewhere ") => Ok(Removed::Elsewhere),
         other => Err(not_understood(&target, other)),
     }
 }
 
-/// Tells whether a start whose answer was lost has run, and if not, sees to it that it never will.
-pub async fn settle(pool: &Pool, target: Arc<Target>, id: &str) -> Result<Settled, ConnectFailure> {
+/// Tells whether a start for `site` whose answer was lost has run, and if not, sees to it that it never will.
+pub async fn settle(
+    pool: &Pool,
+    target: Arc<Target>,
+    id: &str,
+    site: &JobSite,
+) -> Result<Settled, ConnectFailure> {
     if target.login_shell == LoginShell::RawWords {
         return Ok(Settled::Unsure { reason: "the host has no shell".into() });
     }
     let nonce = mark()?;
-    let (_, words) = ask(pool, &target, script::settle(&nonce, id), &nonce).await?;
+    let (_, words) = ask(pool, &target, script::settle(&nonce, id, site), &nonce).await?;
     match words.split_once(' ') {
-        Some(("exists", rest)) if let Some(place) = start::place(rest) => {
-            Ok(Settled::Started(place))
+        Some(("exists", rest)) if let Some(place) = site.place(rest) => Ok(Settled::Started(place)),
+        Some(("elsewhere", rest)) if let Some(found) = JobSite::parse(rest) => {
+            Ok(Settled::Elsewhere(found))
         }
         Some(("refused", "buried")) => Ok(Settled::Never),
         Some(("refused", reason)) => Ok(Settled::Unsure { reason: reason.into() }),

@@ -1,12 +1,13 @@
 # Tells how a job ended, and the rest of its output, up to the first hole in it.
-# $1 nonce; $2 folder; $3 and $4 how much of each stream is had.
-# On standard error: `sshepherd-NONCE gone`, `… running`, `… done RC FLAG OUT ERR OUT ERR OUT ERR` (flag `limit`, `cut` or
+# $1 nonce; $2 folder; $3 and $4 how much of each stream is had; $5 and $6 as in here.sh.
+# On standard error: `sshepherd-NONCE gone`, `… elsewhere - - BOOT MACHINE`, `… running`, `… done RC FLAG OUT ERR OUT ERR OUT ERR` (flag `limit`, `cut` or
 # `-`; then the ends of the streams, from which offsets the rest is, and up to which), `… dead limit|rebooted|killed - …` and
 # the same, `… dead unstarted - 0 0 0 0 0 0` or `… spoiled HOW`.
 exec 4>&2 2>/dev/null
 n=$1 d=$2 o=$3 e=$4
 echo "sshepherd-$n start"
 say() { echo "sshepherd-$n $*" >&4; }
+here "$5" "$6" || { say elsewhere - - "$B" "$M"; exit 0; }
 cd "$d" || { say gone; exit 0; }
 look
 [ -z "$u" ] || { say running; exit 0; }

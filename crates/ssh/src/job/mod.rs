@@ -1,7 +1,7 @@
 //! Durable jobs: commands that survive the end of client, connection and sshd session.
 //!
 //! Rooms: `script` (the fixed texts that run on the host), `header` (how they answer), `channel` (one text on one
-//! channel), `start`, [`JobRunning`] (its output and its end), `act` (stop, remove, settle).
+//! channel), `site` (which home on which host), `start`, [`JobRunning`] (its output and its end), `act` (stop, remove, settle).
 //!
 //! A job is a folder on the host, named by its id. Making the folder is the start: whoever made it runs the command,
 //! so an id runs at most once, whatever is sent again. A supervisor in a session of its own keeps the command's output
@@ -14,6 +14,7 @@ mod running;
 mod script;
 #[cfg(test)]
 mod shells;
+mod site;
 mod start;
 
 use std::time::Duration;
@@ -24,13 +25,14 @@ use sshepherd_model::{HostWords, Stream};
 
 pub use act::{Removed, Settled, Tombstone, remove, settle, stop};
 pub use running::{JobRunning, follow};
+pub use site::{Compared, JobSite};
 pub use start::Launched;
 
 /// Least room for output on the host.
 pub const LEAST_ROOM: u64 = 64 << 20;
 
 /// A job to start.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JobSpec {
     /// Names the job: 1 to 200 of `[A-Za-z0-9:._-]` (a task id). The same id never runs twice on a host.
     pub id: String,
@@ -48,6 +50,10 @@ pub struct JobSpec {
     pub grace: Duration,
     /// Bytes of output that may wait on the host; beyond them the middle goes. At least [`LEAST_ROOM`].
     pub room: u64,
+    /// The only site where it may run; without one nothing runs, and the host says where it is.
+    pub site: Option<JobSite>,
+    /// Whose it is, `[A-Za-z0-9]`: stands in its folder.
+    pub owner: String,
 }
 
 /// Where a job is: all that a later process needs. Fields are as the host gave them, `-` where it could not tell.
@@ -64,6 +70,16 @@ pub struct JobPlace {
     /// As in [`JobSpec`]; 0 where it is not known.
     #[serde(default)]
     pub room: u64,
+    /// Identity of the place that the folder is in.
+    #[serde(default = "none")]
+    pub identity: String,
+    /// The machine it runs on: a home may be shared.
+    #[serde(default = "none")]
+    pub machine: String,
+}
+
+fn none() -> String {
+    site::NONE.to_owned()
 }
 
 /// How many bytes of each stream the caller has.
@@ -117,6 +133,8 @@ pub enum JobEvent {
         /// What was seen.
         detail: HostWords,
     },
+    /// What was reached is not where it is.
+    Elsewhere,
 }
 
 /// How a job ended.

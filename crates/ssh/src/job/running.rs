@@ -8,7 +8,7 @@ use sshepherd_model::{ConnectFailure, HostWords, Stream};
 
 use super::channel::{Channel, Piece, ask, mark};
 use super::script::{self, Reading};
-use super::{JobEnd, JobEvent, JobPlace, Offsets};
+use super::{JobEnd, JobEvent, JobPlace, JobSite, Offsets};
 use crate::pool::Pool;
 use crate::target::Target;
 
@@ -190,10 +190,10 @@ impl JobRunning {
 
     fn ask_to_follow(&self) -> impl Future<Output = Answer> + Send + 'static {
         let (pool, target) = (self.pool.clone(), Arc::clone(&self.target));
-        let (folder, have, reading) = (self.place.folder.clone(), self.given, self.reading);
+        let (place, have, reading) = (self.place.clone(), self.given, self.reading);
         async move {
             let nonce = mark()?;
-            let text = script::follow(&nonce, &folder, have, reading);
+            let text = script::follow(&nonce, &place, have, reading);
             ask(&pool, &target, text, &nonce).await
         }
     }
@@ -206,6 +206,7 @@ impl JobRunning {
         match words.split_once(' ') {
             // An empty folder has no end to wait for.
             _ if words == "gone" => self.collect(),
+            _ if let Some(found) = elsewhere(&words) => self.elsewhere(&found),
             Some(("spoiled", how)) => self.spoiled(how),
             Some(("follow", from)) if let Some(from) = offsets(&mut from.split(' ')) => {
                 self.skip_to(from);
@@ -225,13 +226,20 @@ impl JobRunning {
         }
     }
 
+    fn elsewhere(&mut self, found: &JobSite) {
+        self.state = State::Last(match self.place.restarted(found) {
+            true => JobEvent::Ended(JobEnd::Rebooted),
+            false => JobEvent::Elsewhere,
+        });
+    }
+
     fn collect(&mut self) {
         let (pool, target) = (self.pool.clone(), Arc::clone(&self.target));
-        let (folder, have) = (self.place.folder.clone(), self.given);
+        let (place, have) = (self.place.clone(), self.given);
         // This drops the channel of the stream, whose place the question may need.
         self.state = State::Asking(Box::pin(async move {
             let nonce = mark()?;
-            let text = script::collect(&nonce, &folder, have);
+            let text = script::collect(&nonce, &place, have);
             ask(&pool, &target, text, &nonce).await
         }));
     }
@@ -244,6 +252,7 @@ impl JobRunning {
         match (words.as_str(), words.split_once(' ')) {
             ("gone", _) => self.state = State::Last(JobEvent::Ended(JobEnd::Gone)),
             ("running", _) => self.lost("it still runs, though its stream has ended"),
+            (words, _) if let Some(found) = elsewhere(words) => self.elsewhere(&found),
             (_, Some(("spoiled", how))) => self.spoiled(how),
             (words, _) => match end(words) {
                 Some(rest) => self.rest(channel, rest),
@@ -278,6 +287,11 @@ impl JobRunning {
 
 fn offsets<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Offsets> {
     Some(Offsets { stdout: fields.next()?.parse().ok()?, stderr: fields.next()?.parse().ok()? })
+}
+
+/// `elsewhere HOME TMP BOOT MACHINE`.
+fn elsewhere(words: &str) -> Option<JobSite> {
+    words.strip_prefix("elsewhere ").and_then(JobSite::parse)
 }
 
 /// `done RC FLAG` or `dead WHY -`, then the offsets of [`Rest`].

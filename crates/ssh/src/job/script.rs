@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use sshepherd_model::LoginShell;
 
-use super::Offsets;
+use super::{JobPlace, JobSite, Offsets};
 use crate::stop;
 use crate::words::{Script, bare, command};
 
+const WHERE: &str = include_str!("where.sh");
+const SITE: &str = include_str!("site.sh");
+const HERE: &str = include_str!("here.sh");
 const START: &str = include_str!("start.sh");
 const SUPERVISE: &str = include_str!("supervise.sh");
 const RUN: &str = include_str!("run.sh");
@@ -46,43 +49,52 @@ pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> St
     let (supervise, run, stop) = (bare(&[SUPERVISE]), bare(&[RUN]), bare(&[OWN, stop::SCRIPT]));
     let fed = if spec.env.is_empty() && spec.stdin.is_none() { "-" } else { "fed" };
     let (grace, id) = (tenths(spec.grace), spec.id.as_str());
-    let before = [nonce, id, &bytes, fed, &supervise, &spec.cookie, &seconds, &grace, program];
-    let script = before.into_iter().fold(Script::new(), Script::with);
+    let unknown = JobSite::unknown();
+    let site = spec.site.as_ref().unwrap_or(&unknown);
+    let (home, tmp, boot, owner) = (&site.home, &site.tmp, &site.boot, &spec.owner);
+    let known = [nonce, id, &bytes, fed, home, tmp, boot, owner];
+    let before = [&supervise, &spec.cookie, &seconds, &grace, program];
+    let script = known.into_iter().chain(before).fold(Script::new(), Script::with);
     let script = script.with_theirs(&spec.wire).with(&run).with(&stop);
     let script = script.with(&bare(&[KEEP])).with(&(spec.room / 1024).to_string());
-    script.run(&bare(&[KEPT, START, STREAM]))
+    script.run(&bare(&[WHERE, SITE, KEPT, START, STREAM]))
 }
 
-/// Takes the id, so that no start of it that is still on its way runs anything.
-pub(super) fn settle(nonce: &str, id: &str) -> String {
-    command(&bare(&[START]), &[nonce, id, "!", "-"])
+/// Takes the id at its site, so that no start of it that is still on its way runs anything.
+pub(super) fn settle(nonce: &str, id: &str, site: &JobSite) -> String {
+    let arguments = [nonce, id, "!", "-", &site.home, &site.tmp, &site.boot, "-"];
+    command(&bare(&[WHERE, SITE, START]), &arguments)
 }
 
 /// Streams a job whose first bytes are had.
-pub(super) fn follow(nonce: &str, folder: &str, have: Offsets, reading: Reading) -> String {
+pub(super) fn follow(nonce: &str, place: &JobPlace, have: Offsets, reading: Reading) -> String {
     let (out, err) = (have.stdout.to_string(), have.stderr.to_string());
     let reading = match reading {
         Reading::Whole => "-",
         Reading::Pieces => "pieces",
     };
-    command(&bare(&[KEPT, FOLLOW, STREAM]), &[nonce, folder, &out, &err, reading])
+    let arguments = [nonce, &place.folder, &out, &err, reading, &place.identity, &place.machine];
+    command(&bare(&[WHERE, HERE, KEPT, FOLLOW, STREAM]), &arguments)
 }
 
 /// Tells the end of a job and the rest of its output.
-pub(super) fn collect(nonce: &str, folder: &str, have: Offsets) -> String {
+pub(super) fn collect(nonce: &str, place: &JobPlace, have: Offsets) -> String {
     let (out, err) = (have.stdout.to_string(), have.stderr.to_string());
-    command(&bare(&[ENDED, KEPT, COLLECT]), &[nonce, folder, &out, &err])
+    let arguments = [nonce, &place.folder, &out, &err, &place.identity, &place.machine];
+    command(&bare(&[WHERE, HERE, ENDED, KEPT, COLLECT]), &arguments)
 }
 
 /// Removes a job's folder, or empties it.
-pub(super) fn remove(nonce: &str, folder: &str, keep: &str) -> String {
-    command(&bare(&[ENDED, REMOVE]), &[nonce, folder, keep])
+pub(super) fn remove(nonce: &str, place: &JobPlace, keep: &str) -> String {
+    let arguments = [nonce, &place.folder, keep, &place.identity, &place.machine];
+    command(&bare(&[WHERE, HERE, ENDED, REMOVE]), &arguments)
 }
 
 /// Ends a job's process group and all that carries its cookie.
-pub(super) fn stop(place: &super::JobPlace, cookie: &str, grace: Duration) -> String {
-    let text = bare(&[STOP, OWN, stop::SCRIPT]);
-    command(&text, &[&place.folder, cookie, &tenths(grace)])
+pub(super) fn stop(place: &JobPlace, cookie: &str, grace: Duration) -> String {
+    let text = bare(&[WHERE, HERE, STOP, OWN, stop::SCRIPT]);
+    let grace = tenths(grace);
+    command(&text, &[&place.folder, cookie, &grace, &place.identity, &place.machine])
 }
 
 fn tenths(time: Duration) -> String {

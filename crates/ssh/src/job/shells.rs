@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use sshepherd_model::{LoginShell, Stopped};
 use sshepherd_testkit::processes;
 use tempfile::TempDir;
 
-use super::{JobPlace, JobSpec, LEAST_ROOM, Offsets, script};
+use super::{JobPlace, JobSite, JobSpec, LEAST_ROOM, Offsets, script};
 use crate::{launch, stop};
 
 const NONCE: &str = "0123456789abcdef";
@@ -24,6 +25,8 @@ struct Far {
     shell: &'static str,
     home: TempDir,
     path: String,
+    /// Where it is, once it has been asked.
+    site: OnceLock<JobSite>,
 }
 
 /// What a text said.
@@ -52,7 +55,7 @@ impl Far {
         std::fs::create_dir(&bin).unwrap();
         std::os::unix::fs::symlink(program, bin.join("sh")).unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        Some(Self { shell, home, path })
+        Some(Self { shell, home, path, site: OnceLock::new() })
     }
 
     fn spawn(&self, text: &str) -> Child {
@@ -89,8 +92,26 @@ impl Far {
         Said { words: words.to_owned(), out, err }
     }
 
+    /// Where it is now.
+    fn found(&self) -> JobSite {
+        let said = self.ask(&script::settle(NONCE, "none", &JobSite::unknown())).words;
+        let site = said.strip_prefix("elsewhere ").and_then(JobSite::parse);
+        site.unwrap_or_else(|| panic!("{}: {said}", self.shell))
+    }
+
+    fn site(&self) -> &JobSite {
+        self.site.get_or_init(|| self.found())
+    }
+
+    /// The text that starts a job here.
+    fn text(&self, spec: &JobSpec) -> String {
+        let site = spec.site.clone().unwrap_or_else(|| self.site().clone());
+        let spec = JobSpec { site: Some(site), ..spec.clone() };
+        script::start(LoginShell::Posix, NONCE, &spec)
+    }
+
     fn start(&self, spec: &JobSpec) -> Child {
-        self.spawn(&script::start(LoginShell::Posix, NONCE, spec))
+        self.spawn(&self.text(spec))
     }
 
     /// Starts a job and waits for its end.
@@ -101,19 +122,14 @@ impl Far {
 
     fn place(&self, spec: &JobSpec) -> JobPlace {
         let folder = self.home.path().join(".sshepherd/jobs").join(&spec.id).display().to_string();
-        JobPlace {
-            folder,
-            pid: String::new(),
-            start: String::new(),
-            boot: String::new(),
-            room: spec.room,
-        }
+        let place = self.site().place(&format!("- - - {folder}")).unwrap();
+        JobPlace { room: spec.room, ..place }
     }
 
     /// From the first byte wanted of each stream, counted from 1.
     fn collect(&self, place: &JobPlace, first: (u64, u64)) -> Said {
         let have = Offsets { stdout: first.0 - 1, stderr: first.1 - 1 };
-        let mut said = self.ask(&script::collect(NONCE, &place.folder, have));
+        let mut said = self.ask(&script::collect(NONCE, place, have));
         // All of it came, from there to the end.
         let (words, rest) = whole(&said.words, have);
         assert!(rest, "{}: {said:?}", self.shell);
@@ -122,7 +138,7 @@ impl Far {
     }
 
     fn remove(&self, place: &JobPlace, keep: &str) -> String {
-        self.ask(&script::remove(NONCE, &place.folder, keep)).words
+        self.ask(&script::remove(NONCE, place, keep)).words
     }
 
     fn stop(&self, place: &JobPlace, spec: &JobSpec) -> Stopped {
@@ -175,6 +191,8 @@ fn spec(wire: &str) -> JobSpec {
         max_time: Duration::from_secs(60),
         grace: GRACE,
         room: LEAST_ROOM,
+        site: None,
+        owner: "0123".to_owned(),
     }
 }
 
@@ -303,55 +321,6 @@ fn a_stop_ends_the_whole_tree_and_the_end_is_recorded() {
 }
 
 #[test]
-fn the_limit_ends_the_whole_tree_though_nobody_is_there() {
-    for far in every_shell() {
-        let spec = JobSpec { max_time: Duration::from_secs(1), ..spec(STUBBORN) };
-        let (mut child, place) = (far.start(&spec), far.place(&spec));
-        far.wrote(&place, 9);
-        processes::kill(child.id());
-        child.wait().unwrap();
-        let pid = far.pid(&place);
-        assert!(processes::wait_gone(pid, LIMIT), "{}", far.shell);
-        assert_eq!(processes::wait_env_gone(&entry(&spec), LIMIT), Vec::<u32>::new());
-        far.quiet(&place);
-        let said = far.collect(&place, (1, 1));
-        assert!(said.words.starts_with("done 137 limit "), "{}: {said:?}", far.shell);
-    }
-}
-
-#[test]
-fn a_short_command_never_waits_for_its_limit() {
-    for far in every_shell() {
-        let jobs: Vec<JobSpec> = (0..40).map(|_| spec("exit 4")).collect();
-        let starts: Vec<Child> = jobs.iter().map(|spec| far.start(spec)).collect();
-        for (spec, child) in jobs.iter().zip(starts) {
-            far.finish(child);
-            let place = far.place(spec);
-            assert_eq!(far.collect(&place, (1, 1)).words, "done 4 - 0 0", "{}", far.shell);
-            far.quiet(&place);
-        }
-    }
-}
-
-#[test]
-fn the_limit_holds_without_the_supervisor_and_after_signals() {
-    for far in every_shell() {
-        let spec = JobSpec { max_time: Duration::from_secs(2), ..spec("echo up; exec sleep 1000") };
-        let (child, place) = (far.start(&spec), far.place(&spec));
-        far.wrote(&place, 3);
-        let (supervisor, pid) = (far.supervisor(&place), far.pid(&place));
-        let group = format!("-{supervisor}");
-        assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
-        processes::kill(supervisor);
-        assert!(processes::alive(pid), "{}", far.shell);
-        assert!(processes::wait_gone(pid, LIMIT), "{}", far.shell);
-        far.finish(child);
-        assert_eq!(far.collect(&place, (1, 1)).words, "dead limit - 3 0", "{}", far.shell);
-        far.quiet(&place);
-    }
-}
-
-#[test]
 fn signals_to_the_supervisor_change_nothing() {
     for far in every_shell() {
         let spec = spec("echo up; sleep 1; echo end; exit 9");
@@ -424,7 +393,7 @@ fn a_process_that_got_the_number_of_the_command_is_not_hit() {
 fn a_settled_id_never_runs() {
     for far in every_shell() {
         let spec = spec("echo run >> \"$HOME/runs\"");
-        let settle = script::settle(NONCE, &spec.id);
+        let settle = script::settle(NONCE, &spec.id, far.site());
         assert_eq!(far.ask(&settle).words, "refused buried", "{}", far.shell);
         let (place, said) = far.run(&spec);
         assert_eq!(said.words, format!("exists - - - {}", place.folder), "{}", far.shell);
@@ -444,51 +413,7 @@ fn a_settled_id_never_runs() {
     }
 }
 
-#[test]
-fn without_setsid_a_job_runs_under_job_control_or_not_at_all() {
-    for far in every_shell() {
-        let bin = far.home.path().join("bin");
-        for tool in [
-            "mkdir", "printf", "cat", "tail", "mv", "rm", "sleep", "mkfifo", "head", "wc", "id",
-            "grep", "tr", "dd", "ls", "expr",
-        ] {
-            std::os::unix::fs::symlink(find(tool).unwrap(), bin.join(tool)).unwrap();
-        }
-        let far = Far { path: bin.display().to_string(), ..far };
-        let spec = spec("echo in; exit 2");
-        let (place, said) = far.run(&spec);
-        if said.words.starts_with("refused ") {
-            assert!(!std::path::Path::new(&place.folder).exists());
-            continue;
-        }
-        let said = far.collect(&place, (1, 1));
-        assert_eq!(
-            (said.words.as_str(), said.out.as_slice()),
-            ("done 2 - 3 0", &b"in\n"[..]),
-            "{}",
-            far.shell
-        );
-        far.quiet(&place);
-    }
-}
-
-/// Whoever made the folder in /tmp first could read and answer for the job.
-#[test]
-fn a_folder_of_somebody_else_is_refused() {
-    for far in every_shell() {
-        // An account whose number is nobody's, with a folder behind a link in place of its own.
-        let number = format!("{}{}", std::process::id(), NONCE);
-        let (id, folder) = (far.home.path().join("bin/id"), format!("/tmp/sshepherd-{number}"));
-        std::fs::write(&id, format!("#!/bin/sh\necho {number}\n")).unwrap();
-        let set = Command::new("chmod").arg("+x").arg(&id).status().unwrap();
-        assert!(set.success());
-        std::os::unix::fs::symlink(far.home.path(), &folder).unwrap();
-        let text = script::start(LoginShell::Posix, NONCE, &spec("echo in"));
-        let said = far.finish(far.spawn(&format!("HOME=/proc/none; {text}")));
-        std::fs::remove_file(&folder).unwrap();
-        assert_eq!(said.words, "refused no folder for a job can be made", "{}", far.shell);
-    }
-}
-
 mod floods;
 mod homes;
+mod limits;
+mod places;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sshepherd_model::{HostWords, LoginShell, Outcome};
 
 use super::channel::{Greeting, greet, mark};
-use super::{JobPlace, JobRunning, JobSpec, script};
+use super::{JobPlace, JobRunning, JobSite, JobSpec, script};
 use crate::exec::{Exec, Ready, Running};
 use crate::launch;
 
@@ -15,6 +15,8 @@ pub enum Launched {
     Job(JobRunning),
     /// The id was taken: an earlier start, whose answer was lost, made the job or is making it. Nothing was run now.
     Exists(JobPlace),
+    /// This is not the site that the start was for, but this one. Nothing was run, and no job of the id is here.
+    Elsewhere(JobSite),
     /// The host has a shell and no place for a job. Nothing was run, so the command may be run attached.
     Refused {
         /// Why.
@@ -40,6 +42,7 @@ impl Ready {
         }
         let nonce = mark().map_err(Outcome::NotStarted)?;
         let (text, room) = (script::start(target.login_shell, &nonce, &spec), spec.room);
+        let site = spec.site.unwrap_or_else(JobSite::unknown);
         let feed = launch::feed(&spec.env, spec.stdin, &nonce);
         let has_input = feed.is_some();
         // A long input takes as long as the host takes to read it.
@@ -55,37 +58,21 @@ impl Ready {
             Greeting::Lost(detail) => return Err(Outcome::lost(detail)),
         };
         match words.split_once(' ') {
-            Some(("job", rest)) if let Some(place) = place(rest) => {
+            Some(("job", rest)) if let Some(place) = site.place(rest) => {
                 let place = JobPlace { room, ..place };
                 Ok(Launched::Job(JobRunning::started(pool, target, place, channel)))
             }
-            Some(("exists", rest)) if let Some(place) = place(rest) => Ok(Launched::Exists(place)),
+            Some(("exists", rest)) if let Some(place) = site.place(rest) => {
+                Ok(Launched::Exists(place))
+            }
+            Some(("elsewhere", rest)) if let Some(found) = JobSite::parse(rest) => {
+                Ok(match found.keeps_jobs() {
+                    true => Launched::Elsewhere(found),
+                    false => Launched::Refused { reason: "no folder for a job can be made".into() },
+                })
+            }
             Some(("refused", reason)) => Ok(Launched::Refused { reason: reason.into() }),
             _ => Err(Outcome::lost(format!("the host's answer is not understood: {words:?}"))),
         }
     }
-}
-
-/// Longest field before the folder: a boot's id has 36 characters.
-const MAX_FIELD: usize = 64;
-
-/// `PID START BOOT FOLDER`: short words, and a path that is shown as it is, for all of them are.
-pub(super) fn place(fields: &str) -> Option<JobPlace> {
-    let mut fields = fields.splitn(4, ' ');
-    let (pid, start, boot) = (fields.next()?, fields.next()?, fields.next()?);
-    let folder = fields.next().filter(|folder| folder.starts_with('/'))?;
-    let plain = |word: &str| {
-        word.len() <= MAX_FIELD
-            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    let known =
-        [pid, start, boot].into_iter().all(plain) && HostWords::from(folder).as_str() == folder;
-    known.then_some(())?;
-    Some(JobPlace {
-        folder: folder.to_owned(),
-        pid: pid.to_owned(),
-        start: start.to_owned(),
-        boot: boot.to_owned(),
-        room: 0,
-    })
 }

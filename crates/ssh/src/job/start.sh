@@ -1,41 +1,42 @@
 # Starts a job at most once, then goes on as stream.sh.
 # $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will; $4 `fed` if
-# variables, a line with the nonce and the input come, else `-`;
+# variables, a line with the nonce and the input come, else `-`; $5, $6 and $7 the identities of the home's place and of the one
+# in /tmp and the boot that it is for: anywhere else it runs nothing; $8 whose job it is;
 # then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh, of own.sh with the stop and of
 # keep.sh, and how many KiB may wait;
 # the text of supervise.sh comes first among them.
-# On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER` or
-# `… refused REASON`. The line on standard output says that the script runs at all.
+# On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER`,
+# `… elsewhere HOME TMP BOOT MACHINE` or `… refused REASON`. The line on standard output says that the script runs at all.
 exec 4>&2 2>/dev/null
-n=$1 i=$2 b=$3 w=$4
-shift 4
+n=$1 i=$2 b=$3 w=$4 eh=$5 et=$6 eb=$7 q=$8
+shift 8
 echo "sshepherd-$n start"
 m=$(umask)
 umask 077
 say() { printf 'sshepherd-%s %s\n' "$n" "$*" >&4; }
 # A start that was answered already, or that runs beside this one.
 old() {
-[ -d "$1/$i" ] || return
+[ -n "$1" ] && [ -d "$1/$i" ] || return
 p='- - -'
 [ ! -f "$1/$i/pid" ] || read -r p <"$1/$i/pid"
 say exists "$p" "$1/$i"
 exit 0
 }
-t=/tmp/sshepherd-$(id -u) h=
-case $HOME in *'
-'*) ;; /*) h=$HOME/.sshepherd ;; esac
-# Whoever made a folder, or a link in its place, could read and answer for the job.
-ours() { [ -d "$1" ] || mkdir -p "$1"; [ -d "$1" ] && [ ! -h "$1" ] && [ -O "$1" ]; }
-[ -n "$h" ] && ours "$h" && ours "$h/jobs" && h=$h/jobs || h=
-ours "$t" || t=
-d=
+site
+a="$H $T $B $M"
+# A place that was none when the start was bound is not used.
+[ "$eh" != - ] || H=- h=
+[ "$et" != - ] || T=- t=
 # Both are looked at before one is made: a place that was full a moment ago may have room now.
-for f in "$h" "$t"; do [ -z "$f" ] || old "$f"; done
+[ "$H" != "$eh" ] || old "$h"
+[ "$T" != "$et" ] || old "$t"
+[ "$H $T $B" = "$eh $et $eb" ] || { say elsewhere "$a"; exit 0; }
+d=
 for f in "$h" "$t"; do
 [ -n "$f" ] || continue
 if mkdir "$f/$i"; then
 d=$f/$i
-[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" "$d/nap" && : >"$d/out" && : >"$d/err" && : >"$d/end" && : >"$d/last" && echo >"$d/whole"; } ||
+[ "$b" = ! ] || { mkfifo "$d/alive" "$d/go" "$d/o" "$d/e" "$d/nap" && : >"$d/out" && : >"$d/err" && : >"$d/end" && : >"$d/last" && echo >"$d/whole" && : >"$d/own.$q"; } ||
 { rm -rf "$d"; d=; continue; }
 break
 fi

@@ -224,16 +224,18 @@ fn spec(wire: &str) -> JobSpec {
         max_time: Duration::from_secs(100),
         grace: GRACE,
         room: sshepherd_ssh::job::LEAST_ROOM,
+        site: None,
+        owner: "0123".to_owned(),
     }
 }
 
 async fn job(pool: &Pool, target: &Arc<Target>, spec: JobSpec) -> JobRunning {
-    let ready = pool.open(Arc::clone(target)).await.unwrap();
-    match tokio::time::timeout(LIMIT, ready.start_job(spec)).await.unwrap().unwrap() {
+    match crate::job::launch(pool, target, spec).await {
         Launched::Job(running) => running,
         Launched::Exists(place) => panic!("exists: {place:?}"),
         Launched::Refused { reason } => panic!("refused: {reason}"),
         Launched::Attached(_) => panic!("attached"),
+        Launched::Elsewhere(site) => panic!("elsewhere: {site:?}"),
     }
 }
 
@@ -244,7 +246,10 @@ async fn job_end(running: &mut JobRunning) -> (String, JobEvent) {
         match tokio::time::timeout(LIMIT, running.next()).await.unwrap().unwrap() {
             JobEvent::Output { stream: Stream::Stdout, bytes } => out.extend_from_slice(&bytes),
             JobEvent::Output { .. } => {}
-            last @ (JobEvent::Ended(_) | JobEvent::Lost { .. } | JobEvent::Skipped { .. }) => {
+            last @ (JobEvent::Ended(_)
+            | JobEvent::Lost { .. }
+            | JobEvent::Skipped { .. }
+            | JobEvent::Elsewhere) => {
                 return (String::from_utf8(out).unwrap(), last);
             }
         }
@@ -256,7 +261,10 @@ async fn job_line(running: &mut JobRunning) {
     while !out.contains(&b'\n') {
         match tokio::time::timeout(LIMIT, running.next()).await.unwrap().unwrap() {
             JobEvent::Output { bytes, .. } => out.extend_from_slice(&bytes),
-            last @ (JobEvent::Ended(_) | JobEvent::Lost { .. } | JobEvent::Skipped { .. }) => {
+            last @ (JobEvent::Ended(_)
+            | JobEvent::Lost { .. }
+            | JobEvent::Skipped { .. }
+            | JobEvent::Elsewhere) => {
                 panic!("{last:?}")
             }
         }

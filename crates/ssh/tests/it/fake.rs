@@ -105,6 +105,8 @@ async fn the_fake_host_refuses_jobs_and_runs_nothing() {
         max_time: Duration::from_secs(9),
         grace: Duration::from_secs(1),
         room: sshepherd_ssh::job::LEAST_ROOM,
+        site: None,
+        owner: "0123".to_owned(),
     };
     let launched: Result<Launched, Outcome> = ready.start_job(spec).await;
     assert!(matches!(launched, Ok(Launched::Refused { .. })));

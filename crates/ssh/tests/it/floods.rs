@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sshepherd_model::{LoginShell, Stopped};
-use sshepherd_ssh::job::{JobEvent, Launched, settle};
+use sshepherd_ssh::job::{JobEvent, JobSite, Launched, settle};
 use sshepherd_ssh::{
     Deadlines, Event, Exec, Interactive, Opening, Size, Target, Terminal, TerminalEvent,
 };
@@ -114,7 +114,8 @@ async fn a_question_about_a_job_that_is_answered_by_a_flood_is_a_failure_soon() 
         let (server, taken) = flooding(half, false).await;
         let began = Instant::now();
         let pool = pool();
-        let asked = settle(&pool, hasty(&server), "test:0:1");
+        let unknown = JobSite::unknown();
+        let asked = settle(&pool, hasty(&server), "test:0:1", &unknown);
         let settled = tokio::time::timeout(LIMIT, asked).await.unwrap();
         assert!(settled.is_err(), "{half:?}: {settled:?}");
         assert!(began.elapsed() < 2 * REQUEST + SLACK, "{half:?}: {:?}", began.elapsed());

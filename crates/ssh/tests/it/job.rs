@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sshepherd_model::{LoginShell, Stopped, Stream};
 use sshepherd_ssh::job::{
-    self, JobEnd, JobEvent, JobPlace, JobRunning, JobSpec, Launched, Offsets, Removed, Settled,
-    Tombstone,
+    self, JobEnd, JobEvent, JobPlace, JobRunning, JobSite, JobSpec, Launched, Offsets, Removed,
+    Settled, Tombstone,
 };
 use sshepherd_ssh::{Event, Pool, Target};
 use sshepherd_testkit::{Sshd, SshdBuilder, TestUser, processes};
@@ -28,12 +28,33 @@ pub(crate) fn spec(wire: &str) -> JobSpec {
         max_time: Duration::from_secs(100),
         grace: GRACE,
         room: sshepherd_ssh::job::LEAST_ROOM,
+        site: None,
+        owner: "0123".to_owned(),
     }
 }
 
 pub(crate) async fn launch(pool: &Pool, target: &Arc<Target>, spec: JobSpec) -> Launched {
-    let ready = pool.open(Arc::clone(target)).await.unwrap();
-    tokio::time::timeout(LIMIT, ready.start_job(spec)).await.unwrap().unwrap()
+    let mut spec = spec;
+    loop {
+        let ready = pool.open(Arc::clone(target)).await.unwrap();
+        let start = ready.start_job(spec.clone());
+        match tokio::time::timeout(LIMIT, start).await.unwrap().unwrap() {
+            Launched::Elsewhere(site) if spec.site.is_none() => spec.site = Some(site),
+            launched @ (Launched::Job(_)
+            | Launched::Exists(_)
+            | Launched::Elsewhere(_)
+            | Launched::Refused { .. }
+            | Launched::Attached(_)) => return launched,
+        }
+    }
+}
+
+/// Where jobs of the account are kept.
+async fn site(pool: &Pool, target: &Arc<Target>) -> JobSite {
+    let unknown = JobSite::unknown();
+    let settled = job::settle(pool, Arc::clone(target), "none", &unknown).await.unwrap();
+    let Settled::Elsewhere(site) = settled else { panic!("{settled:?}") };
+    site
 }
 
 async fn started(pool: &Pool, target: &Arc<Target>, spec: JobSpec) -> JobRunning {
@@ -42,6 +63,7 @@ async fn started(pool: &Pool, target: &Arc<Target>, spec: JobSpec) -> JobRunning
         Launched::Exists(place) => panic!("exists: {place:?}"),
         Launched::Refused { reason } => panic!("refused: {reason}"),
         Launched::Attached(_) => panic!("attached"),
+        Launched::Elsewhere(site) => panic!("elsewhere: {site:?}"),
     }
 }
 
@@ -73,7 +95,8 @@ impl Seen {
                     JobEvent::Output { stream: Stream::Stderr, bytes } => self.err.extend(bytes),
                     last @ (JobEvent::Ended(_)
                     | JobEvent::Lost { .. }
-                    | JobEvent::Skipped { .. }) => {
+                    | JobEvent::Skipped { .. }
+                    | JobEvent::Elsewhere) => {
                         return Some(last);
                     }
                 }
@@ -246,7 +269,9 @@ async fn an_id_runs_once_however_often_it_is_started() {
                     (1, running.place().folder.clone())
                 }
                 Launched::Exists(place) => (0, place.folder),
-                Launched::Refused { .. } | Launched::Attached(_) => panic!("no job"),
+                Launched::Refused { .. } | Launched::Attached(_) | Launched::Elsewhere(_) => {
+                    panic!("no job")
+                }
             }
         });
     }
@@ -264,8 +289,8 @@ async fn an_id_runs_once_however_often_it_is_started() {
 async fn a_start_that_was_never_answered_is_settled() {
     let (server, _home) = home(Sshd::builder());
     let (pool, target) = (pool(), Arc::new(target(&server)));
-    let unsent = spec("echo never");
-    let settled = job::settle(&pool, Arc::clone(&target), &unsent.id).await.unwrap();
+    let (unsent, site) = (spec("echo never"), site(&pool, &target).await);
+    let settled = job::settle(&pool, Arc::clone(&target), &unsent.id, &site).await.unwrap();
     assert_eq!(settled, Settled::Never);
     let Launched::Exists(place) = launch(&pool, &target, unsent).await else {
         panic!("it was started after it had been settled");
@@ -278,7 +303,7 @@ async fn a_start_that_was_never_answered_is_settled() {
     let sent = spec("sleep 1");
     let id = sent.id.clone();
     let running = started(&pool, &target, sent).await;
-    let settled = job::settle(&pool, Arc::clone(&target), &id).await.unwrap();
+    let settled = job::settle(&pool, Arc::clone(&target), &id, &site).await.unwrap();
     // How much may wait is not kept on the host.
     let place = JobPlace { room: 0, ..running.place().clone() };
     assert_eq!(settled, Settled::Started(place));
@@ -457,14 +482,16 @@ async fn a_host_that_answers_late_is_not_taken_for_its_command() {
     let mut slow = target(&server);
     slow.deadlines.exec = Duration::from_secs(1);
     let (pool, target) = (pool(), Arc::new(target(&server)));
-    let spec = spec("echo in; exit 3");
+    let site = site(&pool, &target).await;
+    let spec = JobSpec { site: Some(site.clone()), ..spec("echo in; exit 3") };
     let id = spec.id.clone();
     let Launched::Attached(mut running) = launch(&pool, &Arc::new(slow), spec).await else {
         panic!("it answered in time");
     };
     let end = finish(&mut running).await.end;
     assert!(matches!(end, Event::Lost { .. }), "{end:?}");
-    let Settled::Started(place) = job::settle(&pool, Arc::clone(&target), &id).await.unwrap()
+    let Settled::Started(place) =
+        job::settle(&pool, Arc::clone(&target), &id, &site).await.unwrap()
     else {
         panic!("it was not started");
     };

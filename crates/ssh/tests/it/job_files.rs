@@ -29,7 +29,10 @@ async fn started(pool: &Pool, target: &Arc<Target>, room: u64, wire: &str) -> Jo
     let spec = JobSpec { room, ..spec(wire) };
     match launch(pool, target, spec).await {
         Launched::Job(running) => running,
-        Launched::Exists(_) | Launched::Refused { .. } | Launched::Attached(_) => panic!("no job"),
+        Launched::Exists(_)
+        | Launched::Refused { .. }
+        | Launched::Attached(_)
+        | Launched::Elsewhere(_) => panic!("no job"),
     }
 }
 
@@ -52,7 +55,9 @@ impl Taken {
                         self.out.resize(self.out.len() + usize::try_from(bytes).unwrap(), 0);
                     }
                     JobEvent::Output { .. } | JobEvent::Skipped { .. } => {}
-                    last @ (JobEvent::Ended(_) | JobEvent::Lost { .. }) => return Some(last),
+                    last @ (JobEvent::Ended(_) | JobEvent::Lost { .. } | JobEvent::Elsewhere) => {
+                        return Some(last);
+                    }
                 }
             }
             None
@@ -143,7 +148,10 @@ async fn who_comes_back_after_a_flood_is_told_what_is_lost() {
                 let (target, have) = (Arc::clone(&target), running.given());
                 running = job::follow(&pool, target, place.clone(), have).await.unwrap();
             }
-            last @ (JobEvent::Ended(_) | JobEvent::Output { .. } | JobEvent::Skipped { .. }) => {
+            last @ (JobEvent::Ended(_)
+            | JobEvent::Output { .. }
+            | JobEvent::Skipped { .. }
+            | JobEvent::Elsewhere) => {
                 break last;
             }
         }

@@ -12,7 +12,7 @@ use super::desk::{Call, Clerk, Desk, Patience, Safe, failed};
 use super::holder::holder;
 
 /// The layout that this version writes. Raise it with a step in [`migrate`].
-pub(super) const LAYOUT: i64 = 4;
+pub(super) const LAYOUT: i64 = 5;
 
 /// `sshp` in ASCII: tells a task database from any other file.
 const APPLICATION: i64 = 0x7373_6870;
@@ -183,6 +183,9 @@ fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
         if found < 4 {
             // The whole output of a task that ended with a short one.
             transaction.execute_batch("ALTER TABLE task ADD COLUMN output BLOB;")?;
+        }
+        // From 5 on a task's start is bound to a site, which a version that does not know it would not heed.
+        if found < LAYOUT {
             transaction.pragma_update(None, "user_version", LAYOUT)?;
         }
         transaction.commit()?;

@@ -227,15 +227,23 @@ impl Shared {
             (own.task.clone(), own.epoch)
         };
         let safe = match &patch {
-            Patch::Started { .. } | Patch::Attached => safety(task.care),
+            Patch::Started { .. } | Patch::Attached | Patch::Bound { .. } => safety(task.care),
             Patch::Connected { .. }
             | Patch::Placed { .. }
             | Patch::RequestCancel { .. }
             | Patch::Wish(_) => Safe::Process,
         };
-        let connected = matches!(patch, Patch::Connected { .. });
+        // These are worth no waiting before a start, whose row follows and has them.
+        let connected = match patch {
+            Patch::Connected { .. } => true,
+            Patch::Bound { .. } => task.status == State::Pending,
+            Patch::Started { .. }
+            | Patch::Placed { .. }
+            | Patch::Attached
+            | Patch::RequestCancel { .. }
+            | Patch::Wish(_) => false,
+        };
         let news = task.patch(patch)?;
-        // The address alone is worth no waiting: the row of the start, which follows, has it.
         if !connected && task.care == Care::EachStep {
             self.write_row(task.clone(), Kept::default(), epoch, safe).await?;
         }

@@ -11,7 +11,7 @@ impl Far {
     fn pieces(&self, place: &JobPlace) -> (String, u64, Pieces) {
         let (mut have, mut pieces) = (Offsets::default(), Pieces::new());
         loop {
-            let said = self.ask(&script::collect(NONCE, &place.folder, have));
+            let said = self.ask(&script::collect(NONCE, place, have));
             let fields: Vec<&str> = said.words.split(' ').collect();
             assert_eq!(fields.len(), 9, "{}: {}", self.shell, said.words);
             let at = |place: usize| fields[place].parse::<u64>().unwrap();
@@ -87,7 +87,7 @@ fn output_that_could_not_be_kept_is_told() {
         let spec = spec(
             "cat \"$HOME/copy\" && { (head -c 100000 /dev/zero) >\"$HOME/big\"; echo $? >&2; exit 3; }",
         );
-        let text = script::start(LoginShell::Posix, NONCE, &spec);
+        let text = far.text(&spec);
         let place = far.place(&spec);
         let child = far.spawn(&format!("ulimit -f 8; {text}"));
         // The command is not ended by what becomes of its output.
@@ -100,7 +100,7 @@ fn output_that_could_not_be_kept_is_told() {
         assert!(first.0 == 0 && !first.1.is_empty() && copy.starts_with(&first.1));
         assert!(pieces.len() > 1 && copy.ends_with(&last.1), "{} {size}", far.shell);
         assert!(size >= 100_000, "{} {size}", far.shell);
-        let err = far.ask(&script::collect(NONCE, &place.folder, Offsets::default())).err;
+        let err = far.ask(&script::collect(NONCE, &place, Offsets::default())).err;
         let err = String::from_utf8(err).unwrap();
         assert_eq!(err.lines().last(), Some("153"), "{} {err}", far.shell);
         assert_eq!(far.remove(&place, "-"), "removed", "{}", far.shell);
@@ -139,7 +139,7 @@ fn a_flood_loses_its_middle_and_the_command_goes_on() {
             assert!(bytes[..] == copy[from..from + bytes.len()], "{} {from}", far.shell);
             assert!(bytes.len() >= 1 << 20, "{} {}", far.shell, bytes.len());
         }
-        let err = far.ask(&script::collect(NONCE, &place.folder, Offsets::default())).err;
+        let err = far.ask(&script::collect(NONCE, &place, Offsets::default())).err;
         assert_eq!(err, b"after\n", "{}", far.shell);
         assert_eq!(far.remove(&place, "-"), "removed", "{}", far.shell);
     }
@@ -159,7 +159,7 @@ fn pieces_are_followed_without_a_gap() {
         let (child, place) = (far.start(&spec), far.place(&spec));
         far.wrote(&place, 5_000_000);
         let have = Offsets { stdout: 1_000_000, stderr: 0 };
-        let said = far.ask(&script::follow(NONCE, &place.folder, have, Reading::Pieces));
+        let said = far.ask(&script::follow(NONCE, &place, have, Reading::Pieces));
         assert_eq!(said.words, "follow 1000000 0", "{}", far.shell);
         let have = Offsets { stdout: 1_000_000 + said.out.len() as u64, stderr: 0 };
         let rest = far.collect(&place, (have.stdout + 1, 1)).out;

@@ -60,3 +60,22 @@ fn a_folder_of_somebody_else_in_the_home_is_passed_over() {
         }
     }
 }
+
+/// Whoever made the folder in /tmp first could read and answer for the job.
+#[test]
+fn a_folder_of_somebody_else_is_refused() {
+    for far in every_shell() {
+        // An account whose number is nobody's, with a folder behind a link in place of its own.
+        let number = format!("{}{}", std::process::id(), NONCE);
+        let (id, folder) = (far.home.path().join("bin/id"), format!("/tmp/sshepherd-{number}"));
+        std::fs::write(&id, format!("#!/bin/sh\necho {number}\n")).unwrap();
+        let set = Command::new("chmod").arg("+x").arg(&id).status().unwrap();
+        assert!(set.success());
+        std::os::unix::fs::symlink(far.home.path(), &folder).unwrap();
+        let text = script::start(LoginShell::Posix, NONCE, &spec("echo in"));
+        let said = far.finish(far.spawn(&format!("HOME=/proc/none; {text}")));
+        std::fs::remove_file(&folder).unwrap();
+        let site = JobSite::parse(said.words.strip_prefix("elsewhere ").unwrap()).unwrap();
+        assert!(!site.keeps_jobs(), "{}: {site:?}", far.shell);
+    }
+}

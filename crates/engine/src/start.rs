@@ -1,0 +1,153 @@
+//! The start of a job: sent to the site that it is bound to, or asked for there when its answer was lost.
+
+use std::sync::Arc;
+
+use sshepherd_model::{ConnectFailure, Outcome, Stopped};
+use sshepherd_ssh::job::{self, Compared, JobSite, JobSpec, Launched, Settled, Tombstone};
+use sshepherd_ssh::{Ready, Target};
+use sshepherd_store::Patch;
+
+use crate::job::{ELSEWHERE, Ended, Job, Reached, Sent, unanswered};
+use crate::places::Bound;
+use crate::watch::GRACE;
+
+impl Job<'_> {
+    /// Sends the start; `None` when the host runs nothing and says where it is: now it is bound to that.
+    pub(crate) async fn send(
+        &mut self,
+        target: Arc<Target>,
+        ready: Option<Ready>,
+    ) -> Option<Reached> {
+        let Some(spec) = self.spec() else { return Some(self.settle(target).await) };
+        let ready = match ready {
+            Some(ready) => ready,
+            None => match self.engine.pool().open(Arc::clone(&target)).await {
+                Ok(ready) => ready,
+                Err(failure) => return Some(Reached::Away(failure.to_string())),
+            },
+        };
+        let before = std::mem::replace(&mut self.sent, Sent::Unanswered);
+        sshepherd_store::crash::point("job.start");
+        let launched = ready.start_job(spec).await;
+        sshepherd_store::crash::point("job.started");
+        Some(match launched {
+            Ok(Launched::Elsewhere(found)) => return self.elsewhere(&found, before).await,
+            Ok(launched) => self.launched(launched, target, before).await,
+            Err(outcome @ Outcome::NotStarted(_)) if before == Sent::Never => {
+                Reached::Ended(Ended::Over(outcome))
+            }
+            Err(outcome) => Reached::Away(format!("{outcome:?}")),
+        })
+    }
+
+    fn spec(&self) -> Option<JobSpec> {
+        let start = self.start.as_ref()?;
+        let site = match (&self.bound, self.sent) {
+            (Bound::To(site), Sent::Never) => Some(site.clone()),
+            (Bound::To(site), Sent::Unanswered) => Some(site.clone().again()),
+            (Bound::Nowhere | Bound::Anywhere, _) => None,
+        };
+        Some(JobSpec {
+            id: self.brief.task_id.to_string(),
+            wire: start.wire.clone(),
+            cookie: self.brief.task_id.to_string(),
+            stdin: start.stdin.clone(),
+            env: start.env.clone(),
+            max_time: self.brief.limits.max_time + GRACE,
+            grace: GRACE,
+            site,
+            owner: self.engine.owner(),
+            room: self.room(),
+        })
+    }
+
+    /// The host has run nothing, for it is not where the start was for. What was answered, or never sent, may be sent there instead,
+    /// once that is written down.
+    async fn elsewhere(&mut self, found: &JobSite, before: Sent) -> Option<Reached> {
+        if before == Sent::Unanswered
+            && let Bound::To(site) = &self.bound
+        {
+            return Some(self.unsettled(site, found));
+        }
+        let bound = Bound::To(found.clone());
+        let noted = Patch::Bound { site: bound.text() };
+        if let Err(error) = self.engine.store().patch(&self.brief.task_id, noted).await {
+            self.sent = before;
+            return Some(Reached::Away(format!("where it is sent to cannot be stored: {error}")));
+        }
+        self.engine.sites().learn(&self.brief.host.alias, found);
+        (self.bound, self.sent) = (bound, Sent::Never);
+        None
+    }
+
+    /// A start whose answer was lost, and a host that is not where it was sent to.
+    fn unsettled(&self, site: &JobSite, found: &JobSite) -> Reached {
+        match site.compared(found) {
+            Compared::Elsewhere => Reached::Away(ELSEWHERE.to_owned()),
+            Compared::Restarted => Reached::Ended(Ended::Over(Outcome::lost(format!(
+                "it may have started on {}: its host restarted since it was sent, and no trace of it is there",
+                self.brief.host.alias
+            )))),
+        }
+    }
+
+    /// The start must not be sent any more, but an earlier one may have arrived, or be on its way.
+    pub(crate) async fn settle(&mut self, target: Arc<Target>) -> Reached {
+        let site = match &self.bound {
+            Bound::Nowhere => return self.never(),
+            Bound::To(site) => site.clone().again(),
+            Bound::Anywhere => JobSite::unknown(),
+        };
+        match self.settle_at(Arc::clone(&target), &site).await {
+            Ok(Settled::Elsewhere(found)) if self.bound == Bound::Anywhere => {
+                match self.settle_at(target, &found).await {
+                    Ok(Settled::Never) => Reached::Ended(Ended::Over(Outcome::lost(
+                        "it may have started: a version of sshepherd that did not keep where it was sent began it, and it is not where its alias leads now",
+                    ))),
+                    settled => self.settled(settled, &found).await,
+                }
+            }
+            settled => self.settled(settled, &site).await,
+        }
+    }
+
+    async fn settle_at(
+        &self,
+        target: Arc<Target>,
+        site: &JobSite,
+    ) -> Result<Settled, ConnectFailure> {
+        let id = self.brief.task_id.to_string();
+        job::settle(self.engine.pool(), target, &id, site).await
+    }
+
+    async fn settled(
+        &mut self,
+        settled: Result<Settled, ConnectFailure>,
+        site: &JobSite,
+    ) -> Reached {
+        match settled {
+            Ok(Settled::Started(place)) => match self.target().await {
+                Ok(target) => {
+                    self.placed(place.clone(), Tombstone::Keep).await;
+                    self.follow_at(target, place).await
+                }
+                Err(failure) => Reached::Away(failure.to_string()),
+            },
+            Ok(Settled::Never) => self.never(),
+            Ok(Settled::Elsewhere(found)) => self.unsettled(site, &found),
+            Ok(Settled::Unsure { reason }) => unanswered(&reason),
+            Err(failure) => Reached::Away(failure.to_string()),
+        }
+    }
+
+    /// It ran nowhere, and never will.
+    fn never(&self) -> Reached {
+        Reached::Ended(Ended::Over(match self.stopping {
+            Some(why) => why.outcome(Stopped::Confirmed),
+            None => Outcome::Denied {
+                reason: "the policy now in force no longer allows it, and it had not started"
+                    .to_owned(),
+            },
+        }))
+    }
+}
