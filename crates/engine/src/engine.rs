@@ -305,7 +305,7 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-        .saturating_add_signed(clock_offset_ms())
+        .saturating_add_signed(clock_offset_ms().saturating_add(jump::now()))
 }
 
 /// How far a test wants this clock to be wrong, in milliseconds; only in builds with debug assertions.
@@ -321,6 +321,31 @@ fn clock_offset_ms() -> i64 {
 #[cfg(not(debug_assertions))]
 const fn clock_offset_ms() -> i64 {
     0
+}
+
+/// What a test adds to this clock in its own thread.
+#[cfg(test)]
+pub(crate) mod jump {
+    use std::cell::Cell;
+
+    thread_local! {
+        static BY: Cell<i64> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn by(milliseconds: i64) {
+        BY.set(milliseconds);
+    }
+
+    pub(super) fn now() -> i64 {
+        BY.get()
+    }
+}
+
+#[cfg(not(test))]
+mod jump {
+    pub(super) const fn now() -> i64 {
+        0
+    }
 }
 
 /// Milliseconds since `start`, saturating.

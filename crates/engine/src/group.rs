@@ -184,7 +184,7 @@ impl Engine {
 
 impl Group {
     async fn run(self, engine: &Engine, cancel: &CancellationToken) {
-        let started = Patch::Started { at: now_ms(), durability: Durability::Job };
+        let started = Patch::Started { at: engine.now_of(&self.id), durability: Durability::Job };
         let Some(task) = engine.task(&self.id).await.ok().and_then(Lookup::found) else { return };
         // A group that another server started is running already.
         if task.status == State::Pending
@@ -254,7 +254,7 @@ impl Group {
 
     /// Stores what became of the hosts, then the end, however long the store takes to have room.
     async fn end(&self, engine: &Engine, place: String, outcome: Outcome) {
-        let end = Finish { outcome, at: now_ms() };
+        let end = Finish { outcome, at: engine.now_of(&self.id) };
         loop {
             let stored = async {
                 let patch = Patch::Placed { place: place.clone() };

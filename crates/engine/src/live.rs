@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sshepherd_model::{Outcome, TaskId};
 use sshepherd_store::Task;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::engine::{elapsed_ms, now_ms};
 
 /// One running command's handles.
 #[derive(Debug, Clone)]
@@ -59,6 +61,8 @@ struct Entry {
     at_close: AtClose,
     known: Option<Outcome>,
     tell: watch::Sender<Option<Told>>,
+    /// When it was entered, by the clock on the wall and by one that nobody sets.
+    entered: (u64, Instant),
 }
 
 /// All of them. The lock is held for a map operation only, never across an await.
@@ -84,7 +88,9 @@ impl LiveTable {
         if tasks.closed && at_close == AtClose::Stop {
             live.cancel.cancel();
         }
-        tasks.entries.insert(id.clone(), Entry { live: live.clone(), at_close, known: None, tell });
+        let entered = (now_ms(), Instant::now());
+        let entry = Entry { live: live.clone(), at_close, known: None, tell, entered };
+        tasks.entries.insert(id.clone(), entry);
         live
     }
 
@@ -141,6 +147,12 @@ impl LiveTable {
                 was
             });
         }
+    }
+
+    /// Now, as a task counts that is at work here: its times do not jump with the clock on the wall.
+    pub(crate) fn now_of(&self, id: &TaskId) -> Option<u64> {
+        let entered = self.lock().entries.get(id).map(|entry| entry.entered);
+        entered.map(|(at, since)| at.saturating_add(elapsed_ms(since)))
     }
 
     /// Takes a finished task out, which tells those who wait.
@@ -235,6 +247,22 @@ mod tests {
             }
             table.close();
             assert_eq!(live.cancel.is_cancelled(), stopped, "{at_close:?} {attached} {early}");
+        }
+    }
+
+    #[test]
+    fn how_long_a_task_has_taken_does_not_jump_with_the_clock() {
+        let id: TaskId = "web:0:task".parse().unwrap();
+        for by in [3_600_000, -3_600_000] {
+            let table = LiveTable::default();
+            let before = now_ms();
+            let _live = table.enter(&id, AtClose::Stop);
+            crate::engine::jump::by(by);
+            let now = table.now_of(&id).unwrap();
+            crate::engine::jump::by(0);
+            assert!((before..before + 60_000).contains(&now), "{by}: {before} {now}");
+            table.leave(&id);
+            assert_eq!(table.now_of(&id), None);
         }
     }
 

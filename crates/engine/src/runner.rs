@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
-use crate::engine::{Engine, elapsed_ms, now_ms};
+use crate::engine::{Engine, elapsed_ms};
 use crate::event::TaskEventKind;
 use crate::job::{Ended, Job, Sent, Start};
 use crate::places::Bound;
@@ -366,7 +366,7 @@ async fn mark_started(
 ) -> Result<(), ConnectFailure> {
     engine.audit_start(brief, peer)?;
     let id = &brief.task_id;
-    let started = Patch::Started { at: now_ms(), durability };
+    let started = Patch::Started { at: engine.now_of(id), durability };
     let connected = peer.map(|target_ip| Patch::Connected { target_ip });
     let bound = (durability == Durability::Job).then(|| Patch::Bound { site: bound.text() });
     for patch in connected.into_iter().chain(bound).chain([started]) {
@@ -428,7 +428,7 @@ pub(crate) async fn finish(
     peer: Option<IpAddr>,
     began: Instant,
 ) {
-    let end = Finish { outcome: outcome.clone(), at: now_ms() };
+    let end = Finish { outcome: outcome.clone(), at: engine.now_of(&brief.task_id) };
     engine.live().known(&brief.task_id, &outcome);
     let totals = loop {
         match in_time(engine, &brief.task_id, engine.store().finish(&brief.task_id, end.clone()))

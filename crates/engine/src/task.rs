@@ -58,6 +58,13 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(12);
 pub(crate) const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Engine {
+    /// Now, in milliseconds since the epoch, as this task counts: while it is at work here nobody's setting of the clock changes how
+    /// long it has taken.
+    #[must_use]
+    pub fn now_of(&self, id: &TaskId) -> u64 {
+        self.live().now_of(id).unwrap_or_else(now_ms)
+    }
+
     /// The task as it stands.
     pub async fn task(&self, id: &TaskId) -> Result<Lookup<Task>, Refusal> {
         self.store().get(id).await.map_err(Refusal::Store)

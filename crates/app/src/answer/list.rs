@@ -2,13 +2,18 @@
 
 use sshepherd_engine::Engine;
 use sshepherd_engine::store::{ListCursor, ListPage, Task};
-use sshepherd_model::Outcome;
+use sshepherd_model::{Outcome, TaskId};
 
 use super::{TaskListAnswer, TaskRow, encoded, shorten};
 
 /// A page of tasks within `budget` bytes; what does not fit is on the next page.
-pub(crate) fn task_list(page: &ListPage, now_ms: u64, budget: usize) -> TaskListAnswer {
-    let mut tasks: Vec<TaskRow> = page.tasks.iter().map(|task| task_row(task, now_ms)).collect();
+pub(crate) fn task_list(
+    page: &ListPage,
+    now_ms: impl Fn(&TaskId) -> u64,
+    budget: usize,
+) -> TaskListAnswer {
+    let row = |task: &Task| task_row(task, now_ms(&task.id));
+    let mut tasks: Vec<TaskRow> = page.tasks.iter().map(row).collect();
     let mut next = page.next.clone();
     loop {
         let shown = tasks.len();

@@ -146,7 +146,7 @@ async fn list(global: &Global, engine: &Engine, listed: Listed) -> Result<Exit, 
     let page = engine.tasks(query).await.map_err(|refusal| failed(&refusal))?;
     let now = answer::now_ms();
     if global.json {
-        out::json(&answer::task_list(&page, now, usize::MAX / 2));
+        out::json(&answer::task_list(&page, |_| now, usize::MAX / 2));
         return Ok(Exit::Done);
     }
     if page.tasks.is_empty() {

@@ -90,7 +90,7 @@ impl Server {
         }
         let gone = || Refusal::Store(sshepherd_engine::store::Error::Gone { id: id.clone() });
         let task = self.engine.task(id).await?.found().ok_or_else(gone)?;
-        Ok(CreateTaskResult::new(told(&task, crate::answer::now_ms())).into())
+        Ok(CreateTaskResult::new(told(&task, self.engine.now_of(&task.id))).into())
     }
 
     /// The result that the call itself would have had, on one host or on all of a tag.
@@ -120,7 +120,7 @@ impl Server {
         request: GetTaskParams,
     ) -> Result<GetTaskResult, ErrorData> {
         let task = self.stored(&request.task_id).await?;
-        let told = told(&task, crate::answer::now_ms());
+        let told = told(&task, self.engine.now_of(&task.id));
         let payload = match (told.status, task.outcome.clone()) {
             (TaskStatus::Cancelled, _) => TaskPayload::Cancelled,
             (_, Some(outcome)) => {

@@ -22,12 +22,13 @@ for q in "$s" "$s".*; do [ ! -f "$q" ] || set -- "$@" "$q"; done
 done
 return 1
 }
-fit() { weigh; while [ "$t" -gt "$m" ] && drop; do weigh; done; }
+# By less than $1 KiB too much is one piece too much.
+fit() { weigh; while [ "$t" -gt "$m" ] && drop && [ "$t" -gt "$((m + $1))" ]; do weigh; done; }
 # A full disk is a bound like the other, and who is beside us gets a part of the room.
 full() {
 weigh
 m=$((t * 3 / 4))
-fit
+fit 0
 [ "$t" -le "$m" ] || m=$((t + 16))
 [ ! -f spare ] || { rm -f spare; m=$((m + 1024)); }
 }
@@ -71,7 +72,7 @@ fi
 first=
 a=$(expr "$a" + "$z" + "$lost")
 [ "$z" -gt 0 ] || [ "$f" = "$n" ] || rm -f "$f"
-fit
+fit "$k"
 k=$((m / 32))
 [ "$k" -ge 4 ] || k=4
 z=0 x=000000000000000$a f=

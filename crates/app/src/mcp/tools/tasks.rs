@@ -34,7 +34,8 @@ impl Server {
         };
         match self.engine.task(&id).await {
             Ok(Lookup::Found(task)) => {
-                let status = answer::status(&task, &self.engine.config(), answer::now_ms());
+                let status =
+                    answer::status(&task, &self.engine.config(), self.engine.now_of(&task.id));
                 match self.engine.roster(&task).await {
                     Ok(Some(roster)) => done(&answer::with_hosts(status, &roster)),
                     Ok(None) => done(&status),
@@ -92,7 +93,8 @@ impl Server {
         };
         match self.engine.tasks(query).await {
             Ok(page) => {
-                done(&answer::task_list(&page, answer::now_ms(), self.settings.answer_bytes))
+                let now = |id: &TaskId| self.engine.now_of(id);
+                done(&answer::task_list(&page, now, self.settings.answer_bytes))
             }
             Err(refusal) => failed(&Failure::from(&refusal)),
         }
