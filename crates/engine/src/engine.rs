@@ -305,7 +305,7 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-        .saturating_add_signed(clock_offset_ms().saturating_add(jump::now()))
+        .saturating_add_signed(clock_offset_ms().saturating_add(jumped()))
 }
 
 /// How far a test wants this clock to be wrong, in milliseconds; only in builds with debug assertions.
@@ -323,6 +323,19 @@ const fn clock_offset_ms() -> i64 {
     0
 }
 
+/// Milliseconds since `start`, saturating.
+pub(crate) fn elapsed_ms(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(not(test))]
+const fn jumped() -> i64 {
+    0
+}
+
+#[cfg(test)]
+pub(crate) use jump::jumped;
+
 /// What a test adds to this clock in its own thread.
 #[cfg(test)]
 pub(crate) mod jump {
@@ -336,19 +349,7 @@ pub(crate) mod jump {
         BY.set(milliseconds);
     }
 
-    pub(super) fn now() -> i64 {
+    pub(crate) fn jumped() -> i64 {
         BY.get()
     }
-}
-
-#[cfg(not(test))]
-mod jump {
-    pub(super) const fn now() -> i64 {
-        0
-    }
-}
-
-/// Milliseconds since `start`, saturating.
-pub(crate) fn elapsed_ms(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

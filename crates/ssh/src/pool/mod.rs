@@ -54,11 +54,15 @@ impl Default for PoolSettings {
     }
 }
 
-/// Three of eight files that this process may have open: a half is for output, the rest for everything else.
+/// Files that a server has open whatever it does: its store, its record, its streams and those it opens for a moment.
+const ALWAYS_OPEN: u64 = 28;
+
+/// Three of eight files that this process may have open beside those: a half is for output, the rest for everything else.
 fn affordable(files: Option<u64>) -> usize {
     let most = Semaphore::MAX_PERMITS.min(1 << 20);
-    let share = files.map(|files| usize::try_from(files / 8 * 3).unwrap_or(most));
-    share.map_or(most, |share| share.clamp(8, most))
+    let share = |files: u64| files.saturating_sub(ALWAYS_OPEN) / 8 * 3;
+    let share = files.map(|files| usize::try_from(share(files)).unwrap_or(most));
+    share.map_or(most, |share| share.clamp(2, most))
 }
 
 /// sshd's stock `MaxSessions`; the first guess for a server.
@@ -73,6 +77,10 @@ const REPLACEMENTS: usize = 3;
 /// `MaxStartups` refuses at random while others log in, which takes each some tenths of a second.
 const KNOCK_AGAIN: Duration = Duration::from_millis(150);
 const KNOCK_AT_LONGEST: Duration = Duration::from_secs(1);
+
+/// How many times the time for a connection one waits for its place: the others are at work, and nothing is wrong with its host. A
+/// command's own limit ends its wait before.
+const PLACE_PATIENCE: u32 = 12;
 
 /// The handle; clones share the links.
 #[derive(Clone)]
@@ -229,7 +237,8 @@ impl Pool {
         }
         // Those that carry nothing hear of it in the order in which they fell silent.
         self.inner.full.notify_one();
-        match tokio::time::timeout(target.deadlines.dial, sockets.acquire_owned()).await {
+        let patience = target.deadlines.dial.saturating_mul(PLACE_PATIENCE);
+        match tokio::time::timeout(patience, sockets.acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(ConnectFailure {
                 phase: Phase::Dial,
@@ -384,5 +393,16 @@ mod tests {
         assert!(Arc::ptr_eq(&behind(Some("a")), &behind(Some("a"))));
         assert!(!Arc::ptr_eq(&behind(Some("a")), &behind(Some("b"))));
         assert!(!Arc::ptr_eq(&behind(Some("a")), &behind(None)));
+    }
+
+    /// A server starts with some twenty files, and each connection may have an output of two.
+    #[test]
+    fn a_low_limit_of_files_has_room_for_all_that_is_open_at_once() {
+        for limit in [36, 40, 48, 64, 100, 128, 256, 1024] {
+            let outputs = (limit - 30) / 6;
+            let open = 20 + affordable(Some(limit)) + 2 * usize::try_from(outputs).unwrap();
+            assert!(open < usize::try_from(limit).unwrap(), "{limit}: {open}");
+        }
+        assert_eq!(affordable(Some(1024)), 372);
     }
 }

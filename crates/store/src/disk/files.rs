@@ -17,6 +17,9 @@ fn allowed() -> usize {
     limit.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX)
 }
 
+/// Files that a server has open whatever it does, connections to some hosts among them.
+const ALWAYS_OPEN: usize = 30;
+
 /// Reads of output at a time, each with at most a dozen files: a fifth of what is allowed, and no more than are of use.
 pub(super) fn reads() -> usize {
     (allowed() / 64).clamp(1, 16)
@@ -115,7 +118,7 @@ pub(super) struct OpenFiles {
 impl Default for OpenFiles {
     /// A third of the files that are allowed, at most.
     fn default() -> Self {
-        let most = (allowed() / 6).clamp(4, OPEN);
+        let most = (allowed().saturating_sub(ALWAYS_OPEN) / 6).clamp(1, OPEN);
         Self { most, next: AtomicU64::default(), open: Mutex::default() }
     }
 }
