@@ -420,8 +420,8 @@ fn outcome(reports: &[HostReport], cancelled: bool) -> Outcome {
         let unsure = outcomes().any(|outcome| {
             matches!(
                 outcome,
-                Ok(Outcome::Cancelled { stopped: Stopped::Unconfirmed }
-                    | Outcome::TimedOut { stopped: Stopped::Unconfirmed }
+                Ok(Outcome::Cancelled { stopped: Stopped::Unconfirmed | Stopped::Left(_) }
+                    | Outcome::TimedOut { stopped: Stopped::Unconfirmed | Stopped::Left(_) }
                     | Outcome::NotSeenToRun(_)
                     | Outcome::Interrupted(_))
             )

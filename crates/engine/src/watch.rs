@@ -297,7 +297,7 @@ impl Held {
 fn words_after(stopped: Stopped) -> Duration {
     match stopped {
         Stopped::Confirmed => LAST_WORDS,
-        Stopped::Unconfirmed => LAST_WORDS_UNSEEN,
+        Stopped::Unconfirmed | Stopped::Left(_) => LAST_WORDS_UNSEEN,
     }
 }
 

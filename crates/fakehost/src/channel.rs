@@ -205,7 +205,7 @@ async fn execute(
             }
             return command_line(shared, &command, input, wire).await;
         }
-        Asked::Stop { pid } => output.write(stop(shared, pid).await).await.map(|()| 0),
+        Asked::Stop { orders } => output.write(stop(shared, &orders).await).await.map(|()| 0),
         Asked::Job { nonce } => {
             let refused = format!("sshepherd-{nonce} refused no folder for a job can be made\n");
             match output.write(format!("sshepherd-{nonce} start\n")).await {
@@ -233,16 +233,29 @@ async fn past_variables(input: &mut DuplexStream, nonce: &str) -> bool {
     false
 }
 
-/// Ends a process as a stop on a real host does, and says what was seen.
-async fn stop(shared: &Shared, pid: u32) -> String {
+/// Ends processes as a stop on a real host does, and says what was seen.
+async fn stop(shared: &Shared, orders: &[(String, u32)]) -> String {
     let processes = &shared.machine.processes;
+    let mut left: Vec<&(String, u32)> = orders.iter().collect();
+    let mut said = "sshepherd-stop begun\nsshepherd-stop looked\n".to_owned();
     for signal in ["TERM", "KILL"] {
-        processes.signal(pid, signal);
-        if tokio::time::timeout(STOP_PATIENCE, processes.gone(pid)).await.is_ok() {
-            return "sshepherd-stop gone\n".to_owned();
+        for (_, pid) in &left {
+            processes.signal(*pid, signal);
         }
+        let until = tokio::time::Instant::now() + STOP_PATIENCE;
+        let mut still = Vec::new();
+        for order in left {
+            match tokio::time::timeout_at(until, processes.gone(order.1)).await {
+                Ok(_) => said.push_str(&format!("sshepherd-stop {} gone\n", order.0)),
+                Err(_) => still.push(order),
+            }
+        }
+        left = still;
     }
-    "sshepherd-stop alive 1\n".to_owned()
+    for (number, pid) in left {
+        said.push_str(&format!("sshepherd-stop {number} left {pid}\n"));
+    }
+    said
 }
 
 async fn command_line(

@@ -10,8 +10,8 @@ pub(crate) enum Asked {
     /// A command behind the prefix that makes it stoppable: its process id is announced first. If it is fed, variables come
     /// before its input, up to a line with the nonce.
     Marked { nonce: String, command: String, fed: bool },
-    /// The end of the process with this id.
-    Stop { pid: u32 },
+    /// The end of processes: the number of each order, and the process.
+    Stop { orders: Vec<(String, u32)> },
     /// One of the texts about durable jobs, which live in files: there are none here.
     Job { nonce: String },
     /// Another text for a shell, which is not here.
@@ -67,16 +67,25 @@ fn is_nonce(text: &str) -> bool {
 
 fn in_sh(text: &str) -> Option<Asked> {
     if let Some(rest) = text.strip_prefix("set -- '") {
-        let (nonce, _) = rest.split_once('\'')?;
-        return is_nonce(nonce).then(|| Asked::Job { nonce: nonce.to_owned() });
-    }
-    if let Some((_, rest)) = text.split_once("\nP='") {
-        let (pid, rest) = rest.split_once('\'')?;
-        rest.contains("sshepherd-stop gone").then_some(())?;
-        return Some(Asked::Stop { pid: pid.parse().ok()? });
+        let (first, _) = rest.split_once('\'')?;
+        if is_nonce(first) {
+            return Some(Asked::Job { nonce: first.to_owned() });
+        }
+        let (words, script) = rest.split_once("'\n")?;
+        return script.contains("sshepherd-stop begun").then(|| stop(words))?;
     }
     let (nonce, rest) = prefix(text, "\n")?;
     Some(marked(nonce, rest))
+}
+
+/// Nine words for each order: its number and its process come first.
+fn stop(words: &str) -> Option<Asked> {
+    let words: Vec<&str> = words.split("' '").collect();
+    let orders = words.chunks(9).map(|order| match order {
+        [number, pid, ..] => Some(((*number).to_owned(), pid.parse().ok()?)),
+        _ => None,
+    });
+    Some(Asked::Stop { orders: orders.collect::<Option<_>>()? })
 }
 
 /// The nonce of a prefix, and what is behind its end.

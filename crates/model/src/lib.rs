@@ -32,7 +32,9 @@ pub use host::{Host, LoginShell};
 pub use id::{Alias, ApprovalId, CommandHash, CredentialName, InvalidField, ShellId, Tag, TaskId};
 pub use inventory::Inventory;
 pub use limits::{Limits, ShellLimits};
-pub use outcome::{Cause, ConnectFailure, Interruption, NotSeen, Outcome, Phase, Stopped};
+pub use outcome::{
+    Cause, ConnectFailure, Interruption, NotSeen, Outcome, Phase, Stopped, Survivors,
+};
 pub use output::{Chunk, Stream};
 pub use problem::{Problem, Severity};
 pub use request::Request;

@@ -65,10 +65,71 @@ pub struct ConnectFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stopped {
-    /// Its whole process group was seen gone.
+    /// Every process that could be its own was seen gone.
     Confirmed,
     /// A stop was asked for, but the end was not seen: it may still run.
     Unconfirmed,
+    /// As [`Stopped::Unconfirmed`], and these processes, which are or could be its own, were seen to run after the last signal.
+    Left(Survivors),
+}
+
+impl Stopped {
+    /// The word used in answers and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Unconfirmed | Self::Left(_) => "unconfirmed",
+        }
+    }
+
+    /// Whether the end was seen.
+    #[must_use]
+    pub fn is_confirmed(self) -> bool {
+        self == Self::Confirmed
+    }
+}
+
+/// The ids of processes that a stop left; the first few of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Vec<u32>", into = "Vec<u32>")]
+pub struct Survivors {
+    ids: [u32; Survivors::MOST],
+    count: usize,
+}
+
+impl Survivors {
+    /// Most ids that are kept.
+    pub const MOST: usize = 8;
+
+    /// The ids.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.ids.into_iter().take(self.count)
+    }
+}
+
+impl From<Vec<u32>> for Survivors {
+    fn from(all: Vec<u32>) -> Self {
+        let mut ids = [0; Self::MOST];
+        ids.iter_mut().zip(&all).for_each(|(kept, id)| *kept = *id);
+        Self { ids, count: all.len().min(Self::MOST) }
+    }
+}
+
+impl From<Survivors> for Vec<u32> {
+    fn from(survivors: Survivors) -> Self {
+        survivors.ids().collect()
+    }
+}
+
+impl std::fmt::Display for Survivors {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ids: Vec<String> = self.ids().map(|id| id.to_string()).collect();
+        match ids.as_slice() {
+            [id] => write!(formatter, "process {id}"),
+            _ => write!(formatter, "processes {}", ids.join(", ")),
+        }
+    }
 }
 
 /// Why the end of a command was not seen.

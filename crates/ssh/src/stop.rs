@@ -1,79 +1,93 @@
-//! The fixed script that ends a command: its process group and everything that carries its cookie.
+//! The fixed script that ends commands: their process groups and sessions, all that descends from them, and everything that
+//! carries their cookies.
 //!
-//! It runs as the same user on a second channel, because sshd refuses signal requests on root log-ins, and because a
-//! signal does not reach a child in its own session. It says that all is gone only after it has seen nothing left twice;
-//! zombies do not count, for they run no more.
+//! It runs as the same user on a channel of its own, because sshd refuses signal requests on root log-ins, and because a
+//! signal does not reach a child in its own session. It says that a command is gone only when a look at all processes,
+//! after the last one that was known had gone, found nothing that could be its own; zombies do not count, for they run no more.
+//! What has shed its environment and its parent before anybody looked belongs to no command for sure: it is not killed, and
+//! said to be left.
 //!
 //! Why the group's number is the command's: the kernel gives no number to a new process while a group or a session still
 //! carries it, so as long as anything of the command's group lives the number is its own. A number that was freed comes
-//! back after all others were used (Linux counts up, 32,768 at least); a script is sent on a live connection whose
-//! command is being read, so that takes that many new processes within a round trip.
+//! back after all others were used (Linux counts up, 32,768 at least); and a leader that began later than the command is none.
 
 use std::time::Duration;
 
-use sshepherd_model::{LoginShell, Stopped};
+use sshepherd_model::{LoginShell, Stopped, Survivors};
 
-use crate::launch::COOKIE_VARIABLE;
-use crate::words::{Packed, quoted};
+use crate::job::{HERE, WHERE};
+use crate::words::{bare, command as script};
 
-const GONE: &[u8] = b"sshepherd-stop gone";
-const BEGUN: &[u8] = b"sshepherd-stop begun";
+/// POSIX sh and awk, reviewed; only its arguments vary. Linux is read through /proc alone, since small images have no `ps`;
+/// other systems through `ps`, which knows neither environments nor sessions.
+pub(crate) const SCRIPT: &str = include_str!("stop.sh");
 
-/// POSIX sh, reviewed; only the three assignments before it vary. `P` is the process group (empty if unknown), `C` the
-/// cookie's assignment, `N` the tenths of a second between TERM and KILL, by the host's clock where it has one: on a busy host a
-/// look takes longer than the pause. It counts whole seconds, so one less is taken: a second that has begun has not passed. Linux is read through /proc alone, since small
-/// images have no `ps`; other systems through `ps`, which knows groups but no environments.
-pub(crate) const SCRIPT: &str = r#"
-marked() {
-  [ -r /proc/self/environ ] && grep -l -s -a -F -e "$C" /proc/[0-9]*/environ | tr -cd '0-9\n'
+/// Standard output is kept for the verdicts; what tools complain about is dropped.
+const OUTPUT: &str = "exec 3>&1 >/dev/null 2>&1";
+
+/// How long a program that was hung up on may take to end before it gets TERM.
+const HUNG_UP: Duration = Duration::from_secs(2);
+
+/// Which processes are to end, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// The process that leads it.
+    pub(crate) pid: Option<u32>,
+    /// How long ago it was started, at least.
+    pub(crate) age: Option<Duration>,
+    pub(crate) cookie: String,
+    /// Its job's folder, which knows leader and start better.
+    pub(crate) held: Option<Held>,
+    /// Whether its leader is hung up on before anything else.
+    pub(crate) hang_up: bool,
+    /// Time between TERM and KILL.
+    pub(crate) grace: Duration,
 }
-seen() {
-  if [ -r /proc/self/stat ]; then
-    for f in /proc/[0-9]*/stat; do
-      read -r line < "$f" || continue
-      p=${line%% *}
-      set -- ${line##*) }
-      echo "$p $3 $1"
-    done
-  else
-    ps -A -o pid= -o pgid= -o stat=
-  fi
+
+/// Where a job is.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) folder: String,
+    /// Of the place that the folder is in, and of the machine: elsewhere nothing is done.
+    pub(crate) identity: String,
+    pub(crate) machine: String,
 }
-look() {
-  M=" $(marked | tr '\n' ' ') "
-  L=$(seen | while read -r p g s; do
-    case "$s" in Z*|X*) continue;; esac
-    if [ "$g" = "$P" ]; then echo "$p"; else case "$M" in *" $p "*) echo "$p";; esac; fi
-  done)
+
+impl Order {
+    /// The longest time between the first signal and the last.
+    pub(crate) fn longest(&self) -> Duration {
+        self.grace + if self.hang_up { HUNG_UP } else { Duration::ZERO }
+    }
+
+    fn arguments(&self, number: usize) -> [String; 9] {
+        let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let hang_up = if self.hang_up { tenths(HUNG_UP) } else { 0 };
+        [
+            number.to_string(),
+            or_none(self.pid.map(|pid| pid.to_string())),
+            or_none(self.age.map(|age| format!("-{}", age.as_secs()))),
+            self.cookie.clone(),
+            hang_up.to_string(),
+            tenths(self.grace).max(1).to_string(),
+            or_none(self.held.as_ref().map(|held| held.folder.clone())),
+            or_none(self.held.as_ref().map(|held| held.identity.clone())),
+            or_none(self.held.as_ref().map(|held| held.machine.clone())),
+        ]
+    }
 }
-gone() {
-  look
-  [ -z "$L" ] || return 1
-  look
-  [ -z "$L" ]
+
+fn tenths(time: Duration) -> u128 {
+    time.as_millis() / 100
 }
-echo 'sshepherd-stop begun' >&3
-now() { X=$(date +%s); case "$X" in ''|*[!0-9]*) X=0;; esac; }
-wait_gone() {
-  now
-  i=0 T=$X
-  while [ "$i" -lt "$1" ]; do
-    if gone; then echo 'sshepherd-stop gone' >&3; exit 0; fi
-    [ -z "$2" ] || for p in $L; do kill "-$2" "$p"; done
-    if sleep 0.1; then i=$((i + 1)); else sleep 1; i=$((i + 10)); fi
-    now
-    X=$(((X - T - 1) * 10))
-    [ "$X" -le "$i" ] || i=$X
-  done
+
+/// The text that carries out these orders, whatever POSIX shell, fish or csh reads it. A forced command has it in its
+/// environment, where it must not pass for a cookie: a cookie's name and value do not stand together.
+pub(crate) fn text(orders: &[Order]) -> String {
+    let arguments: Vec<String> =
+        orders.iter().enumerate().flat_map(|(number, order)| order.arguments(number)).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    script(&bare(&[OUTPUT, WHERE, HERE, SCRIPT]), &arguments)
 }
-look
-for p in $L; do kill -TERM "$p"; kill -CONT "$p"; done
-wait_gone "$N" ''
-wait_gone 20 KILL
-look
-set -- $L
-echo "sshepherd-stop alive $#" >&3
-"#;
 
 /// The text to run on a host with this shell; `None` where there is no shell to run it.
 #[must_use]
@@ -83,34 +97,52 @@ pub fn command(
     cookie: &str,
     grace: Duration,
 ) -> Option<String> {
-    match shell {
-        LoginShell::RawWords => None,
-        LoginShell::Posix | LoginShell::Fish | LoginShell::Csh => {
-            let group = pid.map(|pid| pid.to_string()).unwrap_or_default();
-            let tenths = (grace.as_millis() / 100).max(1);
-            // Standard output is kept for the verdict; what tools complain about is dropped.
-            let start = format!("exec 3>&1 >/dev/null 2>&1\nP='{group}' N={tenths} C=");
-            // A forced command has the text in its environment, where it must not pass for the cookie.
-            let cookie = quoted(&format!("{COOKIE_VARIABLE}={cookie}"));
-            Some(Packed::default().ours(&start).theirs(&cookie).ours(SCRIPT).in_sh())
-        }
+    let cookie = cookie.to_owned();
+    let order = Order { pid, age: None, cookie, held: None, hang_up: false, grace };
+    (shell != LoginShell::RawWords).then(|| text(&[order]))
+}
+
+/// A line of the script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It runs.
+    Begun,
+    /// It has looked at all processes, and signals follow.
+    Looked,
+    /// What came of an order.
+    Verdict(usize, Stopped),
+}
+
+/// What a line says. Anything but the script's exact words is not from it.
+pub(crate) fn word(line: &[u8]) -> Option<Word> {
+    let line = std::str::from_utf8(line).ok()?.strip_prefix("sshepherd-stop ")?;
+    let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match (first, rest) {
+        ("begun", "") => return Some(Word::Begun),
+        ("looked", "") => return Some(Word::Looked),
+        _ => {}
     }
+    let number = first.parse().ok()?;
+    let stopped = match rest.split_once(' ').unwrap_or((rest, "")) {
+        ("gone", "") => Stopped::Confirmed,
+        ("unseen", "") => Stopped::Unconfirmed,
+        ("left", ids) => {
+            let ids: Result<Vec<u32>, _> = ids.split(' ').map(str::parse).collect();
+            Stopped::Left(Survivors::from(ids.ok()?))
+        }
+        _ => return None,
+    };
+    Some(Word::Verdict(number, stopped))
 }
 
-/// Whether the script runs.
-#[must_use]
-pub fn has_begun(said: &[u8]) -> bool {
-    said.split(|byte| *byte == b'\n').any(|line| line == BEGUN)
-}
-
-/// What the script said. Anything but its exact word is no confirmation.
+/// What became of the only order, by all that the script said.
 #[must_use]
 pub fn parse(said: &[u8]) -> Stopped {
-    if said.split(|byte| *byte == b'\n').any(|line| line == GONE) {
-        Stopped::Confirmed
-    } else {
-        Stopped::Unconfirmed
-    }
+    let verdict = said.split(|byte| *byte == b'\n').find_map(|line| match word(line) {
+        Some(Word::Verdict(0, stopped)) => Some(stopped),
+        _ => None,
+    });
+    verdict.unwrap_or(Stopped::Unconfirmed)
 }
 
 #[cfg(test)]
@@ -118,51 +150,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_exact_word_confirms() {
-        assert_eq!(parse(b"motd\nsshepherd-stop gone\n"), Stopped::Confirmed);
-        for said in ["", "sshepherd-stop alive 1\n", "xsshepherd-stop gone\n", "gone"] {
+    fn only_the_exact_words_are_heard() {
+        assert_eq!(
+            parse(b"motd\nsshepherd-stop begun\nsshepherd-stop 0 gone\n"),
+            Stopped::Confirmed
+        );
+        for said in [
+            "",
+            "sshepherd-stop gone\n",
+            "sshepherd-stop 1 gone\n",
+            "xsshepherd-stop 0 gone\n",
+            "sshepherd-stop 0 gone 1\n",
+            "sshepherd-stop 0 unseen\n",
+            "sshepherd-stop 0 left\n",
+            "sshepherd-stop 0 left x\n",
+        ] {
             assert_eq!(parse(said.as_bytes()), Stopped::Unconfirmed, "{said:?}");
         }
-    }
-
-    /// The host's clock, which counts whole seconds, goes on by one right after the first look.
-    #[test]
-    fn the_whole_grace_is_given_when_a_second_has_just_begun() {
-        use std::io::{BufRead, BufReader};
-        use std::os::unix::fs::PermissionsExt;
-        use std::os::unix::process::CommandExt;
-        use std::process::{Command, Stdio};
-        let folder = tempfile::tempdir().unwrap();
-        let (date, seen) = (folder.path().join("date"), folder.path().join("seen"));
-        let text = format!(
-            "#!/bin/sh\n[ -e {0} ] && echo 101 && exit\n: >{0}\necho 100\n",
-            seen.display()
-        );
-        std::fs::write(&date, text).unwrap();
-        std::fs::set_permissions(&date, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let ended = folder.path().join("ended");
-        let body = format!(
-            "trap 'sleep 0.5; : >{}; exit' TERM; echo ready; while :; do sleep 0.05; done",
-            ended.display()
-        );
-        let mut child = Command::new("sh")
-            .args(["-c", &body])
-            .env(COOKIE_VARIABLE, "clock")
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        let pid = child.id();
-        let reaped = std::thread::spawn(move || child.wait());
-        let script = format!(
-            "exec 3>&1 >/dev/null 2>&1\nP='{pid}' N=10 C='{COOKIE_VARIABLE}=clock'{SCRIPT}"
-        );
-        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-        let said = Command::new("sh").args(["-c", &script]).env("PATH", path).output().unwrap();
-        reaped.join().unwrap().unwrap();
-        assert_eq!(parse(&said.stdout), Stopped::Confirmed, "{said:?}");
-        assert!(ended.exists(), "it was killed within its grace");
+        let left = Stopped::Left(Survivors::from(vec![12, 345]));
+        assert_eq!(parse(b"sshepherd-stop 0 left 12 345\n"), left);
     }
 }

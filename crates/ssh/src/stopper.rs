@@ -1,4 +1,4 @@
-//! Ends what runs on a channel: by the fixed script on a channel of its own, else by the server's signals.
+//! Ends what runs on a channel: by the fixed script, together with what else is to stop on the host, else by the server's signals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use russh::{ChannelWriteHalf, Sig};
 use sshepherd_model::{LoginShell, Stopped, Stream};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::exec::Event;
 use crate::pool::Pool;
-use crate::stop;
+use crate::stop::Order;
+use crate::stop_queue::Ticket;
 use crate::target::Target;
 
 /// Ends a running command from outside, on a channel of its own.
@@ -24,6 +24,7 @@ pub struct Stopper {
     cookie: String,
     pid: watch::Receiver<Option<u32>>,
     end: watch::Receiver<bool>,
+    began: Instant,
 }
 
 /// Where a channel's reader tells a stop what it sees. Once a thing cannot come any more nobody waits for it.
@@ -68,51 +69,39 @@ const UNANSWERED: Duration = Duration::from_secs(1);
 const STOP_OVERHEAD: Duration = Duration::from_secs(6);
 /// Time between the last signal and the verdict.
 const AFTER_KILL: Duration = Duration::from_millis(500);
-/// The script says a few short lines; anything longer is not it.
-const MAX_STOP_OUTPUT: usize = 64 * 1024;
+/// The texts that are asked say a few short lines; anything longer is not theirs.
+const MAX_OUTPUT: usize = 64 * 1024;
 
-/// Runs a stop script on a channel of its own and reads its verdict. One that has not begun at `until` is given up: the host may
-/// answer everything and do nothing.
-pub(crate) async fn run_script(
-    (pool, target): (&Pool, &Arc<Target>),
-    script: String,
-    (until, grace): (Instant, Duration),
-    begun: &CancellationToken,
-) -> Option<Stopped> {
+/// The verdict on an order. One whose script has not begun at `until` is given up: the host may answer everything and do
+/// nothing.
+pub(crate) async fn verdict(ticket: Ticket, until: Instant, longest: Duration) -> Option<Stopped> {
+    let begun = ticket.begun;
     let given_up = async {
         if tokio::time::timeout_at(until, begun.cancelled()).await.is_ok() {
-            tokio::time::sleep(grace + STOP_OVERHEAD).await;
+            tokio::time::sleep(longest + STOP_OVERHEAD).await;
         }
     };
     tokio::select! {
-        said = said(pool, target, script, begun) => said.map(|said| stop::parse(&said)),
+        stopped = ticket.verdict => stopped.ok(),
         () = given_up => None,
     }
 }
 
 /// When a stop that begins now is given up on a host that shows no sign of it.
-pub(crate) fn give_up_at(grace: Duration) -> Instant {
-    Instant::now() + grace + UNANSWERED
+pub(crate) fn give_up_at(longest: Duration) -> Instant {
+    Instant::now() + longest + UNANSWERED
 }
 
-/// Runs a fixed text on a channel of its own; what it printed. `begun` is cancelled when that is the first line of a stop.
-async fn said(
-    pool: &Pool,
-    target: &Arc<Target>,
-    text: String,
-    begun: &CancellationToken,
-) -> Option<Vec<u8>> {
+/// Runs a fixed text on a channel of its own; what it printed.
+async fn said(pool: &Pool, target: &Arc<Target>, text: String) -> Option<Vec<u8>> {
     let ready = Box::pin(pool.open(Arc::clone(target))).await.ok()?;
     let mut running = ready.send(text, None, None, String::new()).await.ok()?;
     let mut said = Vec::new();
     while let Some(event) = running.next().await {
         if let Event::Output { stream: Stream::Stdout, bytes } = event
-            && said.len() + bytes.len() <= MAX_STOP_OUTPUT
+            && said.len() + bytes.len() <= MAX_OUTPUT
         {
             said.extend_from_slice(&bytes);
-            if !begun.is_cancelled() && stop::has_begun(&said) {
-                begun.cancel();
-            }
         }
     }
     Some(said)
@@ -127,7 +116,7 @@ impl Stopper {
     ) -> (Self, Tell) {
         let ((tell_pid, pid), (tell_end, end)) = (watch::channel(None), watch::channel(false));
         let tell = Tell { pid: Some(tell_pid), end: Some(tell_end) };
-        (Self { pool, target, writer, cookie, pid, end }, tell)
+        (Self { pool, target, writer, cookie, pid, end, began: Instant::now() }, tell)
     }
 
     /// The process that leads it, once it is known.
@@ -135,21 +124,34 @@ impl Stopper {
         *self.pid.borrow()
     }
 
-    /// Ends the command's process group and everything that carries its cookie: TERM, `grace`, KILL.
+    /// Ends the command's process group and everything else that is its own: TERM, `grace`, KILL.
     ///
     /// `Confirmed` only when they were seen gone. Works beside the reading of the command, which must go on.
-    pub async fn stop(mut self, grace: Duration) -> Stopped {
-        let until = give_up_at(grace);
+    pub async fn stop(self, grace: Duration) -> Stopped {
+        self.end(false, grace).await
+    }
+
+    /// As [`Self::stop`], after a hang-up, which most programs that have a terminal end by.
+    pub(crate) async fn hang_up(self, grace: Duration) -> Stopped {
+        self.end(true, grace).await
+    }
+
+    async fn end(mut self, hang_up: bool, grace: Duration) -> Stopped {
         // Without the marker nobody knows which process it is, or whether a script would be run at all: a forced command
         // would be run a second time.
         let marked =
             tokio::time::timeout(MARKER_PATIENCE, self.pid.wait_for(Option::is_some)).await;
         let pid = marked.ok().and_then(Result::ok).and_then(|pid| *pid);
-        let script = pid
-            .and_then(|pid| stop::command(self.target.login_shell, Some(pid), &self.cookie, grace));
-        let Some(script) = script else { return self.signals(until).await };
-        let (begun, of) = (CancellationToken::new(), self.clone());
-        let mut run = Box::pin(run_script((&of.pool, &of.target), script, (until, grace), &begun));
+        let (age, cookie) = (Some(self.began.elapsed()), self.cookie.clone());
+        let order = Order { pid, age, cookie, held: None, hang_up, grace };
+        let longest = order.longest();
+        let until = give_up_at(longest);
+        if pid.is_none() || self.target.login_shell == LoginShell::RawWords {
+            return self.signals(until).await;
+        }
+        let ticket = self.pool.stop(&self.target, order);
+        let begun = ticket.begun.clone();
+        let mut run = Box::pin(verdict(ticket, until, longest));
         let silent = async {
             if tokio::time::timeout(SCRIPT_PATIENCE, begun.cancelled()).await.is_ok() {
                 std::future::pending::<()>().await;
@@ -160,7 +162,7 @@ impl Stopper {
             () = silent => None,
         };
         match ended {
-            Some(Some(Stopped::Confirmed)) => Stopped::Confirmed,
+            Some(Some(stopped @ (Stopped::Confirmed | Stopped::Left(_)))) => stopped,
             Some(_) => self.signals(until).await,
             None => {
                 let (stopped, _) = tokio::join!(run, self.signals(until));
@@ -171,7 +173,7 @@ impl Stopper {
 
     /// Runs a fixed text on a channel of its own; what it printed.
     pub(crate) async fn said(&self, text: String) -> Option<Vec<u8>> {
-        said(&self.pool, &self.target, text, &CancellationToken::new()).await
+        said(&self.pool, &self.target, text).await
     }
 
     /// Asks the server, which may refuse: TERM, and KILL shortly before `until`. Its word that the command ended is a proof only

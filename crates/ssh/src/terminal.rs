@@ -425,9 +425,17 @@ impl Keyboard {
         let _ = tokio::time::timeout(TAKEN, self.writer.close()).await;
     }
 
-    /// Ends everything that was started in the terminal: TERM, `grace`, KILL.
+    /// Whether the process is known that a signal can reach beside the terminal.
+    #[must_use]
+    pub fn has_process(&self) -> bool {
+        self.stopper.process().is_some()
+    }
+
+    /// Ends everything that was started in the terminal: HUP to its program, then TERM, `grace`, KILL. The terminal stands
+    /// meanwhile: hung up by the kernel, bash reads the end of its input before the signal comes, which then kills it within
+    /// its exit trap.
     pub async fn stop(&self, grace: Duration) -> Stopped {
-        self.stopper.clone().stop(grace).await
+        self.stopper.clone().hang_up(grace).await
     }
 }
 

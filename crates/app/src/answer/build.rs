@@ -123,23 +123,23 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
         }
         Outcome::TimedOut { stopped } => {
             answer.timeout = Some(true);
-            answer.stopped = Some(word(*stopped).to_owned());
+            answer.stopped = Some(stopped.as_str().to_owned());
             answer.detail = Some("the command ran over its time limit and was stopped".to_owned());
             answer.hint = Some(match stopped {
-                Stopped::Confirmed => "ask for less at a time, or ask the owner for a higher max_seconds",
-                Stopped::Unconfirmed => {
-                    "its end was not seen, so it may still run: look on the host before sending it again"
+                Stopped::Confirmed => {
+                    "ask for less at a time, or ask the owner for a higher max_seconds".to_owned()
                 }
-            }
-            .to_owned());
+                Stopped::Unconfirmed | Stopped::Left(_) => {
+                    format!("{}: look on the host before sending it again", unsure(*stopped))
+                }
+            });
             "timed_out"
         }
         Outcome::Cancelled { stopped } => {
             answer.cancelled = Some(true);
-            answer.stopped = Some(word(*stopped).to_owned());
-            if *stopped == Stopped::Unconfirmed {
-                answer.hint =
-                    Some("its end was not seen, so it may still run on the host".to_owned());
+            answer.stopped = Some(stopped.as_str().to_owned());
+            if !stopped.is_confirmed() {
+                answer.hint = Some(unsure(*stopped));
             }
             "cancelled"
         }
@@ -285,16 +285,17 @@ fn stopped(finished: &Finished) -> CancelledAnswer {
     };
     let message = match stopped {
         Some(Stopped::Unconfirmed) => {
-            "the task was stopped, but the end of its command was not seen: it may still run on the host"
+            "the task was stopped, but the end of its command was not seen: it may still run on the host".to_owned()
         }
-        Some(Stopped::Confirmed) | None => "the task was stopped",
+        Some(stopped @ Stopped::Left(_)) => format!("the task was stopped, but {}", unsure(stopped)),
+        Some(Stopped::Confirmed) | None => "the task was stopped".to_owned(),
     };
     CancelledAnswer {
         task_id: Some(finished.task.id.to_string()),
         cancelled: Some(true),
-        message: Some(message.to_owned()),
+        message: Some(message),
         status: Some(finished.task.status.to_string()),
-        stopped: stopped.map(|stopped| word(stopped).to_owned()),
+        stopped: stopped.map(|stopped| stopped.as_str().to_owned()),
     }
 }
 
@@ -305,11 +306,15 @@ pub(crate) fn now_ms() -> u64 {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How sure a stop is, in one word.
-pub(crate) fn word(stopped: Stopped) -> &'static str {
+/// What is known of a command whose end was not seen.
+fn unsure(stopped: Stopped) -> String {
     match stopped {
-        Stopped::Confirmed => "confirmed",
-        Stopped::Unconfirmed => "unconfirmed",
+        Stopped::Left(survivors) => {
+            format!("{survivors} on the host may be its own and still run")
+        }
+        Stopped::Confirmed | Stopped::Unconfirmed => {
+            "its end was not seen, so it may still run on the host".to_owned()
+        }
     }
 }
 

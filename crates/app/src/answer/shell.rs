@@ -232,18 +232,17 @@ pub(crate) fn shell_list(infos: &[ShellInfo], budget: usize) -> ShellListAnswer 
 
 /// How a shell ended that was closed.
 pub(crate) fn shell_closed(id: &sshepherd_model::ShellId, ended: &ShellEnded) -> ShellClosedAnswer {
-    let unconfirmed = ended.stopped == Some(Stopped::Unconfirmed);
+    let unconfirmed = ended.stopped.is_some_and(|stopped| !stopped.is_confirmed());
     ShellClosedAnswer {
         session_id: Some(id.to_string()),
         status: Some(if unconfirmed { "closing" } else { "ended" }.to_owned()),
-        why: Some(ended.why.clone()),
-        stopped: ended.stopped.map(|stopped| {
-            match stopped {
-                Stopped::Confirmed => "confirmed",
-                Stopped::Unconfirmed => "unconfirmed",
+        why: Some(match ended.stopped {
+            Some(Stopped::Left(survivors)) => {
+                format!("{}; {survivors} on the host may be its own and still run", ended.why)
             }
-            .to_owned()
+            Some(Stopped::Confirmed | Stopped::Unconfirmed) | None => ended.why.clone(),
         }),
+        stopped: ended.stopped.map(|stopped| stopped.as_str().to_owned()),
         exit_status: ended.exit_status,
     }
 }

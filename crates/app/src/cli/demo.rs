@@ -231,7 +231,9 @@ fn said(outcome: &Outcome) -> String {
         Outcome::Cancelled { stopped: Stopped::Confirmed } => {
             "confirmed: its process was seen gone".to_owned()
         }
-        Outcome::Cancelled { stopped: Stopped::Unconfirmed } => "unconfirmed".to_owned(),
+        Outcome::Cancelled { stopped: Stopped::Unconfirmed | Stopped::Left(_) } => {
+            "unconfirmed".to_owned()
+        }
         Outcome::Signalled { .. }
         | Outcome::TimedOut { .. }
         | Outcome::NotStarted(_)

@@ -157,8 +157,9 @@ async fn on_host(
 /// What is not plain success, for people.
 pub(crate) fn tell(alias: &Alias, finished: &Finished) {
     let seen = |stopped: &Stopped| match stopped {
-        Stopped::Confirmed => "its end was seen",
-        Stopped::Unconfirmed => "its end was not seen: it may still run",
+        Stopped::Confirmed => "its end was seen".to_owned(),
+        Stopped::Unconfirmed => "its end was not seen: it may still run".to_owned(),
+        Stopped::Left(survivors) => format!("{survivors} may be its own and still run there"),
     };
     match &finished.outcome {
         Outcome::Exited { status: 0 } => {}

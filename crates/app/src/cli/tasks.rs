@@ -424,6 +424,10 @@ pub(super) fn cancelled(global: &Global, id: &TaskId, answer: &CancelAnswer) -> 
                     .to_owned(),
                 Exit::Failed,
             ),
+            Outcome::Cancelled { stopped: Stopped::Left(survivors) } => (
+                format!("cancelled, unconfirmed: {survivors} may be its own and still run there"),
+                Exit::Failed,
+            ),
             Outcome::Cancelled { stopped: Stopped::Confirmed }
             | Outcome::Exited { .. }
             | Outcome::Signalled { .. }

@@ -201,10 +201,10 @@ fn ending(outcome: &Outcome) -> (&'static str, LoggingLevel, Value) {
             json!({"reason": format!("ended by signal {signal}")}),
         ),
         Outcome::TimedOut { stopped } => {
-            ("timeout", LoggingLevel::Warning, json!({"stopped": stopped}))
+            ("timeout", LoggingLevel::Warning, json!({"stopped": stopped.as_str()}))
         }
         Outcome::Cancelled { stopped } => {
-            ("cancelled", LoggingLevel::Info, json!({"stopped": stopped}))
+            ("cancelled", LoggingLevel::Info, json!({"stopped": stopped.as_str()}))
         }
         Outcome::NotStarted(failure) => {
             ("failed", LoggingLevel::Warning, json!({"reason": failure.to_string()}))

@@ -18,6 +18,9 @@ use crate::engine::{Engine, now_ms};
 use crate::pipeline::Origin;
 use crate::watch::GRACE;
 
+/// How long a program may take to end by HUP before the terminal is closed under it.
+const HEEDED: Duration = Duration::from_secs(1);
+
 /// How long the host may take to close a terminal that was hung up.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
@@ -318,14 +321,20 @@ impl Session {
     /// read until the host has closed it.
     async fn stop(&self, terminal: &mut Terminal, grace: Duration) -> Stopped {
         let keyboard = terminal.keyboard();
-        keyboard.hang_up().await;
+        let heeded = if keyboard.has_process() { HEEDED } else { Duration::ZERO };
         let rest = async {
             while let Some(event) = terminal.next().await {
                 let _ = self.take(event);
             }
         };
-        let _ = tokio::time::timeout(LAST_WORD, rest).await;
-        keyboard.stop(grace).await
+        let close = async {
+            tokio::pin!(rest);
+            if tokio::time::timeout(heeded, &mut rest).await.is_err() {
+                keyboard.hang_up().await;
+                let _ = tokio::time::timeout(LAST_WORD, rest).await;
+            }
+        };
+        tokio::join!(keyboard.stop(grace), close).0
     }
 
     /// Nothing came of connecting.

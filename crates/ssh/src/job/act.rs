@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Phase, Stopped};
-use tokio_util::sync::CancellationToken;
 
 use super::channel::{ask, mark};
 use super::{JobPlace, JobSite, script};
 use crate::pool::Pool;
-use crate::stopper::{give_up_at, run_script};
+use crate::stopper::{give_up_at, verdict};
 use crate::target::Target;
 
 /// Whether a removed job leaves its name behind.
@@ -50,7 +49,7 @@ pub enum Settled {
     },
 }
 
-/// Ends a job: TERM, `grace`, KILL, to its process group and all that carries its cookie. `Confirmed` only when they
+/// Ends a job: TERM, `grace`, KILL, to its process group and all else that is its own. `Confirmed` only when they
 /// were seen gone. Its supervisor records the end, which the follower reads.
 pub async fn stop(
     pool: &Pool,
@@ -59,11 +58,9 @@ pub async fn stop(
     cookie: &str,
     grace: Duration,
 ) -> Stopped {
-    let script = script::stop(place, cookie, grace);
-    let limits = (give_up_at(grace), grace);
-    let begun = CancellationToken::new();
-    let stopped = run_script((pool, &target), script, limits, &begun).await;
-    stopped.unwrap_or(Stopped::Unconfirmed)
+    let order = script::stop(place, cookie, grace);
+    let ticket = pool.stop(&target, order);
+    verdict(ticket, give_up_at(grace), grace).await.unwrap_or(Stopped::Unconfirmed)
 }
 
 /// Removes the folder of a job that has ended, and old tombstones beside it.

@@ -4,6 +4,8 @@
 # `-`; then the ends of the streams, from which offsets the rest is, and up to which), `… dead limit|rebooted|killed - …` and
 # the same, `… dead unstarted - 0 0 0 0 0 0` or `… spoiled HOW`.
 exec 4>&2 2>/dev/null
+SSHEPHERD_JOB=1
+export SSHEPHERD_JOB
 n=$1 d=$2 o=$3 e=$4
 echo "sshepherd-$n start"
 say() { echo "sshepherd-$n $*" >&4; }

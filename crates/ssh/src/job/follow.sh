@@ -3,6 +3,8 @@
 # On standard error: `sshepherd-NONCE follow OUT ERR`, from which offsets (more than were asked for where some was lost),
 # `… elsewhere - - BOOT MACHINE`, `… gone` or `… spoiled HOW`.
 exec 4>&2 2>/dev/null
+SSHEPHERD_JOB=1
+export SSHEPHERD_JOB
 n=$1 d=$2 j=
 echo "sshepherd-$n start"
 say() { printf 'sshepherd-%s %s\n' "$n" "$*" >&4; }

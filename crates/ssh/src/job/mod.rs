@@ -25,6 +25,7 @@ use sshepherd_model::{HostWords, Stream};
 
 pub use act::{Removed, Settled, Tombstone, remove, settle, stop};
 pub use running::{JobRunning, follow};
+pub(crate) use script::{HERE, WHERE};
 pub use site::{Compared, JobSite};
 pub use start::Launched;
 

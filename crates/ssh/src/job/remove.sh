@@ -2,6 +2,8 @@
 # $1 nonce; $2 folder; $3 `keep` to leave it empty, so that a start that is still on its way finds it taken; $4 and $5 as in here.sh.
 # On standard error: `sshepherd-NONCE removed`, `… running`, `… elsewhere - - BOOT MACHINE` or `… refused`.
 exec 4>&2 2>/dev/null
+SSHEPHERD_JOB=1
+export SSHEPHERD_JOB
 n=$1 d=$2
 echo "sshepherd-$n start"
 say() { echo "sshepherd-$n $*" >&4; }

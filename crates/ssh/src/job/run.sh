@@ -15,6 +15,7 @@ $p true || p=
 umask "$m"
 SSHEPHERD_TASK=$c
 export SSHEPHERD_TASK
+unset SSHEPHERD_JOB
 # What others chose is an argument; the text is ours, and fish and csh, where a configuration took them for a POSIX shell,
 # cannot parse it. Plain words are the same in all of them.
 if [ -f "$d/env" ]; then

@@ -5,12 +5,12 @@ use std::time::Duration;
 use sshepherd_model::LoginShell;
 
 use super::{JobPlace, JobSite, Offsets};
-use crate::stop;
+use crate::stop::{self, Held, Order};
 use crate::words::{Script, bare, command};
 
-const WHERE: &str = include_str!("where.sh");
+pub(crate) const WHERE: &str = include_str!("where.sh");
 const SITE: &str = include_str!("site.sh");
-const HERE: &str = include_str!("here.sh");
+pub(crate) const HERE: &str = include_str!("here.sh");
 const START: &str = include_str!("start.sh");
 const SUPERVISE: &str = include_str!("supervise.sh");
 const RUN: &str = include_str!("run.sh");
@@ -19,8 +19,6 @@ const STREAM: &str = include_str!("stream.sh");
 const ENDED: &str = include_str!("ended.sh");
 const COLLECT: &str = include_str!("collect.sh");
 const REMOVE: &str = include_str!("remove.sh");
-const STOP: &str = include_str!("stop.sh");
-const OWN: &str = include_str!("own.sh");
 const KEEP: &str = include_str!("keep.sh");
 const KEPT: &str = include_str!("kept.sh");
 
@@ -32,6 +30,8 @@ pub(super) enum Reading {
     /// One file after the other.
     Pieces,
 }
+/// The arguments of the stop, from the names that the supervisor has for them.
+const LIMIT: &str = "set -- 0 - - \"${C#*=}\" 0 \"$N\" \"$d\" - -";
 
 /// Longest limit in seconds, 68 years: some `sleep`s count in 32 bits.
 const MAX_SECONDS: u64 = 0x7fff_ffff;
@@ -46,7 +46,7 @@ pub(super) fn start(shell: LoginShell, nonce: &str, spec: &super::JobSpec) -> St
         LoginShell::Fish | LoginShell::Csh | LoginShell::RawWords => "sh",
     };
     let seconds = seconds.clamp(1, MAX_SECONDS).to_string();
-    let (supervise, run, stop) = (bare(&[SUPERVISE]), bare(&[RUN]), bare(&[OWN, stop::SCRIPT]));
+    let (supervise, run, stop) = (bare(&[SUPERVISE]), bare(&[RUN]), bare(&[LIMIT, stop::SCRIPT]));
     let fed = if spec.env.is_empty() && spec.stdin.is_none() { "-" } else { "fed" };
     let (grace, id) = (tenths(spec.grace), spec.id.as_str());
     let unknown = JobSite::unknown();
@@ -90,11 +90,15 @@ pub(super) fn remove(nonce: &str, place: &JobPlace, keep: &str) -> String {
     command(&bare(&[WHERE, HERE, ENDED, REMOVE]), &arguments)
 }
 
-/// Ends a job's process group and all that carries its cookie.
-pub(super) fn stop(place: &JobPlace, cookie: &str, grace: Duration) -> String {
-    let text = bare(&[WHERE, HERE, STOP, OWN, stop::SCRIPT]);
-    let grace = tenths(grace);
-    command(&text, &[&place.folder, cookie, &grace, &place.identity, &place.machine])
+/// What ends a job.
+pub(super) fn stop(place: &JobPlace, cookie: &str, grace: Duration) -> Order {
+    let held = Held {
+        folder: place.folder.clone(),
+        identity: place.identity.clone(),
+        machine: place.machine.clone(),
+    };
+    let cookie = cookie.to_owned();
+    Order { pid: None, age: None, cookie, held: Some(held), hang_up: false, grace }
 }
 
 fn tenths(time: Duration) -> String {

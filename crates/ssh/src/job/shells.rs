@@ -142,7 +142,8 @@ impl Far {
     }
 
     fn stop(&self, place: &JobPlace, spec: &JobSpec) -> Stopped {
-        let output = self.spawn(&script::stop(place, &spec.cookie, GRACE)).wait_with_output();
+        let order = script::stop(place, &spec.cookie, GRACE);
+        let output = self.spawn(&stop::text(&[order])).wait_with_output();
         stop::parse(&output.unwrap().stdout)
     }
 

@@ -2,12 +2,15 @@
 # $1 nonce; $2 id; $3 bytes of input, `-` for none, `!` to start nothing and see that nobody ever will; $4 `fed` if
 # variables, a line with the nonce and the input come, else `-`; $5, $6 and $7 the identities of the home's place and of the one
 # in /tmp and the boot that it is for: anywhere else it runs nothing; $8 whose job it is;
-# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh, of own.sh with the stop and of
+# then for supervise.sh: cookie, seconds, tenths of grace, shell, line, the texts of run.sh, of the stop and of
 # keep.sh, and how many KiB may wait;
 # the text of supervise.sh comes first among them.
 # On standard error, once: `sshepherd-NONCE job PID START BOOT FOLDER`, `… exists PID START BOOT FOLDER`,
 # `… elsewhere HOME TMP BOOT MACHINE` or `… refused REASON`. The line on standard output says that the script runs at all.
 exec 4>&2 2>/dev/null
+# A look at processes knows by it what watches over a job.
+SSHEPHERD_JOB=1
+export SSHEPHERD_JOB
 n=$1 i=$2 b=$3 w=$4 eh=$5 et=$6 eb=$7 q=$8
 shift 8
 echo "sshepherd-$n start"

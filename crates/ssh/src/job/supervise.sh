@@ -1,7 +1,7 @@
 # Stays with one command to its end, whoever else goes. Fd 9 is the FIFO whose closing tells the end, fd 8 the one
 # that the command's process id is reported on.
 # $1 folder; $2 umask and $3 input of the command; $4 cookie; $5 seconds; $6 tenths of grace; $7 shell; $8 line;
-# $9 the text of run.sh; ${10} the texts of own.sh and the stop; ${11} the text of keep.sh; ${12} its KiB.
+# $9 the text of run.sh; ${10} the text of the stop; ${11} the text of keep.sh; ${12} its KiB.
 d=$1 f=$3 c=$4 l=$5 g=$6 r=$9 k=${10} q=${11} m=${12}
 # What works beside the command ignores signals from its first moment on, and a limit of file sizes is an error to it.
 trap '' HUP INT TERM

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{FIRST_GUESS_SESSIONS, HANDSHAKES, MAX_LINKS};
 use crate::link::{Link, Renewal, Seat};
+use crate::stop_queue::StopQueue;
 
 /// Most tunnels through one link to a jump host. sshd sets no limit; links of this many share one stream and one cipher,
 /// and a link that is lost takes no more hosts with it.
@@ -38,6 +39,8 @@ pub(super) struct HostLinks {
     pub(super) wanted: Mutex<Option<Instant>>,
     /// Fires when the pool lets these links go.
     pub(super) forgotten: CancellationToken,
+    /// The stops that are asked for.
+    pub(super) stops: Arc<StopQueue>,
     /// The pool's.
     pub(super) tracker: TaskTracker,
     pub(super) renewal: Renewal,
@@ -78,6 +81,7 @@ impl HostLinks {
             failure: Mutex::default(),
             room: Notify::new(),
             wanted: Mutex::default(),
+            stops: Arc::default(),
             forgotten: CancellationToken::new(),
             tracker,
             renewal,

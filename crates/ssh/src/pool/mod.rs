@@ -19,6 +19,8 @@ use crate::auth::{Login, Logins};
 use crate::dial;
 use crate::link::{Link, Load, NoLink, Renewal, Seat};
 use crate::proxy::ProxyStream;
+use crate::stop::Order;
+use crate::stop_queue::Ticket;
 use crate::target::Target;
 use crate::wire::Carrier;
 
@@ -145,6 +147,11 @@ impl Pool {
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
         self.forget_all();
+    }
+
+    /// Has something stopped on a host, together with what else is to stop there.
+    pub(crate) fn stop(&self, target: &Arc<Target>, order: Order) -> Ticket {
+        self.host(target).stops.place((self, target), order)
     }
 
     fn hosts(&self) -> MutexGuard<'_, HashMap<Key, Arc<HostLinks>>> {
