@@ -16,7 +16,7 @@ use crate::event::{EVENT_BACKLOG, TaskEvent, TaskEventKind};
 use crate::gate::{Circuit, Gate};
 use crate::host_keys::HostKeys;
 use crate::live::LiveTable;
-use crate::places::Sites;
+use crate::places::{Sights, Sites};
 use crate::plan::Brief;
 use crate::refusal::Refusal;
 use crate::rosters::Rosters;
@@ -56,6 +56,7 @@ struct Inner {
     host_keys: HostKeys,
     live: LiveTable,
     sites: Sites,
+    sights: Sights,
     gate: Gate,
     turns: Turns,
     rosters: Rosters,
@@ -90,6 +91,7 @@ impl Engine {
             host_keys: HostKeys::default(),
             live: LiveTable::default(),
             sites: Sites::default(),
+            sights: Sights::default(),
             gate: Gate::default(),
             turns: Turns::default(),
             rosters: Rosters::default(),
@@ -249,6 +251,11 @@ impl Engine {
 
     pub(crate) fn shells(&self) -> &Shells {
         &self.inner.shells
+    }
+
+    /// Why tasks are out of sight.
+    pub(crate) fn sights(&self) -> &Sights {
+        &self.inner.sights
     }
 
     /// What hosts have said of where they are.

@@ -32,7 +32,7 @@ const STOP_LATER: Duration = Duration::from_secs(20);
 
 /// What is said while an alias leads to another host, account or home than the one that the job was sent to.
 pub(crate) const ELSEWHERE: &str =
-    "the alias leads elsewhere: to another host, account or home than the one it was sent to";
+    "alias leads elsewhere: to another host, account or home than the one it was sent to";
 
 /// Sites that a start is bound to one after the other before it waits: behind one address there may be several hosts.
 const BINDINGS: usize = 4;
@@ -278,6 +278,19 @@ impl Job<'_> {
 
     /// Finds the job where it is, or starts it.
     async fn reach(&mut self, ready: Option<Ready>) -> Reached {
+        let reached = self.find(ready).await;
+        let (sights, id) = (self.engine.sights(), &self.brief.task_id);
+        match &reached {
+            Reached::Away(detail) if detail.starts_with(ELSEWHERE) => {
+                sights.lost(id, detail.clone());
+            }
+            Reached::Away(detail) => sights.lost(id, format!("not reached: {detail}")),
+            Reached::Line(_) | Reached::Ended(_) => sights.clear(id),
+        }
+        reached
+    }
+
+    async fn find(&mut self, ready: Option<Ready>) -> Reached {
         let target = match self.target().await {
             Ok(target) => target,
             Err(failure) => return Reached::Away(failure.to_string()),
@@ -343,6 +356,7 @@ impl Job<'_> {
             Err(refusal) => return Reached::Away(refusal.to_string()),
         };
         match job::follow(self.engine.pool(), target, place, have).await {
+            Ok(running) if running.is_elsewhere() => Reached::Away(ELSEWHERE.to_owned()),
             Ok(running) => Reached::Line(Box::new(Line::Job(running))),
             Err(failure) => Reached::Away(failure.to_string()),
         }

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sshepherd_model::Alias;
+use sshepherd_model::{Alias, TaskId};
 use sshepherd_ssh::job::JobSite;
 use sshepherd_store::Task;
+
+use crate::engine::Engine;
 
 /// Where the start of a task may have been sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,60 @@ impl Bound {
             Self::To(site) => serde_json::to_string(site).unwrap_or_default(),
             Self::Nowhere | Self::Anywhere => NOWHERE.to_owned(),
         }
+    }
+}
+
+/// How long after its time a task whose host or job is out of sight may still come back into it.
+pub(crate) const OUT_OF_SIGHT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When nobody waits any more for a task that is out of sight, in milliseconds since the epoch.
+pub(crate) fn given_up_at(task: &Task) -> u64 {
+    let wait = task.limits.max_time.saturating_add(OUT_OF_SIGHT).as_millis();
+    let began = task.started_at.unwrap_or(task.created_at);
+    began.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
+}
+
+/// Why tasks that run here are out of sight at present.
+#[derive(Debug, Default)]
+pub(crate) struct Sights(Mutex<HashMap<TaskId, String>>);
+
+impl Sights {
+    pub(crate) fn lost(&self, id: &TaskId, detail: String) {
+        self.lock().insert(id.clone(), detail);
+    }
+
+    pub(crate) fn clear(&self, id: &TaskId) {
+        self.lock().remove(id);
+    }
+
+    fn get(&self, id: &TaskId) -> Option<String> {
+        self.lock().get(id).cloned()
+    }
+
+    /// A poisoned map is still a whole map.
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// Why a task that has not ended is out of sight, if this server knows.
+    #[must_use]
+    pub fn out_of_sight(&self, task: &Task) -> Option<String> {
+        if task.status.is_final() || Self::is_group(task) {
+            return None;
+        }
+        if let Some(detail) = self.sights().get(&task.id) {
+            return Some(detail);
+        }
+        let here = self.live().get(&task.id).is_some();
+        let known = here || self.config().inventory.host(&task.alias).is_some();
+        (!known).then(|| {
+            format!(
+                "host not configured: {} is not in servers.yml; put it back and reload, and the task goes on",
+                task.alias
+            )
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::group::Group;
 use crate::job::{Job, Sent, Start};
 use crate::live::AtClose;
 use crate::pipeline::Origin;
-use crate::places::Bound;
+use crate::places::{self, Bound};
 use crate::plan::{Brief, Manner, Plan};
 use crate::runner;
 use crate::watch::{Bounds, GRACE, Why};
@@ -38,12 +38,14 @@ impl Engine {
     /// Hears what other servers say, until this one closes: cancels of tasks that run here, tasks to take over.
     pub(crate) async fn attend(self, adopt: Adopt) {
         let mut hints = self.store().subscribe();
+        let mut configs = self.config_changes();
         if adopt == Adopt::Unasked {
             self.take_over(Orphans::All).await;
         }
         loop {
             let heard = tokio::select! {
                 () = self.closing().cancelled() => return,
+                Ok(()) = configs.changed() => Heard::Orphans,
                 heard = hints.next() => heard,
             };
             match heard {
@@ -70,7 +72,8 @@ impl Engine {
         if !self.config().unread.is_empty() {
             return;
         }
-        match self.store().claim(which).await {
+        let engine = self.clone();
+        match self.store().claim(which.that(move |task| engine.is_ours_to_end(task))).await {
             Ok(tasks) => {
                 for task in tasks {
                     self.resume(task);
@@ -78,6 +81,18 @@ impl Engine {
             }
             Err(error) => tracing::warn!(%error, "tasks of other servers could not be taken over"),
         }
+    }
+
+    /// Whether anything can be done here about a task. One whose host is not configured is left to a server that knows it, or to this
+    /// one when the host is back, for as long as it may come into sight again.
+    fn is_ours_to_end(&self, task: &Task) -> bool {
+        // What hangs on a server that is gone is over wherever its host is.
+        let attached =
+            task.status == State::Running && task.durability == Some(Durability::Attached);
+        attached
+            || Self::is_group(task)
+            || self.config().inventory.host(&task.alias).is_some()
+            || places::given_up_at(task) <= now_ms()
     }
 
     async fn look_for_cancels(&self) {
@@ -134,7 +149,10 @@ impl Engine {
     /// Ends a task whose host is no longer configured.
     async fn forsake(&self, task: &Task) {
         let outcome = match task.status {
-            State::Running => Outcome::lost("its host is no longer in servers.yml"),
+            State::Running => Outcome::lost(format!(
+                "it may have started on {}: host not configured since; whether it ended is not known",
+                task.alias
+            )),
             State::Pending
             | State::Completed
             | State::Failed

@@ -300,7 +300,9 @@ pub(crate) async fn run_job(
     peer: Option<IpAddr>,
 ) {
     let (engine, brief, began) = (job.engine, job.brief, bounds.began);
-    let outcome = match job.run(ready, bounds).await {
+    let ended = job.run(ready, bounds).await;
+    engine.sights().clear(&brief.task_id);
+    let outcome = match ended {
         Ended::HandedOn => return,
         Ended::Over(outcome) => outcome,
         Ended::NoJobs => match job.start.take() {

@@ -29,8 +29,13 @@ pub struct Finished {
 pub enum CancelAnswer {
     /// It has ended because of this: the outcome says whether its end was seen.
     Stopped(Box<Finished>),
-    /// It was asked to stop and has not ended yet; ask for its status later. This is where it is.
-    Stopping(State),
+    /// It was asked to stop and has not ended yet; ask for its status later.
+    Stopping {
+        /// This is where it is,
+        state: State,
+        /// and why it is out of sight, if it is.
+        detail: Option<String>,
+    },
     /// It had ended before.
     AlreadyEnded(Box<Finished>),
     /// Its result has expired.
@@ -266,7 +271,9 @@ impl Engine {
         let live = live.or_else(|| self.live().get(id));
         match tokio::time::timeout(CANCEL_PATIENCE, self.wait_with(id, live)).await {
             Err(_) => Ok(match self.task(id).await? {
-                Lookup::Found(task) => CancelAnswer::Stopping(task.status),
+                Lookup::Found(task) => {
+                    CancelAnswer::Stopping { detail: self.out_of_sight(&task), state: task.status }
+                }
                 Lookup::Expired => CancelAnswer::Expired,
                 Lookup::Unknown => CancelAnswer::Unknown,
             }),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -420,13 +421,42 @@ pub struct ListPage {
     pub next: Option<ListCursor>,
 }
 
+/// Which tasks suit whoever takes them over.
+#[derive(Clone)]
+pub struct Fits(pub Arc<dyn Fn(&Task) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Fits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fits").finish_non_exhaustive()
+    }
+}
+
+impl Orphans {
+    /// Those of them that suit; the others stay for somebody else.
+    #[must_use]
+    pub fn that(self, fits: impl Fn(&Task) -> bool + Send + Sync + 'static) -> Self {
+        Self::That(Box::new(self), Fits(Arc::new(fits)))
+    }
+
+    /// Whether a task is one of them.
+    pub(crate) fn takes(&self, task: &Task) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(id) => task.id == *id || task.is_part_of(id),
+            Self::That(which, fits) => which.takes(task) && (fits.0)(task),
+        }
+    }
+}
+
 /// Whose tasks to take over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Orphans {
     /// All of them.
     All,
     /// This one, if it is one, and those that carry a name of its own: its id, a colon and more.
     One(TaskId),
+    /// Those of them that suit.
+    That(Box<Orphans>, Fits),
 }
 
 /// What a sweep removed.

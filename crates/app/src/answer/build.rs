@@ -6,7 +6,7 @@ use sshepherd_engine::policy::Enforcement;
 use sshepherd_engine::sanitise::View;
 use sshepherd_engine::store::{HeadTail, Task};
 use sshepherd_engine::{
-    Asked, CancelAnswer, Config, DeniedGate, Finished, Refusal, Roster, lost_on_host,
+    Asked, CancelAnswer, DeniedGate, Engine, Finished, Refusal, Roster, lost_on_host,
 };
 use sshepherd_model::{
     Alias, ApprovalId, ConnectFailure, Outcome, Phase, Request, Stopped, TaskId, names,
@@ -196,7 +196,8 @@ fn not_started(answer: &mut RunAnswer, failure: &ConnectFailure) {
 }
 
 /// A task as it stands at `now_ms`.
-pub(crate) fn status(task: &Task, config: &Config, now_ms: u64) -> StatusAnswer {
+pub(crate) fn status(task: &Task, engine: &Engine, now_ms: u64) -> StatusAnswer {
+    let config = engine.config();
     let elapsed = task.elapsed_ms(now_ms);
     let max_ms = u64::try_from(task.limits.max_time.as_millis()).unwrap_or(u64::MAX).max(1);
     let percent = match task.outcome {
@@ -217,6 +218,7 @@ pub(crate) fn status(task: &Task, config: &Config, now_ms: u64) -> StatusAnswer 
         poll_frequency: Some(poll.as_secs().max(1)),
         progress_percent: Some(percent),
         elapsed_ms: Some(elapsed),
+        detail: engine.out_of_sight(task),
         bytes_read: Some(task.output.bytes()),
         output_lines_available: Some(task.output.lines),
         hosts: None,
@@ -257,10 +259,11 @@ pub(crate) fn cancelled(id: &TaskId, answer: &CancelAnswer) -> Option<CancelledA
             let status = finished.task.status;
             (format!("the task had ended before: {status}"), status)
         }
-        CancelAnswer::Stopping(status) => (
-            "the task was asked to stop and has not ended yet; ask for its status".to_owned(),
-            *status,
-        ),
+        CancelAnswer::Stopping { state, detail } => {
+            let why = detail.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let said = "the task was asked to stop and has not ended yet";
+            (format!("{said}{why}; ask for its status"), *state)
+        }
         CancelAnswer::Expired | CancelAnswer::Unknown => return None,
     };
     Some(CancelledAnswer {

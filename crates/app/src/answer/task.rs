@@ -57,6 +57,10 @@ answer! {
         progress_percent: u64,
         /// Milliseconds since it was accepted, or until it ended.
         elapsed_ms: u64,
+        /// Why it is out of sight at present: host not configured, not reached, or alias leads elsewhere.
+        // Rarely there, and it speaks for itself.
+        #[schemars(skip)]
+        detail: String,
         /// Bytes of output so far.
         bytes_read: u64,
         /// Lines of output so far.

@@ -190,7 +190,7 @@ impl Site {
                 out::line(&format!("{}: {}", finished.task.status, said(&finished.outcome)));
                 Ok(())
             }
-            CancelAnswer::Stopping(_)
+            CancelAnswer::Stopping { .. }
             | CancelAnswer::AlreadyEnded(_)
             | CancelAnswer::Expired
             | CancelAnswer::Unknown => Err(Error::Step("the cancel")),

@@ -195,7 +195,7 @@ pub(super) fn span(ms: u64) -> String {
 async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit> {
     let task = asked_about(global, engine, id).await?;
     let roster = engine.roster(&task).await.map_err(|refusal| failed(&refusal))?;
-    let answer = answer::status(&task, &engine.config(), answer::now_ms());
+    let answer = answer::status(&task, engine, answer::now_ms());
     let answer = match &roster {
         Some(roster) => answer::with_hosts(answer, roster),
         None => answer,
@@ -209,6 +209,9 @@ async fn status(global: &Global, engine: &Engine, id: &str) -> Result<Exit, Exit
     out::line(&format!("host      {}", task.alias));
     out::line(&format!("command   {}", plain(&task.command)));
     out::line(&format!("status    {}", task.status_word()));
+    if let Some(detail) = &answer.detail {
+        out::line(&format!("detail    {}", plain(detail)));
+    }
     out::line(&format!("elapsed   {}", span(task.elapsed_ms(now))));
     match &answer.hosts {
         Some(hosts) => fleet::counts(hosts, answer.failed_hosts.as_deref()),
@@ -442,8 +445,13 @@ pub(super) fn cancelled(global: &Global, id: &TaskId, answer: &CancelAnswer) -> 
         CancelAnswer::AlreadyEnded(finished) => {
             (format!("it had ended before: {}", finished.task.status), Exit::Done)
         }
-        CancelAnswer::Stopping(state) => (
-            format!("asked to stop, and still {state}; `sshepherd tasks status` tells more"),
+        CancelAnswer::Stopping { state, detail } => (
+            match detail {
+                Some(why) => format!("asked to stop, and still {state}: {why}"),
+                None => {
+                    format!("asked to stop, and still {state}; `sshepherd tasks status` tells more")
+                }
+            },
             Exit::Failed,
         ),
         CancelAnswer::Expired | CancelAnswer::Unknown => {

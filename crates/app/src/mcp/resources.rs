@@ -103,7 +103,7 @@ pub(super) async fn task(
         Lookup::Expired => return Err(missing("the result of this task has expired")),
         Lookup::Unknown => return Err(missing("no task has this id")),
     };
-    let status = answer::status(&task, &engine.config(), engine.now_of(&task.id));
+    let status = answer::status(&task, engine, engine.now_of(&task.id));
     let contents = |content: Value| {
         let contents = ResourceContents::text(content.to_string(), uri).with_mime_type(JSON);
         Ok(ReadResourceResult::new(vec![contents]))

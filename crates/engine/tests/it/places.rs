@@ -1,13 +1,13 @@
 //! Nothing runs twice because an answer was lost, whatever an alias leads to by then, and a job is known again when it leads back.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use sshepherd_engine::store::State;
+use sshepherd_engine::store::{NewTask, State};
 use sshepherd_model::{Cause, Interruption, Outcome, TaskId};
 
-use crate::durable::{Ground, begun, found, release};
-use crate::site::Site;
+use crate::durable::{Ground, begun, found, new_task, release};
+use crate::site::{Plan, Site, origin};
 
 /// A mark that a second run would find.
 fn marking(ground: &Ground) -> String {
@@ -89,7 +89,10 @@ async fn a_job_is_followed_in_its_own_home_alone() {
     lead(&ground, &home);
     tried(&ground).await;
     // There it would be told as gone.
-    assert_eq!(found(&site, &id).await.status, State::Running);
+    let task = found(&site, &id).await;
+    assert_eq!(task.status, State::Running);
+    let detail = site.engine.out_of_sight(&task).unwrap();
+    assert!(detail.starts_with("alias leads elsewhere"), "{detail}");
     std::fs::remove_dir_all(&home).unwrap();
     std::fs::rename(&kept, &home).unwrap();
     release(&gate).await;
@@ -150,5 +153,43 @@ async fn a_start_that_left_no_trace_before_a_restart_is_not_sent_again() {
         "{outcome:?}"
     );
     assert_eq!(ran(&ground), (false, false));
+    site.engine.shutdown().await;
+}
+
+/// A host that is taken out of the configuration by mistake, a second server that does not know it: its tasks wait, one that runs and
+/// one that was not sent, and go on when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_host_that_is_not_configured_wait_for_it() {
+    let ground = Ground::new();
+    let gate = ground.fifo("gate");
+    let first = ground.server().await;
+    let id = first.start_task(&format!("read x < {}; echo done; exit 3", gate.display())).await;
+    while found(&first, &id).await.place.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    first.engine.shutdown().await;
+    drop(first);
+    let store = ground.store().await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let created_at = u64::try_from(now.as_millis()).unwrap();
+    let task = NewTask { created_at, ..new_task("echo done; exit 3", 7) };
+    let unsent = store.create(task).await.unwrap().id;
+    drop(store);
+    let other =
+        Plan { aliases: vec!["other"], store: Some(ground.store().await), ..Plan::default() };
+    let site = Site::with(&ground.sshd, other);
+    for (id, status) in [(&id, State::Running), (&unsent, State::Pending)] {
+        let ended = tokio::time::timeout(Duration::from_millis(500), site.engine.wait(id)).await;
+        assert!(ended.is_err(), "{ended:?}");
+        let task = found(&site, id).await;
+        assert_eq!(task.status, status);
+        let detail = site.engine.out_of_sight(&task).unwrap();
+        assert!(detail.starts_with("host not configured: box"), "{detail}");
+    }
+    let back = Site::config(&ground.sshd, Plan::default(), ground.folder.path());
+    site.engine.replace_config(back, &origin()).unwrap();
+    ends_well(&site, &unsent).await;
+    release(&gate).await;
+    ends_well(&site, &id).await;
     site.engine.shutdown().await;
 }

@@ -144,9 +144,9 @@ impl Site {
         Self::adopting(sshd, plan, Adopt::OnRequest)
     }
 
-    fn adopting(sshd: &Sshd, plan: Plan, orphans: Adopt) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let known_hosts = folder.path().join("known_hosts");
+    /// The configuration of such a site, whose files are in `folder`.
+    pub(crate) fn config(sshd: &Sshd, plan: Plan, folder: &std::path::Path) -> Config {
+        let known_hosts = folder.join("known_hosts");
         let port = plan.port.unwrap_or(sshd.port());
         let mut lines = sshd.host_key_line(&format!("[{}]:{port}", plan.address));
         lines += &plan.jump.iter().map(|jump| format!("\n{}", jump.line)).collect::<String>();
@@ -170,7 +170,7 @@ impl Site {
             hosts.chain(jump).collect(),
             std::iter::once(credential).chain(its_credential).collect(),
         );
-        let config = Config {
+        Config {
             inventory,
             policy: Policy::new(
                 vec![
@@ -193,11 +193,17 @@ impl Site {
             fan_out_total: 32,
             fan_out_behind_jump: 32,
             unread: Vec::new(),
-        };
+        }
+    }
+
+    fn adopting(sshd: &Sshd, mut plan: Plan, orphans: Adopt) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = plan.store.take();
+        let config = Self::config(sshd, plan, folder.path());
         let audit =
             Sink::open_with(Some(folder.path().join("audit.jsonl")), Box::new(std::io::sink()));
         let services = Services {
-            store: plan.store.unwrap_or_else(|| Arc::new(MemoryStore::default())),
+            store: store.unwrap_or_else(|| Arc::new(MemoryStore::default())),
             audit: audit.unwrap(),
             orphans,
         };

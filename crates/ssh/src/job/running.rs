@@ -115,6 +115,12 @@ impl JobRunning {
         &self.place
     }
 
+    /// Whether what was reached is not where it is.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self.state, State::Last(JobEvent::Elsewhere))
+    }
+
     /// The bytes given so far, those that the caller had before and those that were skipped included.
     #[must_use]
     pub fn given(&self) -> Offsets {

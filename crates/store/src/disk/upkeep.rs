@@ -135,11 +135,7 @@ fn take(
     let mut taken = Vec::new();
     for owner in dead {
         for stored in rows::owned(table, owner)? {
-            let wanted = match which {
-                Orphans::All => true,
-                Orphans::One(id) => stored.task.id == *id || stored.task.is_part_of(id),
-            };
-            if wanted && rows::take_over(table, &stored, me)? {
+            if which.takes(&stored.task) && rows::take_over(table, &stored, me)? {
                 taken.push(stored);
             }
         }

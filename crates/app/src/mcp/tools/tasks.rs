@@ -34,8 +34,8 @@ impl Server {
         };
         match self.engine.task(&id).await {
             Ok(Lookup::Found(task)) => {
-                let status =
-                    answer::status(&task, &self.engine.config(), self.engine.now_of(&task.id));
+                let now = self.engine.now_of(&task.id);
+                let status = answer::status(&task, &self.engine, now);
                 match self.engine.roster(&task).await {
                     Ok(Some(roster)) => done(&answer::with_hosts(status, &roster)),
                     Ok(None) => done(&status),
