@@ -84,6 +84,9 @@ const KNOCK_AT_LONGEST: Duration = Duration::from_secs(1);
 /// command's own limit ends its wait before.
 const PLACE_PATIENCE: u32 = 12;
 
+/// How often those who wait for a place ask for one.
+const RING_AGAIN: Duration = Duration::from_millis(100);
+
 /// The handle; clones share the links.
 #[derive(Clone)]
 pub struct Pool {
@@ -242,10 +245,19 @@ impl Pool {
         if let Ok(place) = Arc::clone(&sockets).try_acquire_owned() {
             return Ok(place);
         }
-        // Those that carry nothing hear of it in the order in which they fell silent.
-        self.inner.full.notify_one();
         let patience = target.deadlines.dial.saturating_mul(PLACE_PATIENCE);
-        match tokio::time::timeout(patience, sockets.acquire_owned()).await {
+        let place = sockets.acquire_owned();
+        tokio::pin!(place);
+        let place = async {
+            loop {
+                // Those that carry nothing hear of it in the order in which they fell silent. One hears, and many may wait.
+                self.inner.full.notify_one();
+                if let Ok(place) = tokio::time::timeout(RING_AGAIN, &mut place).await {
+                    return place;
+                }
+            }
+        };
+        match tokio::time::timeout(patience, place).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(ConnectFailure {
                 phase: Phase::Dial,

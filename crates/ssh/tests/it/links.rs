@@ -103,6 +103,21 @@ async fn idle_links_are_closed_and_used_ones_are_kept() {
     assert_eq!(proxy.connections(), 2);
 }
 
+/// Each of many who wait at the bound gets its turn, as soon as those before it are done.
+#[tokio::test]
+async fn many_hosts_take_turns_on_few_connections() {
+    let server = Sshd::start();
+    let pool = Pool::new(PoolSettings { connections: 2, ..PoolSettings::default() });
+    let proxies: Vec<_> = (0..10).map(|_| proxy(&server)).collect();
+    let mut runs = tokio::task::JoinSet::new();
+    for proxy in &proxies {
+        let (pool, target) = (pool.clone(), target_through(&server, proxy.address()));
+        runs.spawn(async move { run(&pool, &Arc::new(target), "echo in; sleep 0.2").await });
+    }
+    let all = tokio::time::timeout(LIMIT, runs.join_all()).await.unwrap();
+    assert!(all.iter().all(|ran| *ran == Ran::said("in\n", "", 0)), "{all:?}");
+}
+
 /// At the bound, the connection that has carried nothing for longest makes way; those at work never do.
 #[tokio::test]
 async fn the_longest_idle_link_makes_way_for_a_new_one() {
