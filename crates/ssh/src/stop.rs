@@ -170,4 +170,58 @@ mod tests {
         let left = Stopped::Left(Survivors::from(vec![12, 345]));
         assert_eq!(parse(b"sshepherd-stop 0 left 12 345\n"), left);
     }
+
+    /// Each look at all processes is one call of `grep` on their environments, which a program in its place counts.
+    #[test]
+    fn forty_stops_at_once_take_two_looks() {
+        use std::os::unix::fs::PermissionsExt;
+        use std::process::{Command, Stdio};
+        let folder = tempfile::tempdir().unwrap();
+        let (grep, looks) = (folder.path().join("grep"), folder.path().join("looks"));
+        let text = format!(
+            "#!/bin/sh\ncase $* in *SSHEPHERD_TASK*) echo look >>{};; esac\nPATH=${{PATH#*:}} exec grep \"$@\"\n",
+            looks.display()
+        );
+        std::fs::write(&grep, text).unwrap();
+        std::fs::set_permissions(&grep, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut commands: Vec<_> = (0..40)
+            .map(|_| Command::new("setsid").args(["sleep", "31337"]).spawn().unwrap())
+            .collect();
+        let orders: Vec<Order> = commands
+            .iter()
+            .map(|child| Order {
+                pid: Some(child.id()),
+                age: None,
+                cookie: format!("forty:{}", child.id()),
+                held: None,
+                hang_up: false,
+                grace: Duration::from_secs(5),
+            })
+            .collect();
+        // `setsid` becomes the command, whose number is then its group's.
+        for child in &commands {
+            while sshepherd_testkit::processes::inspect(child.id())
+                .is_some_and(|process| process.session != child.id())
+            {
+                std::thread::yield_now();
+            }
+        }
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let stopping = Command::new("sh")
+            .args(["-c", &super::text(&orders)])
+            .env("PATH", path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for child in &mut commands {
+            child.wait().unwrap();
+        }
+        let said = stopping.wait_with_output().unwrap().stdout;
+        let gone = said
+            .split(|byte| *byte == b'\n')
+            .filter(|line| matches!(word(line), Some(Word::Verdict(_, Stopped::Confirmed))))
+            .count();
+        let looks = std::fs::read_to_string(looks).unwrap().lines().count();
+        assert_eq!((gone, looks), (40, 2), "{}", String::from_utf8_lossy(&said));
+    }
 }
