@@ -25,6 +25,8 @@ pub struct Settings {
     pub reload_watch: bool,
     /// Most bytes of output in one MCP answer; clients cut longer answers (8,000 characters at the strictest).
     pub answer_max_bytes: usize,
+    /// How long an idempotency key is kept, from the acceptance of its task.
+    pub key_seconds: u64,
     /// Which questions of a host that asks while logging in are taken to a person through the MCP client.
     pub elicitation: Elicitation,
 }
@@ -110,6 +112,7 @@ impl Default for Settings {
             shells: ShellBounds::default(),
             reload_watch: false,
             answer_max_bytes: 8192,
+            key_seconds: 86_400,
             elicitation: Elicitation::None,
         }
     }
@@ -148,13 +151,7 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
         section.finish();
     }
     if let Some(section) = top.section("shells") {
-        let shells = &mut settings.shells;
-        shells.open = number(section.integer("open", 0..=10_000)).unwrap_or(shells.open);
-        shells.scrollback_bytes = number(section.integer("scrollback_bytes", 4096..=1 << 28))
-            .unwrap_or(shells.scrollback_bytes);
-        shells.recording_bytes =
-            section.integer("recording_bytes", 0..=1 << 40).unwrap_or(shells.recording_bytes);
-        shells.keep_days = section.integer("keep_days", 0..=3650).unwrap_or(shells.keep_days);
+        shells(&section, &mut settings.shells);
         section.finish();
     }
     if let Some(section) = top.section("reload") {
@@ -169,12 +166,27 @@ pub(crate) fn read(document: &Document, root: &Node, folder: &Path) -> Settings 
         }
         section.finish();
     }
+    if let Some(section) = top.section("idempotency") {
+        settings.key_seconds =
+            section.integer("key_seconds", 60..=31_536_000).unwrap_or(settings.key_seconds);
+        section.finish();
+    }
     if let Some(section) = top.section("prompts") {
         settings.elicitation = elicitation(document, &section);
         section.finish();
     }
     top.finish();
     settings
+}
+
+fn shells(section: &Section<'_>, shells: &mut ShellBounds) {
+    let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
+    shells.open = number(section.integer("open", 0..=10_000)).unwrap_or(shells.open);
+    shells.scrollback_bytes = number(section.integer("scrollback_bytes", 4096..=1 << 28))
+        .unwrap_or(shells.scrollback_bytes);
+    shells.recording_bytes =
+        section.integer("recording_bytes", 0..=1 << 40).unwrap_or(shells.recording_bytes);
+    shells.keep_days = section.integer("keep_days", 0..=3650).unwrap_or(shells.keep_days);
 }
 
 fn audit(document: &Document, section: &Section<'_>, folder: &Path) -> Audit {

@@ -10,6 +10,7 @@ use sshepherd_ssh::job::Offsets;
 use sshepherd_store::{Error, Patch, Task};
 
 use crate::engine::Engine;
+use crate::watch;
 
 /// The holes in one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -86,6 +87,11 @@ pub(crate) async fn note(
     stream: Stream,
     bytes: u64,
 ) -> Result<(), Error> {
+    // Done in part, it is done anew: the hole counts once its line is there.
+    watch::patiently(&engine, &id, || noted(engine.clone(), id.clone(), stream, bytes)).await
+}
+
+async fn noted(engine: Engine, id: TaskId, stream: Stream, bytes: u64) -> Result<(), Error> {
     let line =
         format!("\n[{bytes} bytes of output are missing here: the host had no room for them]\n");
     let Some(task) = engine.store().get(&id).await?.found() else {

@@ -144,7 +144,10 @@ impl Engine {
         request: &Request,
     ) -> Result<Option<Ticket>, Refusal> {
         let Manner::Background { key: Some(key) } = manner else { return Ok(None) };
-        let Some(task) = self.named(key).await? else { return Ok(None) };
+        let Some(task) = self.named(key).await? else {
+            self.unspent(key, alias, request).await?;
+            return Ok(None);
+        };
         if !self.is_same(&task, alias, request)? {
             return Err(Refusal::KeyTaken { task_id: task.id });
         }

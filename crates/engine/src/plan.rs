@@ -32,7 +32,7 @@ pub(crate) enum TaskKey {
 }
 
 /// Before the keys of callers in the store: no key of ours has a slash.
-const CALLER: &str = "caller/";
+const CALLER: &str = sshepherd_store::CALLERS_KEY;
 
 impl TaskKey {
     /// As it stands in the store, where no caller's can be one of ours.

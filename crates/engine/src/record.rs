@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use sshepherd_audit::{Decision, Entry, Event, Source};
 use sshepherd_model::{Alias, CommandHash, ConnectFailure, Host, Outcome, Phase, Request, TaskId};
 use sshepherd_policy::{Denial, PermitParts, ShellRequest};
-use sshepherd_store::{Approval, Care, Error, NewTask, Standing, Task, TaskLimits, Totals, Wish};
+use sshepherd_store::{
+    Approval, Care, Error, NewTask, Spent, Standing, Task, TaskLimits, Totals, Wish,
+};
 
 use crate::approval::Asked;
 use crate::config::Config;
@@ -70,6 +72,7 @@ impl Engine {
         match self.store().create(task).await {
             Ok(_) => Ok(Recorded::New),
             Err(Error::KeyTaken { task }) => self.known(*task, alias, request),
+            Err(Error::KeySpent { spent }) => Err(self.was_spent(*spent, alias, request)?),
             Err(error) => Err(not_entered(error)),
         }
     }
@@ -78,6 +81,34 @@ impl Engine {
         match self.is_same(&task, alias, request)? {
             true => Ok(Recorded::Known(Box::new(task))),
             false => Err(Refusal::KeyTaken { task_id: task.id }),
+        }
+    }
+
+    /// Why nothing is run under a name whose task has ended and is no longer kept.
+    fn was_spent(
+        &self,
+        spent: Spent,
+        alias: &Alias,
+        request: &Request,
+    ) -> Result<Refusal, Refusal> {
+        let Spent { id: task_id, status, digest, .. } = spent;
+        Ok(match digest == Some(self.asked_digest(alias, request)?) {
+            true => Refusal::KeySpent { task_id, status },
+            false => Refusal::KeyTaken { task_id },
+        })
+    }
+
+    /// The same before a person is asked: `Err` where there is such a task.
+    pub(crate) async fn unspent(
+        &self,
+        key: &TaskKey,
+        alias: &Alias,
+        request: &Request,
+    ) -> Result<(), Refusal> {
+        let spent = self.store().spent(&key.stored(), now_ms()).await.map_err(Refusal::Store)?;
+        match spent {
+            Some(spent) => Err(self.was_spent(spent, alias, request)?),
+            None => Ok(()),
         }
     }
 
@@ -322,6 +353,23 @@ impl Engine {
         }
     }
 
+    /// Writes down that a command was seen to end and that the store refused to keep it: another server has the task, or nobody.
+    pub(crate) fn audit_refused_end(
+        &self,
+        brief: &Brief,
+        outcome: &Outcome,
+        peer: Option<IpAddr>,
+        error: &Error,
+    ) {
+        let mut entry = of_task(Event::ExecutionEnd, brief).with_outcome(outcome);
+        let seen = entry.outcome.replace("refused".to_owned()).unwrap_or_default();
+        entry.reason = Some(format!("seen: {seen}; not stored: {}", chain(error)));
+        entry.target_ip = peer;
+        if let Err(error) = self.audit().record(&entry) {
+            tracing::error!(task = %brief.task_id, %error, "a refused end could not be audited");
+        }
+    }
+
     /// Writes down who asked for a task to be stopped.
     pub(crate) fn audit_cancel(&self, id: &TaskId, origin: &Origin) {
         let mut entry = Entry::new(SystemTime::now(), Event::CancelRequest, source(origin));
@@ -383,6 +431,7 @@ fn not_entered(error: Error) -> Refusal {
         full @ (Error::Full { .. } | Error::NoRoom { .. }) => Refusal::Busy(full),
         other @ (Error::Exists { .. }
         | Error::KeyTaken { .. }
+        | Error::KeySpent { .. }
         | Error::Gone { .. }
         | Error::Illegal { .. }
         | Error::Ended { .. }

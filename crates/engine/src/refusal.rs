@@ -2,6 +2,7 @@
 
 use sshepherd_model::{Alias, ApprovalId, BadSelector, Outcome, TaskId};
 use sshepherd_policy::Denial;
+use sshepherd_store::State;
 
 use crate::approval::Asked;
 use crate::clearance::DeniedGate;
@@ -57,6 +58,16 @@ pub enum Refusal {
     KeyTaken {
         /// The task that carries it.
         task_id: TaskId,
+    },
+    /// The task of this idempotency key has ended, and its result has expired: it is not run again.
+    #[error(
+        "the idempotency key belongs to task {task_id}, which has ended ({status}) and whose result has expired; it is not run again"
+    )]
+    KeySpent {
+        /// The task that carried it.
+        task_id: TaskId,
+        /// How it ended.
+        status: State,
     },
     /// The decision could not be written to the audit record, so nothing was run.
     #[error("the audit record cannot be written, so nothing was run")]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sshepherd_model::{ConnectFailure, Host, LoginShell, Outcome, Phase, Stopped, TaskId};
 use sshepherd_ssh::job::Tombstone;
 use sshepherd_ssh::{Deadlines, Exec, ProxyProgram, Ready, Target, Transport};
-use sshepherd_store::{Durability, Error, Finish, Patch, Totals};
+use sshepherd_store::{Durability, Error, Finish, Patch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,7 +47,9 @@ pub(crate) async fn drive(
 ) {
     let began = Instant::now();
     match ready(engine, &plan, approach, &cancel).await {
-        Connected::No(outcome) => finish(engine, &plan.brief, outcome, None, began).await,
+        Connected::No(outcome) => {
+            finish(engine, &plan.brief, outcome, None, began).await;
+        }
         Connected::HandedOn => {}
         Connected::Yes(ready) => send(engine, plan, ready, cancel, began).await,
     }
@@ -268,7 +270,8 @@ async fn send(
     let durability = if background && keeps_jobs { Durability::Job } else { Durability::Attached };
     let bound = Bound::first(engine.sites().get(&brief.host.alias));
     if let Err(failure) = mark_started(engine, brief, peer, (durability, &bound)).await {
-        return finish(engine, brief, Outcome::NotStarted(failure), peer, began).await;
+        finish(engine, brief, Outcome::NotStarted(failure), peer, began).await;
+        return;
     }
     match durability {
         Durability::Job => {
@@ -310,8 +313,10 @@ pub(crate) async fn run_job(
             None => Outcome::lost("the host keeps no jobs"),
         },
     };
-    finish(engine, brief, outcome, peer, began).await;
-    job.clean().await;
+    // What nobody has stored stays on the host, for whoever is to store it.
+    if finish(engine, brief, outcome, peer, began).await == Kept::Yes {
+        job.clean().await;
+    }
 }
 
 /// The host has a shell and no folder for a job, and has run nothing: the command is sent as any other.
@@ -395,6 +400,7 @@ pub(crate) fn passes(error: &Error) -> bool {
         | Error::NoRoom { .. } => true,
         Error::Exists { .. }
         | Error::KeyTaken { .. }
+        | Error::KeySpent { .. }
         | Error::Gone { .. }
         | Error::Illegal { .. }
         | Error::Ended { .. }
@@ -422,6 +428,14 @@ pub(crate) async fn in_time<T>(
     }
 }
 
+/// Whether the store has the end of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Yes,
+    /// It refused it, or this server closes before it took it.
+    No,
+}
+
 /// Stores the outcome, however long the store takes to have room for it, and tells everyone.
 pub(crate) async fn finish(
     engine: &Engine,
@@ -429,9 +443,15 @@ pub(crate) async fn finish(
     outcome: Outcome,
     peer: Option<IpAddr>,
     began: Instant,
-) {
+) -> Kept {
     let end = Finish { outcome: outcome.clone(), at: engine.now_of(&brief.task_id) };
     engine.live().known(&brief.task_id, &outcome);
+    // A host that was not contacted for our own sake has not failed.
+    let learnt = match usable::unusable(&brief.config, &brief.host) {
+        Some(_) => &Outcome::Cancelled { stopped: Stopped::Confirmed },
+        None => &outcome,
+    };
+    engine.gate().learn(&brief.host.alias, learnt, &brief.config.gate, Instant::now());
     let totals = loop {
         match in_time(engine, &brief.task_id, engine.store().finish(&brief.task_id, end.clone()))
             .await
@@ -448,19 +468,15 @@ pub(crate) async fn finish(
             }
             Err(error) => {
                 tracing::error!(task = %brief.task_id, %error, "the outcome could not be stored");
-                break Totals::default();
+                engine.audit_refused_end(brief, &outcome, peer, &error);
+                return Kept::No;
             }
         }
     };
     let duration_ms = elapsed_ms(began);
-    // A host that was not contacted for our own sake has not failed.
-    let learnt = match usable::unusable(&brief.config, &brief.host) {
-        Some(_) => &Outcome::Cancelled { stopped: Stopped::Confirmed },
-        None => &outcome,
-    };
-    engine.gate().learn(&brief.host.alias, learnt, &brief.config.gate, Instant::now());
     engine.audit_end(brief, &outcome, peer, duration_ms, totals);
     engine.emit(brief, TaskEventKind::Ended { outcome, duration_ms, target_ip: peer });
+    Kept::Yes
 }
 
 /// Ticks at the host's progress interval.

@@ -44,6 +44,23 @@ pub enum CancelAnswer {
     Unknown,
 }
 
+impl CancelAnswer {
+    /// Of a task that was asked to stop and has ended since.
+    fn of(finished: Finished) -> Self {
+        let finished = Box::new(finished);
+        match finished.outcome {
+            Outcome::Cancelled { .. } => Self::Stopped(finished),
+            Outcome::Exited { .. }
+            | Outcome::Signalled { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::NotStarted(_)
+            | Outcome::NotSeenToRun(_)
+            | Outcome::Denied { .. }
+            | Outcome::Interrupted(_) => Self::AlreadyEnded(finished),
+        }
+    }
+}
+
 /// How long to wait for news before a task is looked at again: only a server whose socket cannot be reached keeps its
 /// news to itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -257,7 +274,12 @@ impl Engine {
         match patched {
             Some(Lookup::Found(task)) => {
                 if let Some(outcome) = task.outcome.clone() {
-                    return Ok(CancelAnswer::AlreadyEnded(Box::new(Finished { task, outcome })));
+                    let finished = Finished { task, outcome };
+                    return Ok(match live {
+                        // It may have been faster than the store.
+                        Some(_) => CancelAnswer::of(finished),
+                        None => CancelAnswer::AlreadyEnded(Box::new(finished)),
+                    });
                 }
             }
             Some(Lookup::Expired) => return Ok(CancelAnswer::Expired),
@@ -269,28 +291,26 @@ impl Engine {
             self.take_over(Orphans::One(id.clone())).await;
         }
         let live = live.or_else(|| self.live().get(id));
-        match tokio::time::timeout(CANCEL_PATIENCE, self.wait_with(id, live)).await {
-            Err(_) => Ok(match self.task(id).await? {
-                Lookup::Found(task) => {
-                    CancelAnswer::Stopping { detail: self.out_of_sight(&task), state: task.status }
-                }
-                Lookup::Expired => CancelAnswer::Expired,
-                Lookup::Unknown => CancelAnswer::Unknown,
-            }),
-            Ok(found) => Ok(match found? {
-                Lookup::Found(finished) => match finished.outcome {
-                    Outcome::Cancelled { .. } => CancelAnswer::Stopped(Box::new(finished)),
-                    Outcome::Exited { .. }
-                    | Outcome::Signalled { .. }
-                    | Outcome::TimedOut { .. }
-                    | Outcome::NotStarted(_)
-                    | Outcome::NotSeenToRun(_)
-                    | Outcome::Denied { .. }
-                    | Outcome::Interrupted(_) => CancelAnswer::AlreadyEnded(Box::new(finished)),
+        let waited = tokio::time::timeout(CANCEL_PATIENCE, self.wait_with(id, live)).await;
+        let found = match waited {
+            Ok(found) => found?,
+            // It may have ended in this very moment.
+            Err(_) => match self.task(id).await? {
+                Lookup::Found(task) => match task.outcome.clone() {
+                    Some(outcome) => Lookup::Found(Finished { task, outcome }),
+                    None => {
+                        let detail = self.out_of_sight(&task);
+                        return Ok(CancelAnswer::Stopping { detail, state: task.status });
+                    }
                 },
-                Lookup::Expired => CancelAnswer::Expired,
-                Lookup::Unknown => CancelAnswer::Unknown,
-            }),
-        }
+                Lookup::Expired => Lookup::Expired,
+                Lookup::Unknown => Lookup::Unknown,
+            },
+        };
+        Ok(match found {
+            Lookup::Found(finished) => CancelAnswer::of(finished),
+            Lookup::Expired => CancelAnswer::Expired,
+            Lookup::Unknown => CancelAnswer::Unknown,
+        })
     }
 }

@@ -196,8 +196,7 @@ impl Stop {
 /// Follows a command. `stop` makes the future that ends it.
 ///
 /// Output is taken in while a stop is under way: a channel that nobody reads would stall the very connection that the
-/// stop goes over. Output that cannot be stored is kept back, and with it the channel, until it can be; a job is left
-/// instead, for its output is safe on the host.
+/// stop goes over. Output that cannot be stored is kept back, and with it the channel, until it can be.
 pub(crate) async fn watch(
     engine: &Engine,
     brief: &Brief,
@@ -326,7 +325,7 @@ async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
     }
 }
 
-/// Begins to store output; of a job, once.
+/// Begins to store output.
 fn keep(
     (engine, brief): (&Engine, &Brief),
     outlives: bool,
@@ -341,23 +340,37 @@ fn keep(
 }
 
 async fn store_once(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
-    engine.store().append(&id, stream, bytes).await.map(drop)
+    store(engine, id, stream, bytes).await
 }
 
-/// Stores output, trying again for as long as the store has no room for it and this server runs.
+/// Stores output, however long the store takes to have room for it.
 async fn store(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
+    let append = || {
+        let (engine, id, bytes) = (engine.clone(), id.clone(), bytes.clone());
+        async move { engine.store().append(&id, stream, bytes).await.map(drop) }
+    };
+    patiently(&engine, &id, append).await
+}
+
+/// Tries a step until the store has room for it, for as long as this server runs. Who reads a job meanwhile keeps the channel that it
+/// has: to leave and to come back for the same bytes would cost the host one for each try.
+pub(crate) async fn patiently<F: Future<Output = Result<(), Error>>>(
+    engine: &Engine,
+    id: &TaskId,
+    step: impl Fn() -> F,
+) -> Result<(), Error> {
     let mut waited = false;
     loop {
-        match engine.store().append(&id, stream, bytes.clone()).await {
-            Ok(_) => {
+        match step().await {
+            Ok(()) => {
                 if waited {
-                    engine.live().stored(&id);
+                    engine.live().stored(id);
                 }
                 return Ok(());
             }
             Err(error) if runner::passes(&error) && !engine.closing().is_cancelled() => {
                 tracing::warn!(task = %id, %error, "output waits for the store");
-                engine.live().unstored(&id, chain(&error));
+                engine.live().unstored(id, chain(&error));
                 waited = true;
                 tokio::time::sleep(STORE_AGAIN).await;
             }

@@ -17,7 +17,9 @@ use crate::approval::{Approval, NewApproval, Settled, Settlement};
 use crate::error::Error;
 use crate::hint::Subscription;
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
-use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
+use crate::record::{
+    Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Spent, Swept, Task,
+};
 
 /// The future of an answer. Dropping it before it is ready leaves the call either done or not done, never half.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -32,7 +34,7 @@ pub trait Store: Send + Sync {
     /// Records a new pending task, so that its id can be asked about before it runs.
     ///
     /// Crash before: no trace, nothing was run. Crash after: a pending task, which was certainly not sent.
-    /// Errors: [`Error::Full`], [`Error::NoRoom`], [`Error::Exists`], [`Error::KeyTaken`].
+    /// Errors: [`Error::Full`], [`Error::NoRoom`], [`Error::Exists`], [`Error::KeyTaken`], [`Error::KeySpent`].
     fn create(&self, task: NewTask) -> Answer<'_, Task>;
 
     /// The task as it stands. Changes nothing.
@@ -112,6 +114,9 @@ pub trait Store: Send + Sync {
 
     /// The task that carries a caller's own name for it, as long as its result is kept. Changes nothing.
     fn named<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Task>>;
+
+    /// The task that carried a caller's own name, whose result has expired and whose name is not free again at `now`. Changes nothing.
+    fn spent<'a>(&'a self, key: &'a str, now: u64) -> Answer<'a, Option<Spent>>;
 
     /// Asks people something. While a question about the same thing is open, that one is answered instead of a new one.
     ///

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sshepherd_model::TaskId;
 
-use crate::record::Task;
+use crate::record::{Spent, Task};
 use crate::state::{Illegal, State};
 
 /// Why the store did not do what was asked. Nothing was changed.
@@ -23,6 +23,12 @@ pub enum Error {
     KeyTaken {
         /// The task.
         task: Box<Task>,
+    },
+    /// The caller's own name for this piece of work was used by a task whose result has expired.
+    #[error("task {} carried this key; it is {} and its result has expired", spent.id, spent.status)]
+    KeySpent {
+        /// What is known of it.
+        spent: Box<Spent>,
     },
     /// As many bytes of output are kept as the store takes.
     #[error(

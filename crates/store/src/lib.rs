@@ -33,8 +33,8 @@ pub use hint::{Heard, Hint, News, Subscription};
 pub use memory::{Bounds, MemoryStore};
 pub use output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 pub use record::{
-    Care, Durability, Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch,
-    Swept, Task, TaskLimits, Wish, Wishes,
+    CALLERS_KEY, Care, Durability, Finish, ListCursor, ListPage, ListQuery, Lookup, NewTask,
+    Orphans, Patch, Spent, Swept, Task, TaskLimits, Wish, Wishes,
 };
 pub use shells::{
     Claim, HeldShell, Life, ListedShell, Recorder, ShellEnd, ShellFolder, ShellRecord,

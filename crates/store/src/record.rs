@@ -64,6 +64,31 @@ pub struct NewTask {
     pub care: Care,
 }
 
+/// Before a caller's own names for tasks: such a name outlives its task's result, so that nothing runs again under it.
+pub const CALLERS_KEY: &str = "caller/";
+
+/// A caller's own name for a task that has ended, and whose result has expired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The task.
+    pub id: TaskId,
+    /// How it ended.
+    pub status: State,
+    /// Digest of all that was asked for.
+    pub digest: Option<String>,
+    /// When the name is free again.
+    pub until: u64,
+}
+
+impl Spent {
+    /// What is left of a task whose result expires, if its name is a caller's: for so long after it was accepted.
+    pub(crate) fn of(task: &Task, keep_ms: u64) -> Option<Self> {
+        task.key.as_deref()?.strip_prefix(CALLERS_KEY)?;
+        let until = task.created_at.saturating_add(keep_ms).max(task.expires_at()?);
+        Some(Self { id: task.id.clone(), status: task.status, digest: task.digest.clone(), until })
+    }
+}
+
 /// How much of a task must be safe before its caller hears of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -78,6 +78,28 @@ pub(crate) fn finished(report: &Report<'_>) -> RunAnswer {
     answer
 }
 
+/// The answer about a command whose output cannot be had any more.
+pub(crate) fn without_output(finished: &Finished) -> RunAnswer {
+    let task = &finished.task;
+    let mut answer = RunAnswer {
+        task_id: Some(task.id.to_string()),
+        alias: Some(task.alias.to_string()),
+        hash: Some(task.hash.to_string()),
+        status: Some(task.status.to_string()),
+        cancelled: Some(false),
+        timeout: Some(false),
+        safe_to_resend: Some(finished.outcome.safe_to_resend()),
+        ..RunAnswer::default()
+    };
+    fate(&mut answer, &finished.outcome);
+    answer.output = None;
+    let missing = task.output.bytes();
+    (answer.truncated, answer.missing_bytes) = (Some(true), Some(missing));
+    answer.detail =
+        answer.detail.or_else(|| Some("its output had expired when it was read".to_owned()));
+    answer
+}
+
 /// What to do where `sudo -n` ended without running the command: it exits with 1 and its own words come last (sudo(8)).
 fn sudo_refused(tail: &View, head: &View) -> Option<String> {
     let text = if tail.text().trim().is_empty() { head.text() } else { tail.text() };
@@ -110,6 +132,16 @@ fn cleaned((head, tail): &(View, View)) -> Option<String> {
     both.note()
 }
 
+/// What is said of a command that ran over its limit.
+fn over_limit(stopped: Stopped) -> &'static str {
+    match stopped {
+        Stopped::Confirmed => "the command ran over its time limit and was stopped",
+        Stopped::Unconfirmed | Stopped::Left(_) => {
+            "the command ran over its time limit, and its end was not seen"
+        }
+    }
+}
+
 /// Puts the outcome into the answer's fields.
 fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
     let kind = match outcome {
@@ -124,7 +156,7 @@ fn fate(answer: &mut RunAnswer, outcome: &Outcome) {
         Outcome::TimedOut { stopped } => {
             answer.timeout = Some(true);
             answer.stopped = Some(stopped.as_str().to_owned());
-            answer.detail = Some("the command ran over its time limit and was stopped".to_owned());
+            answer.detail = Some(over_limit(*stopped).to_owned());
             answer.hint = Some(match stopped {
                 Stopped::Confirmed => {
                     "ask for less at a time, or ask the owner for a higher max_seconds".to_owned()
@@ -288,9 +320,9 @@ fn stopped(finished: &Finished) -> CancelledAnswer {
     };
     let message = match stopped {
         Some(Stopped::Unconfirmed) => {
-            "the task was stopped, but the end of its command was not seen: it may still run on the host".to_owned()
+            "the task is over, but the end of its command was not seen: it may still run on the host".to_owned()
         }
-        Some(stopped @ Stopped::Left(_)) => format!("the task was stopped, but {}", unsure(stopped)),
+        Some(stopped @ Stopped::Left(_)) => format!("the task is over, but {}", unsure(stopped)),
         Some(Stopped::Confirmed) | None => "the task was stopped".to_owned(),
     };
     CancelledAnswer {
@@ -445,5 +477,22 @@ mod tests {
         assert_eq!(answer.timeout, Some(true));
         assert_eq!(answer.stopped.as_deref(), Some("unconfirmed"));
         assert!(answer.hint.unwrap().contains("may still run"));
+    }
+
+    /// Whatever came of a stop, an answer does not say both that it was stopped and that nobody saw it.
+    #[test]
+    fn what_was_not_seen_to_stop_is_not_said_to_have_been_stopped() {
+        for stopped in [Stopped::Confirmed, Stopped::Unconfirmed] {
+            for outcome in [Outcome::TimedOut { stopped }, Outcome::Cancelled { stopped }] {
+                let mut answer = RunAnswer::default();
+                fate(&mut answer, &outcome);
+                let told = serde_json::to_string(&answer).unwrap();
+                assert_eq!(answer.stopped.as_deref(), Some(stopped.as_str()));
+                if stopped == Stopped::Unconfirmed {
+                    assert!(!told.contains("was stopped"), "{told}");
+                    assert!(told.contains("may still run"), "{told}");
+                }
+            }
+        }
     }
 }

@@ -39,6 +39,10 @@ impl Failure {
         }
     }
 
+    fn of_key(error: String, hint: &str) -> Self {
+        Self { field: Some("idempotency_key".to_owned()), ..Self::new(error, hint) }
+    }
+
     /// The same with a status of its own.
     fn with_status(mut self, status: &str) -> Self {
         self.status = Some(status.to_owned());
@@ -98,10 +102,13 @@ impl From<&Refusal> for Failure {
                     "nothing was run; call again when there is room",
                 )
             },
-            Refusal::KeyTaken { task_id } => Self {
-                field: Some("idempotency_key".to_owned()),
-                task_id: Some(task_id.to_string()),
-                ..Self::new(error, "nothing was run; choose another key for another request")
+            Refusal::KeyTaken { task_id } => {
+                Self::of_key(error, "nothing was run; choose another key for another request")
+                    .about(task_id)
+            }
+            Refusal::KeySpent { task_id, status } => Self {
+                task_status: Some(status.to_string()),
+                ..Self::of_key(error, "choose another key to run it again").about(task_id)
             },
             Refusal::Audit(_) => Self::new(
                 chain(refusal),

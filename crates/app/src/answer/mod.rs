@@ -23,7 +23,7 @@ mod task;
 pub(crate) use asked::asked;
 pub(crate) use build::{
     Report, asked_for_all, cancelled, could_not_start, finished, gate_denied, now_ms, ran_raw,
-    refused_by_person, status, with_hosts,
+    refused_by_person, status, with_hosts, without_output,
 };
 pub(crate) use failure::Failure;
 pub(crate) use fit::{encoded, more, shorten, shown_lines, visible};

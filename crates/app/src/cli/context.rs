@@ -128,7 +128,8 @@ pub(crate) async fn start_shared(
     orphans: Adopt,
 ) -> Result<Engine, Exit> {
     let audit = audit(settings)?;
-    let opened = DiskStore::open(&folders(global)?.state, DiskBounds::default()).await;
+    let bounds = DiskBounds { key_seconds: settings.key_seconds, ..DiskBounds::default() };
+    let opened = DiskStore::open(&folders(global)?.state, bounds).await;
     let store = Arc::new(opened.map_err(|error| {
         out::complain(&format!("{}\n  give another folder with --state", chain(&error)));
         Exit::Usage

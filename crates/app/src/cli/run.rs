@@ -168,7 +168,7 @@ pub(crate) fn tell(alias: &Alias, finished: &Finished) {
             out::complain(&format!("{alias}: ended by signal {signal}"));
         }
         Outcome::TimedOut { stopped } => {
-            out::complain(&format!("{alias}: over its time limit and stopped; {}", seen(stopped)));
+            out::complain(&format!("{alias}: over its time limit; {}", seen(stopped)));
         }
         Outcome::Cancelled { stopped } => {
             out::complain(&format!("{alias}: cancelled; {}", seen(stopped)));
@@ -220,6 +220,7 @@ pub(crate) fn tell_refusal(alias: &Alias, refusal: &Refusal) {
         Refusal::Busy(_)
         | Refusal::Throttled(_)
         | Refusal::KeyTaken { .. }
+        | Refusal::KeySpent { .. }
         | Refusal::OutOfBand { .. }
         | Refusal::NotAnApprover { .. }
         | Refusal::Audit(_)
@@ -243,6 +244,7 @@ pub(crate) fn exit_of_refusal(refusal: &Refusal) -> Exit {
         Refusal::Busy(_)
         | Refusal::Throttled(_)
         | Refusal::KeyTaken { .. }
+        | Refusal::KeySpent { .. }
         | Refusal::OutOfBand { .. }
         | Refusal::NotAnApprover { .. }
         | Refusal::Audit(_)
@@ -277,7 +279,7 @@ pub(crate) async fn whole(engine: &Engine, finished: &Finished) -> RunAnswer {
     let id = &finished.task.id;
     let Ok(Lookup::Found(output)) = engine.head_tail(id, usize::MAX, StreamFilter::Both).await
     else {
-        return RunAnswer::default();
+        return answer::without_output(finished);
     };
     let Ok(shown) = engine.view_ends(id, &output, StreamFilter::Both).await else {
         return RunAnswer::default();

@@ -48,8 +48,8 @@ async fn with_room(
     } else {
         match engine.head_tail(id, room, StreamFilter::Both).await? {
             Lookup::Found(output) => output,
-            // It expired between its end and this line; say how much is gone.
-            Lookup::Expired | Lookup::Unknown => nothing_of(total),
+            // It expired between its end and this line, and no cursor leads to it.
+            Lookup::Expired | Lookup::Unknown => return Ok(answer::without_output(finished)),
         }
     };
     let shown = engine.view_ends(id, &output, StreamFilter::Both).await.map_err(Refusal::Store)?;
@@ -121,5 +121,56 @@ impl Wholes {
         let whole = Whole { digest, text: room.then(|| text.into()) };
         self.texts.insert(digest, whole.clone());
         whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sshepherd_engine::audit::{Keeping, Sink};
+    use sshepherd_engine::store::{
+        Care, Durability, Finish, MemoryStore, NewTask, Patch, Store, TaskLimits,
+    };
+    use sshepherd_engine::{Adopt, Services};
+    use sshepherd_model::{CommandHash, Outcome, Stream, TaskId};
+
+    use super::*;
+
+    /// No empty output, and no cursor that leads to nothing.
+    #[tokio::test]
+    async fn a_result_that_expires_while_it_is_read_says_so() {
+        let (alias, hash) = ("web".parse().unwrap(), CommandHash::of("uptime"));
+        let id = TaskId::compose(&alias, &hash, 1);
+        let second = std::time::Duration::from_secs(1);
+        let store = Arc::new(MemoryStore::default());
+        let new = NewTask {
+            id: id.clone(),
+            alias,
+            hash,
+            command: "uptime".to_owned(),
+            limits: TaskLimits { max_time: second, max_output_bytes: 1 << 20, result_ttl: second },
+            raw_shell: false,
+            created_at: 1,
+            errand: String::new(),
+            key: None,
+            digest: None,
+            care: Care::EachStep,
+        };
+        store.create(new).await.unwrap();
+        let started = Patch::Started { at: 1, durability: Durability::Attached };
+        let _ = store.patch(&id, started).await.unwrap();
+        store.append(&id, Stream::Stdout, "some text\n".into()).await.unwrap();
+        let outcome = Outcome::Exited { status: 3 };
+        let task = store.finish(&id, Finish { outcome: outcome.clone(), at: 2 }).await.unwrap();
+        let audit = Sink::open_beside(Keeping::default(), Box::new(std::io::sink())).unwrap();
+        let kept: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let services = Services { store: kept, audit, orphans: Adopt::OnRequest };
+        let engine = Engine::start(crate::cli::no_hosts().0, services);
+        store.sweep(u64::MAX).await.unwrap();
+        let answer = report(&engine, &Finished { task, outcome }, 8192).await.unwrap();
+        assert_eq!((answer.exit_code, answer.missing_bytes), (Some(3), Some(10)));
+        assert_eq!((answer.output, answer.cursor), (None, None));
+        assert!(answer.detail.unwrap().contains("expired"));
     }
 }

@@ -436,3 +436,66 @@ async fn a_task_that_was_left_behind_is_taken_up_by_whoever_asks_about_it() {
     assert_ne!(found(&visitor, &id).await.status, State::Pending);
     visitor.engine.shutdown().await;
 }
+
+/// Its result has expired, and the same call again runs nothing: it hears what became of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_outlives_the_result() {
+    let ground = Ground::new();
+    let (store, ledger) = (ground.store().await, ground.folder.path().join("ledger"));
+    let site =
+        Site::with(&ground.sshd, Plan { store: Some(Arc::clone(&store)), ..Plan::default() });
+    let ask = async |command: &str| {
+        let (key, request) = (Some("deploy-7".to_owned()), Request::new(command).unwrap());
+        site.engine.submit_task(&alias(), &request, key, origin()).await
+    };
+    let command = format!("echo once >> {}", ledger.display());
+    let first = ask(&command).await.unwrap().task_id;
+    let task = site.end(&first).await.task;
+    let day = task.created_at + 24 * 3600 * 1000;
+    store.sweep(day - 60_000).await.unwrap();
+    assert_eq!(store.get(&first).await.unwrap(), Lookup::Expired);
+    let again = ask(&command).await.unwrap_err();
+    let told = again.to_string();
+    assert!(
+        matches!(again, Refusal::KeySpent { task_id, status: State::Completed } if task_id == first)
+    );
+    assert!(told.contains("has ended (completed) and whose result has expired"), "{told}");
+    let other = ask("echo twice").await;
+    assert!(matches!(other, Err(Refusal::KeyTaken { task_id }) if task_id == first));
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "once\n");
+    store.sweep(day).await.unwrap();
+    let id = ask(&command).await.unwrap().task_id;
+    assert_eq!(site.end(&id).await.outcome, Outcome::Exited { status: 0 });
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "once\nonce\n");
+    site.engine.shutdown().await;
+}
+
+/// The task is another server's by now: what the host has of it is that one's to fetch.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_the_store_refuses_removes_nothing_on_the_host() {
+    let ground = Ground::new();
+    let (gate, site) = (ground.fifo("gate"), ground.server().await);
+    let id = site.start_task(&format!("echo one; read x < {}; exit 7", gate.display())).await;
+    site.first_line(&id).await;
+    let table = rusqlite::Connection::open(ground.state().join("tasks.db")).unwrap();
+    let taken = "UPDATE task SET owner = 'other', epoch = epoch + 1 WHERE id = ?1";
+    assert_eq!(table.execute(taken, [id.as_str()]).unwrap(), 1);
+    release(&gate).await;
+    let began = std::time::Instant::now();
+    let audit = loop {
+        let audit = std::fs::read_to_string(site.path("audit.jsonl")).unwrap();
+        if audit.contains("execution_end") {
+            break audit;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{audit}");
+        tokio::task::yield_now().await;
+    };
+    let end = audit.lines().find(|line| line.contains("execution_end")).unwrap();
+    assert!(end.contains(r#""outcome":"refused""#) && end.contains("seen: exited"), "{end}");
+    // Its folder would go at once.
+    site.engine.shutdown().await;
+    let site = Site::with(&ground.sshd, Plan::default());
+    let kept = site.run(&format!("rm -r ~/.sshepherd/jobs/{id}")).await;
+    assert_eq!(kept.outcome, Outcome::Exited { status: 0 }, "it was there to be removed");
+    site.engine.shutdown().await;
+}

@@ -160,6 +160,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whether this version knows all that the rows may say: a newer one may have taken the folder over meanwhile.
+pub(super) fn is_known(connection: &Connection) -> rusqlite::Result<bool> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(found <= LAYOUT)
+}
+
 fn migrate(folder: &Path, connection: &Connection) -> Result<(), Error> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
     if found == Ok(LAYOUT) {

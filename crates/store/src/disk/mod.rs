@@ -42,7 +42,9 @@ use crate::error::Error;
 use crate::hint::Subscription;
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
-use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
+use crate::record::{
+    Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Spent, Swept, Task,
+};
 use crate::row::Row;
 use desk::Safe;
 use folder::{Folder, Instance};
@@ -61,6 +63,8 @@ pub struct DiskBounds {
     pub task_bytes: u64,
     /// Ids that are remembered as expired. Default 8,192.
     pub expired_ids: usize,
+    /// How long a caller's own name for a task is kept, from its acceptance. Default a day.
+    pub key_seconds: u64,
     /// Hints that a listener may lag behind. Default 4,096: most of a second at 5,000 appends/s.
     pub hint_backlog: usize,
 }
@@ -72,6 +76,7 @@ impl Default for DiskBounds {
             total_bytes: 8 << 30,
             task_bytes: 2 << 30,
             expired_ids: 8192,
+            key_seconds: 86_400,
             hint_backlog: 4096,
         }
     }
@@ -227,6 +232,15 @@ impl Store for DiskStore {
             let found =
                 self.shared.reader.call(Safe::Process, move |table| rows::named(table, &key));
             Ok(found.await?.map(|stored| stored.task))
+        })
+    }
+
+    fn spent<'a>(&'a self, key: &'a str, now: u64) -> Answer<'a, Option<Spent>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            let found =
+                self.shared.reader.call(Safe::Process, move |table| rows::spent(table, &key));
+            Ok(found.await?.filter(|spent| spent.until > now))
         })
     }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sshepherd_model::TaskId;
 
-use crate::record::{ListQuery, MAX_LIST, Task, Wish, Wishes};
+use crate::record::{ListQuery, MAX_LIST, Spent, Task, Wish, Wishes};
 
 /// The state that stands for a result that has expired.
 const EXPIRED: &str = "expired";
@@ -75,6 +75,50 @@ pub(super) fn named(connection: &Connection, name: &str) -> rusqlite::Result<Opt
     let mut query =
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM task WHERE name = ?1"))?;
     Ok(query.query_row([name], stored).optional()?.flatten())
+}
+
+/// What is left of the task that carried this name.
+pub(super) fn spent(connection: &Connection, name: &str) -> rusqlite::Result<Option<Spent>> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT body FROM task WHERE name = ?1 AND state = '{EXPIRED}'"
+    ))?;
+    let body: Option<String> = query.query_row([name], |row| row.get(0)).optional()?;
+    Ok(body.and_then(|body| serde_json::from_str(&body).ok()))
+}
+
+/// Frees the name of a task whose result has expired.
+pub(super) fn free(connection: &Connection, name: &str) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached(&format!(
+        "UPDATE task SET name = NULL, body = '' WHERE name = ?1 AND state = '{EXPIRED}'"
+    ))?;
+    update.execute([name]).map(drop)
+}
+
+/// Has the names of callers' tasks whose results are over at `now` outlive them, and frees those whose time is over.
+fn keep_names(connection: &Connection, now: u64, keep_ms: u64) -> rusqlite::Result<()> {
+    let mut due = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM task WHERE expires_at <= ?1 AND state <> '{EXPIRED}' AND name IS NOT NULL"
+    ))?;
+    let due = due.query_map([integer(now)], stored)?.collect::<Result<Vec<_>, _>>()?;
+    let mut keep = connection.prepare_cached(&format!(
+        "UPDATE task SET state = '{EXPIRED}', body = ?2, kept = 0, wishes = NULL, output = NULL WHERE id = ?1"
+    ))?;
+    for task in due.into_iter().flatten().map(|stored| stored.task) {
+        if let Some(spent) = Spent::of(&task, keep_ms).filter(|spent| spent.until > now) {
+            keep.execute([task.id.as_str(), &json(&spent)?])?;
+        }
+    }
+    let mut named = connection.prepare_cached(&format!(
+        "SELECT name, body FROM task WHERE name IS NOT NULL AND state = '{EXPIRED}'"
+    ))?;
+    let names = named.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (name, body) in names.collect::<Result<Vec<(String, String)>, _>>()? {
+        let spent: Option<Spent> = serde_json::from_str(&body).ok();
+        if spent.is_none_or(|spent| spent.until <= now) {
+            free(connection, &name)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn insert(connection: &Connection, task: &Task, owner: &str) -> rusqlite::Result<()> {
@@ -263,14 +307,22 @@ pub(super) fn list(
 
 /// Empties the rows of results whose time is over. Answers how many they are, and the ids whose logs are to be
 /// removed: until [`log_removed`] they are answered again.
-pub(super) fn expire(connection: &Connection, now: u64) -> rusqlite::Result<(usize, Vec<String>)> {
+pub(super) fn expire(
+    connection: &Connection,
+    now: u64,
+    keep_names_ms: u64,
+) -> rusqlite::Result<(usize, Vec<String>)> {
     let new: i64 = connection
         .prepare_cached(&format!(
             "SELECT count(*) FROM task WHERE expires_at <= ?1 AND state <> '{EXPIRED}'"
         ))?
         .query_row([integer(now)], |row| row.get(0))?;
+    keep_names(connection, now, keep_names_ms)?;
     let mut update = connection.prepare_cached(&format!(
-        "UPDATE task SET state = '{EXPIRED}', body = '', name = NULL, kept = 0, wishes = NULL, output = NULL
+        "UPDATE task SET
+           body = CASE state WHEN '{EXPIRED}' THEN body ELSE '' END,
+           name = CASE state WHEN '{EXPIRED}' THEN name ELSE NULL END,
+           state = '{EXPIRED}', kept = 0, wishes = NULL, output = NULL
          WHERE expires_at <= ?1 RETURNING id"
     ))?;
     let ids = update.query_map([integer(now)], |row| row.get(0))?;
@@ -292,7 +344,7 @@ pub(super) fn log_removed(
     }
     connection
         .prepare_cached(&format!(
-            "DELETE FROM task WHERE state = '{EXPIRED}' AND expires_at IS NULL AND created_at <
+            "DELETE FROM task WHERE state = '{EXPIRED}' AND expires_at IS NULL AND name IS NULL AND created_at <
              (SELECT created_at FROM task WHERE state = '{EXPIRED}'
               ORDER BY created_at DESC LIMIT 1 OFFSET ?1)"
         ))?
@@ -309,6 +361,10 @@ pub(super) fn kept(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 fn body(task: &Task) -> rusqlite::Result<String> {
-    serde_json::to_string(task)
+    json(task)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

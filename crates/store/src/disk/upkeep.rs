@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::record::{Orphans, Swept, Task};
 
 use super::approvals;
+use super::database;
 use super::desk::Safe;
 use super::find::blocking;
 use super::log;
@@ -20,7 +21,8 @@ impl Shared {
         self.look_for_wants().await;
         self.recent.clear();
         self.writer.call(Safe::Process, move |table| approvals::sweep(table, now)).await?;
-        let due = self.writer.call(Safe::Process, move |table| rows::expire(table, now));
+        let keep = self.bounds.key_seconds.saturating_mul(1000);
+        let due = self.writer.call(Safe::Process, move |table| rows::expire(table, now, keep));
         let (expired, due) = due.await?;
         crate::crash::point("expire.rows");
         if !due.is_empty() {
@@ -63,7 +65,13 @@ impl Shared {
         let taken = match dead.is_empty() {
             true => Vec::new(),
             false => {
-                let take = move |table: &rusqlite::Connection| take(table, &dead, &which, &me);
+                let take = move |table: &rusqlite::Connection| {
+                    // A newer version's tasks may say what this one would not heed.
+                    match database::is_known(table)? {
+                        true => take(table, &dead, &which, &me),
+                        false => Ok(Vec::new()),
+                    }
+                };
                 self.writer.call(Safe::Process, take).await?
             }
         };

@@ -6,7 +6,7 @@ use sshepherd_model::{Stream, TaskId};
 use crate::error::Error;
 use crate::hint::News;
 use crate::output::Totals;
-use crate::record::{Care, Finish, Lookup, NewTask, Patch, Task, Wish};
+use crate::record::{Care, Finish, Lookup, NewTask, Patch, Spent, Task, Wish};
 use crate::state::State;
 
 use super::desk::Safe;
@@ -24,6 +24,7 @@ enum Entered {
     Yes,
     Exists,
     KeyTaken(Box<Task>),
+    KeySpent(Box<Spent>),
 }
 
 impl Shared {
@@ -50,6 +51,7 @@ impl Shared {
             }
             Ok(Entered::Exists) => Error::Exists { id: task.id.clone() },
             Ok(Entered::KeyTaken(other)) => Error::KeyTaken { task: other },
+            Ok(Entered::KeySpent(spent)) => Error::KeySpent { spent },
             Err(error) => error,
         };
         shared.leave(&task.id);
@@ -63,10 +65,16 @@ impl Shared {
                 Known::Here(_) | Known::Expired => return Ok(Entered::Exists),
                 Known::Never => {}
             }
-            if let Some(key) = &task.key
-                && let Some(other) = rows::named(table, key)?
-            {
-                return Ok(Entered::KeyTaken(Box::new(other.task)));
+            if let Some(key) = &task.key {
+                if let Some(other) = rows::named(table, key)? {
+                    return Ok(Entered::KeyTaken(Box::new(other.task)));
+                }
+                match rows::spent(table, key)? {
+                    Some(spent) if spent.until > task.created_at => {
+                        return Ok(Entered::KeySpent(Box::new(spent)));
+                    }
+                    Some(_) | None => rows::free(table, key)?,
+                }
             }
             rows::insert(table, &task, &me)?;
             Ok(Entered::Yes)

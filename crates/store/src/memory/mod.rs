@@ -17,7 +17,9 @@ use crate::error::Error;
 use crate::hint::{Hints, Subscription};
 use crate::output::{HeadTail, Page, StreamFilter, TailLines, Totals};
 use crate::reading;
-use crate::record::{Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Swept, Task};
+use crate::record::{
+    Finish, ListPage, ListQuery, Lookup, NewTask, Orphans, Patch, Spent, Swept, Task,
+};
 use approvals::Approvals;
 use shelf::Shelf;
 
@@ -38,6 +40,8 @@ pub struct Bounds {
     pub task_bytes: u64,
     /// Ids that are remembered as expired. Default 8,192, about 1 MB.
     pub expired_ids: usize,
+    /// How long a caller's own name for a task is kept, from its acceptance. Default a day.
+    pub key_seconds: u64,
     /// Hints that a listener may lag behind. Default 4,096: most of a second at 5,000 appends/s.
     pub hint_backlog: usize,
 }
@@ -50,6 +54,7 @@ impl Default for Bounds {
             total_bytes: 256 << 20,
             task_bytes: 64 << 20,
             expired_ids: 8192,
+            key_seconds: 86_400,
             hint_backlog: 4096,
         }
     }
@@ -179,6 +184,10 @@ impl Store for MemoryStore {
 
     fn named<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Task>> {
         Box::pin(async move { Ok(self.lock().keyed(key).cloned()) })
+    }
+
+    fn spent<'a>(&'a self, key: &'a str, now: u64) -> Answer<'a, Option<Spent>> {
+        Box::pin(async move { Ok(self.lock().spent(key, now).cloned()) })
     }
 
     fn ask(&self, question: NewApproval) -> Answer<'_, Approval> {

@@ -9,7 +9,7 @@ use crate::hint::{Heard, Hint, Hints, News};
 use crate::output::{Page, StreamFilter, Totals};
 use crate::reading;
 use crate::record::{
-    Finish, ListCursor, ListPage, ListQuery, Lookup, MAX_LIST, NewTask, Patch, Swept, Task,
+    Finish, ListCursor, ListPage, ListQuery, Lookup, MAX_LIST, NewTask, Patch, Spent, Swept, Task,
 };
 use crate::retained::Retained;
 use crate::row::Row;
@@ -65,6 +65,8 @@ pub(super) struct Shelf {
     live_bytes: usize,
     finished_bytes: usize,
     expired: Expired,
+    /// Callers' own names of tasks whose results have gone.
+    spent: HashMap<String, Spent>,
     hints: Hints,
 }
 
@@ -79,6 +81,7 @@ impl Shelf {
             live_bytes: 0,
             finished_bytes: 0,
             expired,
+            spent: HashMap::new(),
             hints,
         }
     }
@@ -102,6 +105,10 @@ impl Shelf {
         self.tasks.values().map(|kept| &kept.task).find(|task| task.key.as_deref() == Some(key))
     }
 
+    pub(super) fn spent(&self, key: &str, now: u64) -> Option<&Spent> {
+        self.spent.get(key).filter(|spent| spent.until > now)
+    }
+
     pub(super) fn create(&mut self, new: NewTask) -> Result<Task, Error> {
         if self.tasks.contains_key(&new.id) || self.expired.ids.contains(&new.id) {
             return Err(Error::Exists { id: new.id });
@@ -112,6 +119,10 @@ impl Shelf {
         }
         if let Some(taken) = new.key.as_ref().and_then(|key| self.keyed(key)) {
             return Err(Error::KeyTaken { task: Box::new(taken.clone()) });
+        }
+        let spent = new.key.as_deref().and_then(|key| self.spent(key, new.created_at));
+        if let Some(spent) = spent {
+            return Err(Error::KeySpent { spent: Box::new(spent.clone()) });
         }
         let output = Retained::new(new.limits.max_output_bytes.min(self.bounds.task_bytes));
         let task = Task::pending(new);
@@ -224,6 +235,7 @@ impl Shelf {
     }
 
     pub(super) fn sweep(&mut self, now: u64) -> Swept {
+        self.spent.retain(|_, spent| spent.until > now);
         let due: Vec<TaskId> = self
             .tasks
             .values()
@@ -255,6 +267,15 @@ impl Shelf {
     fn remove_finished(&mut self, id: &TaskId) {
         if let Some((id, kept)) = self.tasks.remove_entry(id) {
             self.finished_bytes -= kept.footprint();
+            let keep = self.bounds.key_seconds.saturating_mul(1000);
+            if let (Some(key), Some(spent)) = (&kept.task.key, Spent::of(&kept.task, keep)) {
+                self.spent.insert(key.clone(), spent);
+            }
+            if self.spent.len() > self.bounds.expired_ids {
+                let first = self.spent.iter().min_by_key(|(_, spent)| spent.until);
+                let first = first.map(|(key, _)| key.clone());
+                first.and_then(|key| self.spent.remove(&key));
+            }
             self.expired.remember(id);
         }
     }

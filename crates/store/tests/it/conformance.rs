@@ -2,8 +2,8 @@
 
 use sshepherd_model::{ConnectFailure, Outcome, Phase, Stopped, Stream};
 use sshepherd_store::{
-    Durability, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans, Patch, State, Store,
-    StreamFilter, Swept, Wish,
+    CALLERS_KEY, Durability, Error, Finish, Heard, Hint, ListQuery, Lookup, News, Orphans, Patch,
+    Spent, State, Store, StreamFilter, Swept, Wish,
 };
 
 use crate::common::{chunk, err, exit, flat, found, new_task, out, page, running, started};
@@ -25,6 +25,7 @@ pub(crate) async fn conformance<S: Store>(make: impl AsyncFn() -> S) {
     expiry(&make().await).await;
     hints(&make().await).await;
     names(&make().await).await;
+    callers_names(&make().await).await;
     the_runner_s_words(&make().await).await;
 }
 
@@ -72,6 +73,42 @@ async fn names(store: &impl Store) {
     assert!(matches!(store.create(named(3)).await, Err(Error::KeyTaken { .. })));
     store.sweep(u64::MAX).await.unwrap();
     store.create(named(4)).await.unwrap();
+}
+
+/// A caller's name for a task outlives its result: for so long nothing runs under it again.
+async fn callers_names(store: &impl Store) {
+    let key = format!("{CALLERS_KEY}deploy-7");
+    let named = |nonce, created_at| {
+        let mut new = new_task(nonce);
+        (new.key, new.created_at, new.digest) = (Some(key.clone()), created_at, Some("d".into()));
+        new
+    };
+    let first = store.create(named(1, 1000)).await.unwrap();
+    let _ = store.patch(&first.id, started(1)).await.unwrap();
+    exit(store, &first.id, 0).await;
+    assert_eq!(store.spent(&key, 400_000).await.unwrap(), None, "its result is there");
+    // Twice, as after a crash in between.
+    for _ in 0..2 {
+        store.sweep(400_000).await.unwrap();
+    }
+    assert_eq!(store.get(&first.id).await.unwrap(), Lookup::Expired);
+    assert_eq!(store.named(&key).await.unwrap(), None);
+    let until = 1000 + 86_400_000;
+    let spent =
+        Spent { id: first.id.clone(), status: State::Completed, digest: Some("d".into()), until };
+    assert_eq!(store.spent(&key, until - 1).await.unwrap(), Some(spent.clone()));
+    let refused = store.create(named(2, until - 1)).await;
+    assert!(matches!(refused, Err(Error::KeySpent { spent: known }) if *known == spent));
+    assert_eq!(store.get(&new_task(2).id).await.unwrap(), Lookup::Unknown);
+    assert_eq!(store.spent(&key, until).await.unwrap(), None);
+    // Free with or without a sweep in between.
+    let third = store.create(named(3, until)).await.unwrap();
+    assert_eq!(store.named(&key).await.unwrap().map(|task| task.id), Some(third.id.clone()));
+    let _ = store.patch(&third.id, started(1)).await.unwrap();
+    exit(store, &third.id, 0).await;
+    store.sweep(u64::MAX).await.unwrap();
+    assert_eq!(store.spent(&key, u64::MAX - 1).await.unwrap(), None);
+    store.create(named(4, 1000)).await.unwrap();
 }
 
 /// Errand, place and durability are kept for whoever takes the task over; the errand no longer than needed.

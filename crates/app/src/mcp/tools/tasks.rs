@@ -167,6 +167,9 @@ impl Server {
             output::report(&self.engine, &finished, self.settings.answer_bytes.saturating_sub(24))
                 .await?;
         answer.max_seconds = Some(max_seconds);
+        if let Lookup::Expired = self.engine.task(id).await? {
+            return Ok(Err(expired(id)));
+        }
         Ok(Ok(answer))
     }
 

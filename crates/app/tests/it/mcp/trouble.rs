@@ -1,7 +1,7 @@
 //! Trouble on this side: a disk that takes nothing, a process that is stopped, a client that does not read.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,16 @@ struct Server {
 
 impl Server {
     fn start(site: &Site) -> Self {
+        Self::start_logged(site, Stdio::null())
+    }
+
+    fn start_logged(site: &Site, log: Stdio) -> Self {
         let serve = site.serve();
         let mut child = Command::new(&serve[0])
             .args(&serve[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -193,4 +197,45 @@ fn a_client_that_does_not_read_keeps_no_server_from_ending() {
         let took = server.end();
         assert!(took < Duration::from_secs(12), "{took:?} signalled: {signalled}");
     }
+}
+
+/// A job that writes while the store takes nothing is followed on the channel that it has, and loses no byte.
+#[test]
+fn a_job_whose_output_waits_for_the_store_keeps_its_channel() {
+    let site = Site::new();
+    let mut server = Server::start_logged(&site, Stdio::piped());
+    let mut log = server.child.stderr.take().unwrap();
+    let log = std::thread::spawn(move || {
+        let mut told = String::new();
+        log.read_to_string(&mut told).map(|_| told)
+    });
+    let command = "echo 1 && sleep 2 && echo 2 && sleep 1 && echo 3 && sleep 1 && echo 4";
+    let call = json!({"alias": ALIAS, "command": command});
+    let (started, _) = server.call("ssh_run_async", &call);
+    let asked = json!({"task_id": started["task_id"]});
+    let until = |server: &mut Server, tool: &str, done: &dyn Fn(&Value) -> bool| {
+        let began = Instant::now();
+        loop {
+            let (answer, _) = server.call(tool, &asked);
+            if done(&answer) {
+                return answer;
+            }
+            assert!(began.elapsed() < Duration::from_secs(40), "{answer}");
+            std::thread::yield_now();
+        }
+    };
+    until(&mut server, "ssh_get_task_status", &|status| status["bytes_read"] == 2);
+    full(&server, true);
+    // As long as the job writes.
+    server.call("ssh_run", &json!({"alias": ALIAS, "command": "sleep 5"}));
+    full(&server, false);
+    let result =
+        until(&mut server, "ssh_get_task_result", &|result| result["status"] == "completed");
+    assert_eq!(result["output"], "1\n2\n3\n4\n", "{result}");
+    server.stdin.take();
+    server.end();
+    let told = log.join().unwrap().unwrap();
+    assert!(told.contains("output waits for the store"), "{told}");
+    let left = told.lines().filter(|line| line.contains("output cannot be stored")).count();
+    assert!(left <= 1, "{left} channels given up: {told}");
 }
