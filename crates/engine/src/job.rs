@@ -7,28 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sshepherd_model::{Cause, ConnectFailure, Interruption, Outcome, Phase, Stopped};
-use sshepherd_ssh::job::{self, JobEnd, JobEvent, JobPlace, Launched, Tombstone};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sshepherd_model::{ConnectFailure, Outcome, Stopped};
+use sshepherd_ssh::job::{self, JobEvent, JobPlace, JobRunning, Launched, Order, Tombstone};
 use sshepherd_ssh::{Ready, Target};
-use sshepherd_store::Patch;
+use sshepherd_store::{Error, Patch};
 
 use crate::engine::Engine;
 use crate::hole;
 use crate::places::Bound;
 use crate::plan::Brief;
+use crate::pursuit::{Ended, Hands, Known, Reached, Sent, Watched};
 use crate::runner;
-use crate::watch::{Bounds, GRACE, Line, Said, Watched, Why, watch};
+use crate::watch::{self, Bounds, GRACE, Line, Storing, Why, watch};
 
-/// Time between two attempts to reach a host that a job runs on: from this, doubled each time,
-const AGAIN_FIRST: Duration = Duration::from_millis(200);
-/// up to this. A network that comes back sends no event.
-const AGAIN_MOST: Duration = Duration::from_secs(5);
+/// Time after an order to end it that the host showed no sign of, before the next.
+const ORDER_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long a job that must be stopped is looked for on a host that cannot be reached, before the answer is that its end was
-/// not seen,
-const STOP_PATIENCE: Duration = Duration::from_millis(4500);
-/// and after that answer. The host ends it at its time limit all the same.
-const STOP_LATER: Duration = Duration::from_secs(20);
+/// How long a job's end may take to show after the host was told to end it: on a line that may be dead,
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// and on one that was made after all of it had been seen gone.
+const LAST_WORDS_SEEN: Duration = Duration::from_secs(5);
 
 /// What is said while an alias leads to another host, account or home than the one that the job was sent to.
 pub(crate) const ELSEWHERE: &str =
@@ -44,232 +44,175 @@ pub(crate) struct Start {
     pub(crate) env: Vec<(String, String)>,
 }
 
-/// What is known of the job's start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// Nothing has been sent.
-    Never,
-    /// A start was sent, here or by a server that is gone, and was not answered.
-    Unanswered,
-}
-
 /// A job that is being run.
 pub(crate) struct Job<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) brief: &'a Brief,
     pub(crate) start: Option<Start>,
-    pub(crate) sent: Sent,
+    /// What the start is sent on first.
+    pub(crate) ready: Option<Ready>,
     pub(crate) place: Option<JobPlace>,
     pub(crate) tombstone: Tombstone,
-    /// It is only looked for, to be stopped: what never started is not started now.
-    pub(crate) stopping: Option<Why>,
-    /// It was to be stopped, and nobody has seen it end.
-    pub(crate) unseen: Option<Why>,
     /// Where its start may be, or may have been, sent.
     pub(crate) bound: Bound,
 }
 
-/// How it went.
-pub(crate) enum Ended {
-    /// The outcome is known.
-    Over(Outcome),
-    /// It is left to whoever claims the task next.
-    HandedOn,
-    /// The host cannot run jobs, and has run nothing: send it attached.
-    NoJobs,
-}
+/// What came of reaching it.
+pub(crate) type Met = Reached<Box<Line>>;
 
-/// What came of trying to reach it.
-pub(crate) enum Reached {
-    Line(Box<Line>),
-    Ended(Ended),
-    /// Try again.
-    Away(String),
-}
+/// A future that tells the host to end it.
+type Ordering = BoxFuture<'static, Option<Stopped>>;
 
-/// How a job's event reads on a line.
-pub(crate) fn said(event: Option<JobEvent>) -> Said {
-    match event {
-        Some(JobEvent::Output { stream, bytes }) => Said::Output(stream, bytes),
-        Some(JobEvent::Skipped { stream, bytes }) => Said::Skipped(stream, bytes),
-        Some(JobEvent::Lost { detail }) => Said::Cut(detail.to_string()),
-        Some(JobEvent::Elsewhere) => Said::Cut(ELSEWHERE.to_owned()),
-        Some(JobEvent::Ended(JobEnd::Limit)) => Said::LimitThere,
-        Some(JobEvent::Ended(end)) => Said::Over(outcome(end)),
-        None => Said::Cut("the job's stream ended without a word".to_owned()),
+impl Hands for Job<'_> {
+    type Line = Box<Line>;
+
+    fn closing(&self, known: &Known) -> BoxFuture<'static, ()> {
+        let engine = self.engine.clone();
+        let starts = self.start.is_some() && known.sent == Sent::Never;
+        async move {
+            match starts {
+                true => engine.last_starts().await,
+                false => engine.closing().cancelled().await,
+            }
+        }
+        .boxed()
     }
-}
 
-fn outcome(end: JobEnd) -> Outcome {
-    let interrupted =
-        |cause, detail: &str| Outcome::Interrupted(Interruption { cause, detail: detail.into() });
-    match end {
-        JobEnd::Exited { status } => Outcome::Exited { status },
-        JobEnd::Cut { status } => interrupted(
-            Cause::Unknown,
-            &format!(
-                "it ended with exit status {status}, but the host could not keep all of its output; is its disk full?"
-            ),
-        ),
-        JobEnd::Limit => Outcome::TimedOut { stopped: Stopped::Unconfirmed },
-        JobEnd::Rebooted => interrupted(Cause::HostRebooted, "the host restarted while it ran"),
-        JobEnd::Killed => interrupted(
-            Cause::Lost,
-            "what watched over it on the host was killed, so nobody knows how it ended",
-        ),
-        JobEnd::NotStarted => Outcome::NotStarted(ConnectFailure {
-            phase: Phase::Exec,
-            detail: "the start broke off before the command ran".into(),
-            hint: "nothing was run; send it again".to_owned(),
-        }),
-        JobEnd::Spoiled { detail } => interrupted(
-            Cause::Unknown,
-            &format!(
-                "somebody changed its files on the host ({}), so its output and its end cannot be known; it may still run",
-                detail.as_str()
-            ),
-        ),
-        JobEnd::Gone => interrupted(Cause::Unknown, "its folder on the host is gone"),
+    fn reach<'a>(&'a mut self, known: &'a mut Known) -> BoxFuture<'a, Met> {
+        self.look_for(known).boxed()
+    }
+
+    fn follow<'a>(
+        &'a mut self,
+        line: Box<Line>,
+        known: &'a mut Known,
+        bounds: &'a mut Bounds,
+    ) -> BoxFuture<'a, Watched> {
+        async move {
+            match *line {
+                Line::Attached(running) => {
+                    bounds.are_ours();
+                    watch(self.engine, self.brief, running, bounds).await
+                }
+                Line::Job(running) => self.follow_job(running, known, bounds).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn stop(&mut self, why: Why) -> BoxFuture<'_, Option<Stopped>> {
+        self.order(why)
     }
 }
 
 impl Job<'_> {
-    /// Runs or goes on with the job to its end, through lost connections.
-    pub(crate) async fn run(&mut self, ready: Option<Ready>, bounds: &mut Bounds) -> Ended {
-        let mut ready = ready;
-        let mut again = AGAIN_FIRST;
+    /// Output is taken in while the host is told to end it: a channel that nobody reads would stall the very connection that
+    /// the order goes over.
+    async fn follow_job(
+        &self,
+        mut running: JobRunning,
+        known: &mut Known,
+        bounds: &mut Bounds,
+    ) -> Watched {
+        let (engine, brief) = (self.engine, self.brief);
+        let mut ticks = runner::ticker(brief);
+        let (mut storing, mut ordering): (Option<Storing>, Option<Ordering>) = (None, None);
+        let mut pause = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let told = known.heard.is_some();
+        let words = match known.heard {
+            Some(Stopped::Confirmed) => LAST_WORDS_SEEN,
+            Some(_) => LAST_WORDS,
+            None => Duration::MAX,
+        };
+        let mut last_words = Box::pin(tokio::time::sleep(words));
         loop {
-            let (engine, starts) = (self.engine, self.start.is_some() && self.sent == Sent::Never);
-            let leaving = async {
-                match starts {
-                    true => engine.last_starts().await,
-                    false => engine.closing().cancelled().await,
-                }
-            };
-            let reached = tokio::select! {
+            let due = known.wanted.filter(|_| known.heard.is_none() && ordering.is_none());
+            tokio::select! {
                 biased;
-                () = leaving => return Ended::HandedOn,
-                reached = self.reach(ready.take()) => Ok(reached),
-                why = bounds.over() => Err(why),
-            };
-            let reached = match reached {
-                Ok(reached) => reached,
-                Err(why) => return Box::pin(self.stop_at_last(why)).await,
-            };
-            let line = match reached {
-                Reached::Ended(ended) => return ended,
-                Reached::Line(line) => *line,
-                Reached::Away(detail) => {
-                    tracing::warn!(task = %self.brief.task_id, %detail, "the job is out of sight");
-                    if let Some(ended) = self.away(bounds, again).await {
-                        return ended;
-                    }
-                    again = (again * 2).min(AGAIN_MOST);
-                    continue;
+                () = engine.closing().cancelled() => return Watched::HandedOn,
+                why = bounds.over(), if known.wanted.is_none() => known.wanted = Some(why),
+                // What has ended by itself is not ended, however long its output is on its way.
+                () = &mut pause, if due.is_some() && !running.has_ended() => {
+                    ordering = due.map(|why| self.order(why));
                 }
-            };
-            match self.follow(line, bounds).await {
-                Watched::Over(outcome) => return Ended::Over(outcome),
-                Watched::LimitThere => return Ended::Over(self.limit_there().await),
-                Watched::Cut(_, Some(outcome)) => return Ended::Over(outcome),
-                Watched::Cut(detail, None) => {
-                    tracing::warn!(task = %self.brief.task_id, %detail, "the job is out of sight");
-                    again = AGAIN_FIRST;
-                    if let Some(ended) = self.away(bounds, again).await {
-                        return ended;
+                heard = answer(&mut ordering), if ordering.is_some() => {
+                    ordering = None;
+                    known.heard = heard;
+                    match heard {
+                        Some(_) => last_words = Box::pin(tokio::time::sleep(LAST_WORDS)),
+                        None => pause = Box::pin(tokio::time::sleep(ORDER_AGAIN)),
                     }
                 }
-                Watched::HandedOn => return Ended::HandedOn,
+                () = &mut last_words, if !running.has_ended() => {
+                    let ask = told || known.heard != Some(Stopped::Confirmed);
+                    return match ask && self.runs(running.place()).await {
+                        true => Watched::RunsOn,
+                        false => Watched::Cut("its stream does not end".to_owned()),
+                    };
+                }
+                stored = watch::stored(&mut storing), if storing.is_some() => {
+                    storing = None;
+                    if let Err(error) = stored {
+                        return self.unstored(&error);
+                    }
+                }
+                event = running.next(), if storing.is_none() => match self.take(event) {
+                    Ok(taking) => storing = Some(taking),
+                    Err(watched) => return watched,
+                },
+                _ = ticks.tick() => runner::report(engine, brief, "running", bounds.began).await,
             }
         }
     }
 
-    async fn follow(&self, line: Line, bounds: &mut Bounds) -> Watched {
+    /// Begins to store what it wrote; the error is how following ended.
+    fn take(&self, event: Option<JobEvent>) -> Result<Storing, Watched> {
+        let (engine, id) = (self.engine.clone(), self.brief.task_id.clone());
+        Err(match event {
+            Some(JobEvent::Output { stream, bytes }) => {
+                return Ok(Box::pin(watch::store(engine, id, stream, bytes)));
+            }
+            Some(JobEvent::Skipped { stream, bytes }) => {
+                return Ok(Box::pin(hole::note(engine, id, stream, bytes)));
+            }
+            Some(JobEvent::Ended(end)) => Watched::Ended(end),
+            Some(JobEvent::Lost { detail }) => Watched::Cut(detail.to_string()),
+            Some(JobEvent::Elsewhere) => Watched::Cut(ELSEWHERE.to_owned()),
+            None => Watched::Cut("the stream ended without a word".to_owned()),
+        })
+    }
+
+    /// What it wrote is safe on the host; where the store may take it later, it is read again then.
+    fn unstored(&self, error: &Error) -> Watched {
+        if runner::passes(error) {
+            return Watched::Cut(format!("output cannot be stored: {error}"));
+        }
+        tracing::error!(task = %self.brief.task_id, %error, "the task is no longer ours");
+        Watched::HandedOn
+    }
+
+    /// Whether the host says that it still runs.
+    async fn runs(&self, place: &JobPlace) -> bool {
+        match self.target().await {
+            Ok(target) => job::runs(self.engine.pool(), target, place).await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
+    /// Tells the host to end it.
+    fn order(&self, why: Why) -> Ordering {
         let (engine, cookie) = (self.engine.clone(), self.brief.task_id.to_string());
-        let (place, config) = (self.place.clone(), Arc::clone(&self.brief.config));
-        let host = Arc::clone(&self.brief.host);
-        let stopper = match &line {
-            Line::Attached(running) => Some(running.stopper()),
-            Line::Job(_) => None,
+        let (config, host) = (Arc::clone(&self.brief.config), Arc::clone(&self.brief.host));
+        let place = self.place.clone();
+        let order = match why {
+            Why::Cancelled => Order::Stop,
+            Why::TimedOut => Order::Limit,
         };
-        watch(self.engine, self.brief, line, bounds, || {
-            if let Some(stopper) = stopper.clone() {
-                return Box::pin(stopper.stop(GRACE));
-            }
-            let (engine, config, host) = (engine.clone(), Arc::clone(&config), Arc::clone(&host));
-            let (place, cookie) = (place.clone(), cookie.clone());
-            Box::pin(async move {
-                match (place, runner::target(&engine, &config, &host).await) {
-                    (Some(place), Ok(target)) => {
-                        job::stop(engine.pool(), target, &place, &cookie, GRACE).await
-                    }
-                    (None, _) | (_, Err(_)) => Stopped::Unconfirmed,
-                }
-            })
-        })
-        .await
-    }
-
-    /// The host ended it; whether all of it is gone is seen by looking.
-    async fn limit_there(&self) -> Outcome {
-        let mut stopped = Stopped::Unconfirmed;
-        if let (Some(place), Ok(target)) = (&self.place, self.target().await) {
-            let cookie = self.brief.task_id.to_string();
-            stopped = job::stop(self.engine.pool(), target, place, &cookie, GRACE).await;
+        async move {
+            let target = runner::target(&engine, &config, &host).await.ok()?;
+            job::stop(engine.pool(), target, &place?, &cookie, (GRACE, order)).await
         }
-        Outcome::TimedOut { stopped }
-    }
-
-    /// Waits before the next attempt. When the job must be stopped meanwhile, it is looked for a while longer.
-    async fn away(&mut self, bounds: &mut Bounds, wait: Duration) -> Option<Ended> {
-        let closing = self.engine.closing().clone();
-        let why = tokio::select! {
-            biased;
-            () = closing.cancelled() => return Some(Ended::HandedOn),
-            why = bounds.over() => why,
-            () = tokio::time::sleep(wait) => return None,
-        };
-        Some(Box::pin(self.stop_at_last(why)).await)
-    }
-
-    /// The job is out of sight and must be stopped: what was never sent never runs, and what was is looked for a while longer.
-    async fn stop_at_last(&mut self, why: Why) -> Ended {
-        if self.place.is_none() && self.sent == Sent::Never {
-            return Ended::Over(why.outcome(Stopped::Confirmed));
-        }
-        let ended = tokio::time::timeout(STOP_PATIENCE, self.look(why)).await;
-        ended.unwrap_or_else(|_| {
-            self.unseen = Some(why);
-            Ended::Over(why.outcome(Stopped::Unconfirmed))
-        })
-    }
-
-    async fn look(&mut self, why: Why) -> Ended {
-        loop {
-            if let Some(ended) = self.stop_if_seen(why).await {
-                return ended;
-            }
-            tokio::time::sleep(AGAIN_FIRST).await;
-        }
-    }
-
-    async fn stop_if_seen(&mut self, why: Why) -> Option<Ended> {
-        self.stopping = Some(why);
-        match self.reach(None).await {
-            Reached::Away(_) => None,
-            Reached::Ended(ended) => Some(ended),
-            Reached::Line(line) => {
-                let mut bounds = Bounds::reached(why);
-                match self.follow(*line, &mut bounds).await {
-                    Watched::Over(outcome) | Watched::Cut(_, Some(outcome)) => {
-                        Some(Ended::Over(outcome))
-                    }
-                    Watched::LimitThere => Some(Ended::Over(self.limit_there().await)),
-                    Watched::Cut(_, None) => None,
-                    Watched::HandedOn => Some(Ended::HandedOn),
-                }
-            }
-        }
+        .boxed()
     }
 
     pub(crate) async fn target(&self) -> Result<Arc<Target>, ConnectFailure> {
@@ -277,20 +220,20 @@ impl Job<'_> {
     }
 
     /// Finds the job where it is, or starts it.
-    async fn reach(&mut self, ready: Option<Ready>) -> Reached {
-        let reached = self.find(ready).await;
+    async fn look_for(&mut self, known: &mut Known) -> Met {
+        let reached = self.find(known).await;
         let (sights, id) = (self.engine.sights(), &self.brief.task_id);
         match &reached {
             Reached::Away(detail) if detail.starts_with(ELSEWHERE) => {
                 sights.lost(id, detail.clone());
             }
             Reached::Away(detail) => sights.lost(id, format!("not reached: {detail}")),
-            Reached::Line(_) | Reached::Ended(_) => sights.clear(id),
+            Reached::Line(_) | Reached::Ended(_) | Reached::Buried => sights.clear(id),
         }
         reached
     }
 
-    async fn find(&mut self, ready: Option<Ready>) -> Reached {
+    async fn find(&mut self, known: &mut Known) -> Met {
         let target = match self.target().await {
             Ok(target) => target,
             Err(failure) => return Reached::Away(failure.to_string()),
@@ -298,12 +241,11 @@ impl Job<'_> {
         if let Some(place) = self.place.clone() {
             return self.follow_at(target, place).await;
         }
-        if self.start.is_none() || self.stopping.is_some() || self.bound == Bound::Anywhere {
-            return self.settle(target).await;
+        if self.start.is_none() || known.wanted.is_some() || self.bound == Bound::Anywhere {
+            return self.settle(target, known).await;
         }
-        let mut ready = ready;
         for _ in 0..BINDINGS {
-            if let Some(reached) = self.send(Arc::clone(&target), ready.take()).await {
+            if let Some(reached) = self.send(Arc::clone(&target), known).await {
                 return reached;
             }
         }
@@ -314,19 +256,19 @@ impl Job<'_> {
         &mut self,
         launched: Launched,
         target: Arc<Target>,
-        before: Sent,
-    ) -> Reached {
+        (before, known): (Sent, &mut Known),
+    ) -> Met {
         match (launched, before) {
             (Launched::Job(running), Sent::Never) => {
-                self.placed(running.place().clone(), Tombstone::Leave).await;
+                self.placed(known, running.place().clone(), Tombstone::Leave).await;
                 Reached::Line(Box::new(Line::Job(running)))
             }
             (Launched::Job(running), Sent::Unanswered) => {
-                self.placed(running.place().clone(), Tombstone::Keep).await;
+                self.placed(known, running.place().clone(), Tombstone::Keep).await;
                 Reached::Line(Box::new(Line::Job(running)))
             }
             (Launched::Exists(place), Sent::Never | Sent::Unanswered) => {
-                self.placed(place.clone(), Tombstone::Keep).await;
+                self.placed(known, place.clone(), Tombstone::Keep).await;
                 self.follow_at(target, place).await
             }
             // Without a site nothing was sent that a host with a shell would have run.
@@ -350,7 +292,7 @@ impl Job<'_> {
         }
     }
 
-    pub(crate) async fn follow_at(&self, target: Arc<Target>, place: JobPlace) -> Reached {
+    pub(crate) async fn follow_at(&self, target: Arc<Target>, place: JobPlace) -> Met {
         let have = match self.engine.task(&self.brief.task_id).await {
             Ok(found) => found.found().map(|task| hole::had(&task)).unwrap_or_default(),
             Err(refusal) => return Reached::Away(refusal.to_string()),
@@ -367,11 +309,17 @@ impl Job<'_> {
         self.brief.limits.max_output_bytes.saturating_mul(2).max(job::LEAST_ROOM)
     }
 
-    pub(crate) async fn placed(&mut self, place: JobPlace, tombstone: Tombstone) {
+    pub(crate) async fn placed(
+        &mut self,
+        known: &mut Known,
+        place: JobPlace,
+        tombstone: Tombstone,
+    ) {
         let place = JobPlace { room: self.room(), ..place };
         // A struct of texts always has a form in JSON.
         let text = serde_json::to_string(&place).unwrap_or_default();
         self.place = Some(place);
+        known.placed = true;
         self.tombstone = tombstone;
         self.patch(Patch::Placed { place: text }).await;
     }
@@ -384,11 +332,7 @@ impl Job<'_> {
     }
 
     /// Removes what the job left on the host, now that its end is in the store.
-    pub(crate) async fn clean(&mut self) {
-        if let Some(why) = self.unseen.take() {
-            // Nobody waits for it any more, but it is still to be stopped.
-            let _ = tokio::time::timeout(STOP_LATER, Box::pin(self.look(why))).await;
-        }
+    pub(crate) async fn clean(&self) {
         let (Some(place), Ok(target)) = (&self.place, self.target().await) else { return };
         match job::remove(self.engine.pool(), target, place, self.tombstone).await {
             Ok(removed) => tracing::debug!(task = %self.brief.task_id, ?removed, "job folder"),
@@ -400,7 +344,14 @@ impl Job<'_> {
     }
 }
 
-pub(crate) fn unanswered(reason: &str) -> Reached {
+async fn answer(ordering: &mut Option<Ordering>) -> Option<Stopped> {
+    match ordering {
+        Some(ordering) => ordering.await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(crate) fn unanswered(reason: &str) -> Met {
     Reached::Ended(Ended::Over(Outcome::lost(format!(
         "the server ended while it was started, and the host cannot tell whether it ran: {reason}"
     ))))

@@ -27,6 +27,7 @@ mod live;
 mod pipeline;
 mod places;
 mod plan;
+mod pursuit;
 mod record;
 mod recover;
 mod refusal;

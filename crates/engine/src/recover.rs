@@ -14,13 +14,14 @@ use crate::config::Config;
 use crate::engine::{Adopt, Engine, now_ms};
 use crate::errand::Errand;
 use crate::group::Group;
-use crate::job::{Job, Sent, Start};
+use crate::job::{Job, Start};
 use crate::live::AtClose;
 use crate::pipeline::Origin;
 use crate::places::{self, Bound};
 use crate::plan::{Brief, Manner, Plan};
+use crate::pursuit::{Known, Sent};
 use crate::runner;
-use crate::watch::{Bounds, GRACE, Why};
+use crate::watch::Bounds;
 
 /// What to do with a claimed task.
 enum Course {
@@ -180,16 +181,16 @@ async fn go_on(
 ) {
     // How long it has run is the host's to say: the clock on the wall, all that this server could go by, may have jumped.
     // The host ends it in time; here the whole time counts anew, for a host that is not reached any more.
-    let mut bounds = Bounds::new(cancel.clone(), brief.limits.max_time + 2 * GRACE, Instant::now());
+    let mut bounds = Bounds::new(cancel, brief.limits.max_time, Instant::now());
+    bounds.are_the_hosts();
     let bound = Bound::of(task);
     let place: Option<JobPlace> =
         task.place.as_deref().and_then(|place| serde_json::from_str(place).ok());
     // A place that is known was told by the host: that start was answered.
     let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
-    let stopping = cancel.is_cancelled().then_some(Why::Cancelled);
-    let sent = Sent::Unanswered;
-    let job = Job { engine, brief, start, sent, place, tombstone, stopping, unseen: None, bound };
-    runner::run_job(job, None, &mut bounds, task.target_ip).await;
+    let known = Known::new(Sent::Unanswered, place.is_some());
+    let job = Job { engine, brief, start, ready: None, place, tombstone, bound };
+    runner::run_job(job, known, &mut bounds, task.target_ip).await;
 }
 
 fn course(engine: &Engine, task: &Task) -> Course {

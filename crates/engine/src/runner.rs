@@ -19,14 +19,15 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::Config;
 use crate::engine::{Engine, elapsed_ms};
 use crate::event::TaskEventKind;
-use crate::job::{Ended, Job, Sent, Start};
+use crate::job::{Job, Start};
 use crate::places::Bound;
 use crate::plan::{Brief, Manner, Plan};
+use crate::pursuit::{Ended, Known, Sent, Watched, pursue};
 use crate::refusal::chain;
 use crate::resolve;
 use crate::task::STORE_PATIENCE;
 use crate::usable;
-use crate::watch::{Bounds, GRACE, Line, Watched, watch};
+use crate::watch::{Bounds, watch};
 
 /// How long to wait before an outcome that could not be stored is tried again: a full disk has no event for room.
 const FINISH_AGAIN: Duration = Duration::from_millis(500);
@@ -275,18 +276,11 @@ async fn send(
     }
     match durability {
         Durability::Job => {
-            let job = Job {
-                engine,
-                brief,
-                start: Some(start),
-                sent: Sent::Never,
-                place: None,
-                tombstone: Tombstone::Leave,
-                stopping: None,
-                unseen: None,
-                bound,
-            };
-            run_job(job, Some(ready), &mut bounds, peer).await;
+            let start = Some(start);
+            let (place, tombstone) = (None, Tombstone::Leave);
+            let job = Job { engine, brief, start, ready: Some(ready), place, tombstone, bound };
+            bounds.are_the_hosts();
+            run_job(job, Known::new(Sent::Never, false), &mut bounds, peer).await;
         }
         Durability::Attached => {
             let outcome = attached(engine, brief, start, ready, &mut bounds).await;
@@ -298,12 +292,12 @@ async fn send(
 /// Runs a job, or goes on with it, to its end, then stores the outcome and tidies up.
 pub(crate) async fn run_job(
     mut job: Job<'_>,
-    ready: Option<Ready>,
+    mut known: Known,
     bounds: &mut Bounds,
     peer: Option<IpAddr>,
 ) {
     let (engine, brief, began) = (job.engine, job.brief, bounds.began);
-    let ended = job.run(ready, bounds).await;
+    let ended = pursue(&mut job, &mut known, bounds).await;
     engine.sights().clear(&brief.task_id);
     let outcome = match ended {
         Ended::HandedOn => return,
@@ -321,6 +315,7 @@ pub(crate) async fn run_job(
 
 /// The host has a shell and no folder for a job, and has run nothing: the command is sent as any other.
 async fn fall_back(engine: &Engine, brief: &Brief, start: Start, bounds: &mut Bounds) -> Outcome {
+    bounds.are_ours();
     let noted = engine.store().patch(&brief.task_id, Patch::Attached).await;
     if let Err(error) = noted {
         return Outcome::NotStarted(unrecorded(&error));
@@ -353,15 +348,12 @@ async fn attached(
         Ok(running) => running,
         Err(outcome) => return outcome,
     };
-    let stopper = running.stopper();
-    let watched = watch(engine, brief, Line::Attached(running), bounds, || {
-        Box::pin(stopper.clone().stop(GRACE))
-    });
-    match watched.await {
-        Watched::Over(outcome) | Watched::Cut(_, Some(outcome)) => outcome,
-        Watched::Cut(detail, None) => Outcome::lost(detail),
-        Watched::LimitThere => Outcome::TimedOut { stopped: Stopped::Unconfirmed },
-        Watched::HandedOn => Outcome::lost("its output could not be stored"),
+    match watch(engine, brief, running, bounds).await {
+        Watched::Over(outcome) => outcome,
+        Watched::Cut(detail) => Outcome::lost(detail),
+        Watched::Ended(_) | Watched::RunsOn | Watched::HandedOn => {
+            Outcome::lost("its output could not be stored")
+        }
     }
 }
 

@@ -2,37 +2,36 @@
 
 use std::sync::Arc;
 
-use sshepherd_model::{ConnectFailure, Outcome, Stopped};
+use sshepherd_model::{ConnectFailure, Outcome};
+use sshepherd_ssh::Target;
 use sshepherd_ssh::job::{self, Compared, JobSite, JobSpec, Launched, Settled, Tombstone};
-use sshepherd_ssh::{Ready, Target};
 use sshepherd_store::Patch;
 
-use crate::job::{ELSEWHERE, Ended, Job, Reached, Sent, unanswered};
+use crate::job::{ELSEWHERE, Job, Met, unanswered};
 use crate::places::Bound;
+use crate::pursuit::{Ended, Known, Reached, Sent};
 use crate::watch::GRACE;
 
 impl Job<'_> {
     /// Sends the start; `None` when the host runs nothing and says where it is: now it is bound to that.
-    pub(crate) async fn send(
-        &mut self,
-        target: Arc<Target>,
-        ready: Option<Ready>,
-    ) -> Option<Reached> {
-        let Some(spec) = self.spec() else { return Some(self.settle(target).await) };
-        let ready = match ready {
+    pub(crate) async fn send(&mut self, target: Arc<Target>, known: &mut Known) -> Option<Met> {
+        let Some(spec) = self.spec(known.sent) else {
+            return Some(self.settle(target, known).await);
+        };
+        let ready = match self.ready.take() {
             Some(ready) => ready,
             None => match self.engine.pool().open(Arc::clone(&target)).await {
                 Ok(ready) => ready,
                 Err(failure) => return Some(Reached::Away(failure.to_string())),
             },
         };
-        let before = std::mem::replace(&mut self.sent, Sent::Unanswered);
+        let before = std::mem::replace(&mut known.sent, Sent::Unanswered);
         sshepherd_store::crash::point("job.start");
         let launched = ready.start_job(spec).await;
         sshepherd_store::crash::point("job.started");
         Some(match launched {
-            Ok(Launched::Elsewhere(found)) => return self.elsewhere(&found, before).await,
-            Ok(launched) => self.launched(launched, target, before).await,
+            Ok(Launched::Elsewhere(found)) => return self.elsewhere(&found, (before, known)).await,
+            Ok(launched) => self.launched(launched, target, (before, known)).await,
             Err(outcome @ Outcome::NotStarted(_)) if before == Sent::Never => {
                 Reached::Ended(Ended::Over(outcome))
             }
@@ -40,9 +39,9 @@ impl Job<'_> {
         })
     }
 
-    fn spec(&self) -> Option<JobSpec> {
+    fn spec(&self, sent: Sent) -> Option<JobSpec> {
         let start = self.start.as_ref()?;
-        let site = match (&self.bound, self.sent) {
+        let site = match (&self.bound, sent) {
             (Bound::To(site), Sent::Never) => Some(site.clone()),
             (Bound::To(site), Sent::Unanswered) => Some(site.clone().again()),
             (Bound::Nowhere | Bound::Anywhere, _) => None,
@@ -53,7 +52,7 @@ impl Job<'_> {
             cookie: self.brief.task_id.to_string(),
             stdin: start.stdin.clone(),
             env: start.env.clone(),
-            max_time: self.brief.limits.max_time + GRACE,
+            max_time: self.brief.limits.max_time,
             grace: GRACE,
             site,
             owner: self.engine.owner(),
@@ -63,7 +62,11 @@ impl Job<'_> {
 
     /// The host has run nothing, for it is not where the start was for. What was answered, or never sent, may be sent there instead,
     /// once that is written down.
-    async fn elsewhere(&mut self, found: &JobSite, before: Sent) -> Option<Reached> {
+    async fn elsewhere(
+        &mut self,
+        found: &JobSite,
+        (before, known): (Sent, &mut Known),
+    ) -> Option<Met> {
         if before == Sent::Unanswered
             && let Bound::To(site) = &self.bound
         {
@@ -72,16 +75,16 @@ impl Job<'_> {
         let bound = Bound::To(found.clone());
         let noted = Patch::Bound { site: bound.text() };
         if let Err(error) = self.engine.store().patch(&self.brief.task_id, noted).await {
-            self.sent = before;
+            known.sent = before;
             return Some(Reached::Away(format!("where it is sent to cannot be stored: {error}")));
         }
         self.engine.sites().learn(&self.brief.host.alias, found);
-        (self.bound, self.sent) = (bound, Sent::Never);
+        (self.bound, known.sent) = (bound, Sent::Never);
         None
     }
 
     /// A start whose answer was lost, and a host that is not where it was sent to.
-    fn unsettled(&self, site: &JobSite, found: &JobSite) -> Reached {
+    fn unsettled(&self, site: &JobSite, found: &JobSite) -> Met {
         match site.compared(found) {
             Compared::Elsewhere => Reached::Away(ELSEWHERE.to_owned()),
             Compared::Restarted => Reached::Ended(Ended::Over(Outcome::lost(format!(
@@ -92,9 +95,9 @@ impl Job<'_> {
     }
 
     /// The start must not be sent any more, but an earlier one may have arrived, or be on its way.
-    pub(crate) async fn settle(&mut self, target: Arc<Target>) -> Reached {
+    pub(crate) async fn settle(&mut self, target: Arc<Target>, known: &mut Known) -> Met {
         let site = match &self.bound {
-            Bound::Nowhere => return self.never(),
+            Bound::Nowhere => return Reached::Buried,
             Bound::To(site) => site.clone().again(),
             Bound::Anywhere => JobSite::unknown(),
         };
@@ -104,10 +107,10 @@ impl Job<'_> {
                     Ok(Settled::Never) => Reached::Ended(Ended::Over(Outcome::lost(
                         "it may have started: a version of sshepherd that did not keep where it was sent began it, and it is not where its alias leads now",
                     ))),
-                    settled => self.settled(settled, &found).await,
+                    settled => self.settled(settled, &found, known).await,
                 }
             }
-            settled => self.settled(settled, &site).await,
+            settled => self.settled(settled, &site, known).await,
         }
     }
 
@@ -124,30 +127,20 @@ impl Job<'_> {
         &mut self,
         settled: Result<Settled, ConnectFailure>,
         site: &JobSite,
-    ) -> Reached {
+        known: &mut Known,
+    ) -> Met {
         match settled {
             Ok(Settled::Started(place)) => match self.target().await {
                 Ok(target) => {
-                    self.placed(place.clone(), Tombstone::Keep).await;
+                    self.placed(known, place.clone(), Tombstone::Keep).await;
                     self.follow_at(target, place).await
                 }
                 Err(failure) => Reached::Away(failure.to_string()),
             },
-            Ok(Settled::Never) => self.never(),
+            Ok(Settled::Never) => Reached::Buried,
             Ok(Settled::Elsewhere(found)) => self.unsettled(site, &found),
             Ok(Settled::Unsure { reason }) => unanswered(&reason),
             Err(failure) => Reached::Away(failure.to_string()),
         }
-    }
-
-    /// It ran nowhere, and never will.
-    fn never(&self) -> Reached {
-        Reached::Ended(Ended::Over(match self.stopping {
-            Some(why) => why.outcome(Stopped::Confirmed),
-            None => Outcome::Denied {
-                reason: "the policy now in force no longer allows it, and it had not started"
-                    .to_owned(),
-            },
-        }))
     }
 }

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::plan::Brief;
+use crate::pursuit::Watched;
 use crate::refusal::chain;
-use crate::{hole, job, runner};
+use crate::runner;
 
 /// Time between TERM and KILL when a command is stopped; long enough for a service to close its files.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
@@ -39,39 +40,16 @@ pub(crate) enum Line {
     Job(JobRunning),
 }
 
-/// What a line says next.
-pub(crate) enum Said {
-    /// Output.
-    Output(Stream, Bytes),
-    /// So many bytes are lost.
-    Skipped(Stream, u64),
-    /// The command has ended, or nothing more will be known of it.
-    Over(Outcome),
-    /// The command ran over its limit, and the host ended it.
-    LimitThere,
-    /// The connection is gone; the command may live on.
-    Cut(String),
-}
-
 /// A future that ends a command.
-pub(crate) type Stopping = Pin<Box<dyn Future<Output = Stopped> + Send>>;
+type Stopping = Pin<Box<dyn Future<Output = Stopped> + Send>>;
 
 /// A future that stores a piece of output; an error means that the task is no longer ours to write.
-type Storing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+pub(crate) type Storing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-impl Line {
-    /// The next thing. Cancel safe.
-    async fn next(&mut self) -> Said {
-        match self {
-            Self::Attached(running) => attached(running.next().await),
-            Self::Job(running) => job::said(running.next().await),
-        }
-    }
-}
-
-fn attached(event: Option<Event>) -> Said {
-    Said::Over(match event {
-        Some(Event::Output { stream, bytes }) => return Said::Output(stream, bytes),
+/// How a command ended that was followed on its own channel; output comes back.
+fn over(event: Option<Event>) -> Result<Outcome, (Stream, Bytes)> {
+    Ok(match event {
+        Some(Event::Output { stream, bytes }) => return Err((stream, bytes)),
         Some(Event::Exited { status }) => Outcome::Exited { status },
         Some(Event::Signalled { signal }) => Outcome::Signalled { signal },
         Some(Event::Lost { detail }) => Outcome::lost(detail),
@@ -96,9 +74,17 @@ impl Why {
     }
 }
 
+/// How long after its time a job is left to the host, which keeps the limit, before the host is told to end it.
+const HOST_LATE: Duration = Duration::from_secs(4);
+
+/// How long after its time a job that cannot be asked about may still come back into sight.
+const OUT_OF_SIGHT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What can end a command from our side.
 pub(crate) struct Bounds {
     cancel: CancellationToken,
+    /// When its time is over.
+    ends: tokio::time::Instant,
     limit: Pin<Box<Sleep>>,
     over: Option<Why>,
     /// When this server began with it.
@@ -108,20 +94,24 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// `left` is what is left of its time.
     pub(crate) fn new(cancel: CancellationToken, left: Duration, began: Instant) -> Self {
-        Self { cancel, limit: Box::pin(tokio::time::sleep(left)), over: None, began }
+        let ends = tokio::time::Instant::now() + left;
+        let limit = Box::pin(tokio::time::sleep_until(ends));
+        Self { cancel, ends, limit, over: None, began }
     }
 
-    /// Bounds that were reached before: the order to stop stands.
-    pub(crate) fn reached(why: Why) -> Self {
-        let cancel = CancellationToken::new();
-        let left = match why {
-            Why::Cancelled => {
-                cancel.cancel();
-                Duration::MAX
-            }
-            Why::TimedOut => Duration::ZERO,
-        };
-        Self::new(cancel, left, Instant::now())
+    /// The limit that counts is kept by the host; here it is only seen to that it is.
+    pub(crate) fn are_the_hosts(&mut self) {
+        self.limit.as_mut().reset(self.ends + HOST_LATE);
+    }
+
+    /// The limit is kept here alone.
+    pub(crate) fn are_ours(&mut self) {
+        self.limit.as_mut().reset(self.ends);
+    }
+
+    /// Ends when nobody waits any more for a host that cannot be asked.
+    pub(crate) fn given_up(&self) -> Sleep {
+        tokio::time::sleep_until(self.ends + OUT_OF_SIGHT)
     }
 
     /// Returns when the command must be stopped. Cancel safe.
@@ -151,21 +141,19 @@ impl Bounds {
             why = self.over() => why,
         };
         let heard = tokio::time::timeout(HEARD, asking).await;
-        heard.unwrap_or_else(|_| Err(why.outcome(Stopped::Unconfirmed)))
+        heard.unwrap_or_else(|_| {
+            Err(match why {
+                Why::Cancelled => why.outcome(Stopped::Unconfirmed),
+                // What was not seen to start has not been seen to run over its time either.
+                Why::TimedOut => Outcome::lost(UNHEARD),
+            })
+        })
     }
 }
 
-/// How following ended.
-pub(crate) enum Watched {
-    /// The outcome is known.
-    Over(Outcome),
-    /// The host ended it over its limit; whether all of it is gone is to be looked at.
-    LimitThere,
-    /// The connection is gone. If it had been seen to stop before, its outcome.
-    Cut(String, Option<Outcome>),
-    /// This server is closing, or has lost the task: another one goes on.
-    HandedOn,
-}
+/// Why nothing is known of a command that the server said nothing about.
+const UNHEARD: &str =
+    "the server did not confirm that it runs the command before its time was over";
 
 /// A stop of the command, from the order to the verdict.
 enum Stop {
@@ -193,21 +181,18 @@ impl Stop {
     }
 }
 
-/// Follows a command. `stop` makes the future that ends it.
+/// Follows a command on its own channel.
 ///
 /// Output is taken in while a stop is under way: a channel that nobody reads would stall the very connection that the
 /// stop goes over. Output that cannot be stored is kept back, and with it the channel, until it can be.
 pub(crate) async fn watch(
     engine: &Engine,
     brief: &Brief,
-    mut line: Line,
+    mut running: Running,
     bounds: &mut Bounds,
-    stop: impl Fn() -> Stopping,
 ) -> Watched {
-    let outlives = matches!(line, Line::Job(_));
-    if !outlives {
-        engine.live().stop_at_close(&brief.task_id);
-    }
+    engine.live().stop_at_close(&brief.task_id);
+    let stopper = running.stopper();
     let mut ticks = runner::ticker(brief);
     let mut order = Stop::None;
     let (mut storing, mut held) = (None::<Storing>, Held::default());
@@ -215,9 +200,8 @@ pub(crate) async fn watch(
     loop {
         tokio::select! {
             biased;
-            () = engine.closing().cancelled(), if outlives => return Watched::HandedOn,
             why = bounds.over(), if matches!(order, Stop::None) => {
-                order = Stop::UnderWay(why, stop());
+                order = Stop::UnderWay(why, Box::pin(stopper.clone().stop(GRACE)));
             }
             (why, stopped) = order.seen() => {
                 order = Stop::Seen(why, stopped);
@@ -230,33 +214,24 @@ pub(crate) async fn watch(
             stored = stored(&mut storing), if storing.is_some() => {
                 storing = held.next(engine, &brief.task_id);
                 if let Err(error) = stored {
-                    return refused(&error, order, held, (brief, outlives)).await;
+                    return refused(&error, order, held, brief).await;
                 }
                 if storing.is_none() && let Some(outcome) = held.over.take() {
                     return Watched::Over(order.outcome().await.unwrap_or(outcome));
                 }
             }
-            said = line.next(), if storing.is_none() || (!outlives && held.has_room()) => match said {
-                Said::Output(stream, bytes) if storing.is_some() => held.keep(stream, bytes),
-                Said::Over(outcome) if storing.is_some() => {
+            event = running.next(), if storing.is_none() || held.has_room() => match over(event) {
+                Err((stream, bytes)) if storing.is_some() => held.keep(stream, bytes),
+                Ok(outcome) if storing.is_some() => {
                     // Its last output is to be stored first; who waits need not wait for that.
                     engine.live().known(&brief.task_id, &outcome);
                     held.over = Some(outcome);
                 }
-                Said::Output(stream, bytes) => {
-                    storing = Some(keep((engine, brief), outlives, stream, bytes));
-                }
-                Said::Skipped(stream, bytes) => {
+                Err((stream, bytes)) => {
                     let id = brief.task_id.clone();
-                    storing = Some(Box::pin(hole::note(engine.clone(), id, stream, bytes)));
+                    storing = Some(Box::pin(store(engine.clone(), id, stream, bytes)));
                 }
-                Said::Cut(detail) => return Watched::Cut(detail, order.outcome().await),
-                Said::Over(outcome) => {
-                    return Watched::Over(order.outcome().await.unwrap_or(outcome));
-                }
-                Said::LimitThere => {
-                    return order.outcome().await.map_or(Watched::LimitThere, Watched::Over);
-                }
+                Ok(outcome) => return Watched::Over(order.outcome().await.unwrap_or(outcome)),
             },
             _ = ticks.tick() => runner::report(engine, brief, "running", bounds.began).await,
         }
@@ -300,51 +275,29 @@ fn words_after(stopped: Stopped) -> Duration {
     }
 }
 
-/// The store does not take the output, now or for ever.
-async fn refused(
-    error: &Error,
-    order: Stop,
-    held: Held,
-    (brief, outlives): (&Brief, bool),
-) -> Watched {
+/// The store does not take the output any more.
+async fn refused(error: &Error, order: Stop, held: Held, brief: &Brief) -> Watched {
     if let Some(outcome) = held.over {
         return Watched::Over(order.outcome().await.unwrap_or(outcome));
-    }
-    if outlives && runner::passes(error) {
-        let detail = format!("output cannot be stored: {error}");
-        return Watched::Cut(detail, order.outcome().await);
     }
     tracing::error!(task = %brief.task_id, %error, "the task is no longer ours");
     Watched::HandedOn
 }
 
-async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
+pub(crate) async fn stored(storing: &mut Option<Storing>) -> Result<(), Error> {
     match storing {
         Some(storing) => storing.await,
         None => std::future::pending().await,
     }
 }
 
-/// Begins to store output.
-fn keep(
-    (engine, brief): (&Engine, &Brief),
-    outlives: bool,
+/// Stores output, however long the store takes to have room for it.
+pub(crate) async fn store(
+    engine: Engine,
+    id: TaskId,
     stream: Stream,
     bytes: Bytes,
-) -> Storing {
-    let (engine, id) = (engine.clone(), brief.task_id.clone());
-    match outlives {
-        true => Box::pin(store_once(engine, id, stream, bytes)),
-        false => Box::pin(store(engine, id, stream, bytes)),
-    }
-}
-
-async fn store_once(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
-    store(engine, id, stream, bytes).await
-}
-
-/// Stores output, however long the store takes to have room for it.
-async fn store(engine: Engine, id: TaskId, stream: Stream, bytes: Bytes) -> Result<(), Error> {
+) -> Result<(), Error> {
     let append = || {
         let (engine, id, bytes) = (engine.clone(), id.clone(), bytes.clone());
         async move { engine.store().append(&id, stream, bytes).await.map(drop) }

@@ -31,7 +31,6 @@ pub(crate) fn config(target: &Target) -> Config {
     let certified = target.known_hosts.wants_certificate(&target.host_key_name, target.port);
     let certificates: &[Algorithm] = if certified { &algorithms::HOST_KEYS } else { &[] };
     let most = usize::try_from(MAX_BYTES_PER_KEY).unwrap_or(usize::MAX);
-    let keepalive = target.transport.keepalive;
     let (least, wanted, largest) = algorithms::GROUP_BITS;
     Config {
         limits: Limits {
@@ -45,8 +44,9 @@ pub(crate) fn config(target: &Target) -> Config {
         },
         // Outside its bounds it would be an error, and the library's own value is within.
         gex: GexParams::new(least, wanted, largest).unwrap_or_default(),
-        keepalive_interval: keepalive.map(|keepalive| keepalive.every),
-        keepalive_max: keepalive.map_or(0, |keepalive| keepalive.missed),
+        // The library takes a server that answers no keepalive for a dead one (see `crate::alive`).
+        keepalive_interval: None,
+        keepalive_max: 0,
         channel_buffer_size: CHANNEL_BACKLOG,
         nodelay: true,
         ..Config::default()

@@ -131,6 +131,11 @@ impl Ready {
         self.target.login_shell
     }
 
+    /// Returns when the connection has stopped answering; no other command is put on it then.
+    pub(crate) fn falls_silent(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.slot.falls_silent()
+    }
+
     /// Whose channel it is.
     pub(crate) fn owner(&self) -> (Pool, Arc<Target>) {
         (self.pool.clone(), Arc::clone(&self.target))

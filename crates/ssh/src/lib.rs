@@ -9,6 +9,7 @@
 //! This crate takes texts as already judged: it knows no policy, no store, no face.
 
 mod algorithms;
+mod alive;
 mod auth;
 mod client;
 mod dial;

@@ -1,12 +1,13 @@
 //! One connection, logged in: opens channels until it ends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelWriteHalf, Disconnect};
-use sshepherd_model::{ConnectFailure, Phase};
+use sshepherd_model::{ConnectFailure, Keepalive, Phase};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,11 +83,14 @@ impl Default for Renewal {
 
 /// A connection.
 pub(crate) struct Link {
-    handle: Handle<Client>,
+    pub(crate) handle: Handle<Client>,
     peer: Option<IpAddr>,
     closed: CancellationToken,
     cut: CancellationToken,
-    verdict: Verdict,
+    pub(crate) verdict: Verdict,
+    pub(crate) keepalive: Option<Keepalive>,
+    /// Whether the server has answered a question outside a channel.
+    pub(crate) answered: AtomicBool,
     since: Instant,
     meter: Arc<Meter>,
     pub(crate) load: watch::Sender<Load>,
@@ -156,7 +160,21 @@ impl Link {
         guard.disarm();
         let (closing, _) = watch::channel(0);
         let (since, spares) = (Instant::now(), Mutex::default());
-        Ok(Some(Self { handle, peer, closed, cut, verdict, since, meter, load, closing, spares }))
+        let (keepalive, answered) = (target.transport.keepalive, AtomicBool::new(false));
+        Ok(Some(Self {
+            handle,
+            peer,
+            closed,
+            cut,
+            verdict,
+            keepalive,
+            answered,
+            since,
+            meter,
+            load,
+            closing,
+            spares,
+        }))
     }
 
     /// The address that was reached.
@@ -195,13 +213,6 @@ impl Link {
     /// How long nothing has come from the server.
     pub(crate) fn silent_for(&self) -> Duration {
         self.meter.silent_for()
-    }
-
-    /// Whether the server answers a question within `limit`.
-    pub(crate) async fn answers(&self, limit: Duration) -> bool {
-        let answered = tokio::time::timeout(limit, self.handle.send_ping()).await;
-        // The library takes the end of the connection for an answer.
-        matches!(answered, Ok(Ok(()))) && !self.is_closed()
     }
 
     /// Opens a session channel, after those that are being closed have made room.

@@ -51,6 +51,8 @@ pub(crate) struct Held {
     /// Of the place that the folder is in, and of the machine: elsewhere nothing is done.
     pub(crate) identity: String,
     pub(crate) machine: String,
+    /// The name that its end gets, unless it has one: then nothing is done either.
+    pub(crate) mark: &'static str,
 }
 
 impl Order {
@@ -59,7 +61,7 @@ impl Order {
         self.grace + if self.hang_up { HUNG_UP } else { Duration::ZERO }
     }
 
-    fn arguments(&self, number: usize) -> [String; 9] {
+    fn arguments(&self, number: usize) -> [String; 10] {
         let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let hang_up = if self.hang_up { tenths(HUNG_UP) } else { 0 };
         [
@@ -72,6 +74,7 @@ impl Order {
             or_none(self.held.as_ref().map(|held| held.folder.clone())),
             or_none(self.held.as_ref().map(|held| held.identity.clone())),
             or_none(self.held.as_ref().map(|held| held.machine.clone())),
+            or_none(self.held.as_ref().map(|held| held.mark.to_owned())),
         ]
     }
 }

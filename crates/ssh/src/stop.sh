@@ -1,8 +1,9 @@
 # Ends commands, many at once. Two looks at all processes serve every one of them: what is found at first gets TERM, then only
 # that is looked at until it has gone, got KILL, and gone, and the second look sees whether anything else is left.
-# Nine arguments for each command: its number; the process that leads it or `-`; when it began, as ticks of the host's boot,
+# Ten arguments for each command: its number; the process that leads it or `-`; when it began, as ticks of the host's boot,
 # as `-SECONDS` ago or `-`; its cookie; tenths of a second between HUP to its leader and TERM, 0 for no HUP; tenths between
-# TERM and KILL; its job's folder, which knows leader and begin better, or `-`; of that, what here.sh takes. Elsewhere nothing is done.
+# TERM and KILL; its job's folder, which knows leader and begin better, or `-`; of that, what here.sh takes: elsewhere nothing is done; what
+# it is stopped for, `over` or `stopped`: the name that `end` gets there. A job that had ended by itself keeps its end, and what it left.
 # On fd 3: `sshepherd-stop begun`, `sshepherd-stop looked`, and for each number once `gone`, `left PID …` or `unseen`.
 LC_ALL=C
 export LC_ALL
@@ -27,14 +28,19 @@ for f in "$d"/rc.*; do [ ! -f "$f" ] || S=-; done
 fi
 }
 T=
-while [ "$#" -ge 9 ]; do
+while [ "$#" -ge 10 ]; do
 i=$1 P=$2 S=$3 C=$4 h=$5 g=$6 d=$7
 if [ "$8 $9" != "- -" ] && ! here "$8" "$9"; then
 echo "sshepherd-stop $i unseen" >&3
-shift 9
+shift 10
 continue
 fi
-shift 9
+m=${10}
+shift 10
+if [ "$m" != - ]; then
+mv "$d/end" "$d/$m"
+[ ! -f "$d/ended" ] || { echo "sshepherd-stop $i unseen" >&3; continue; }
+fi
 [ "$d" = - ] || own
 T="$T$i $P $S $C $h $g
 "

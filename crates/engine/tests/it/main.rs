@@ -16,5 +16,6 @@ mod hosts;
 mod output;
 mod places;
 mod reach;
+mod record_of_the_host;
 mod site;
 mod stop;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sshepherd_model::{ConnectFailure, HostWords, LoginShell, Phase, Stopped};
 
 use super::channel::{ask, mark};
@@ -49,18 +50,39 @@ pub enum Settled {
     },
 }
 
-/// Ends a job: TERM, `grace`, KILL, to its process group and all else that is its own. `Confirmed` only when they
-/// were seen gone. Its supervisor records the end, which the follower reads.
+/// What a job is stopped for. The host writes it down with the end, unless the job has ended by itself before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// It ran over its limit, and the host has not ended it.
+    Limit,
+    /// It is not wanted any more.
+    Stop,
+}
+
+impl Order {
+    /// The name of the file that says so.
+    pub(super) fn mark(self) -> &'static str {
+        match self {
+            Self::Limit => "over",
+            Self::Stop => "stopped",
+        }
+    }
+}
+
+/// Asks the host to end a job: TERM, `grace`, KILL, to its process group and all else that is its own. `Confirmed` only when
+/// they were seen gone; `None` when the host showed no sign that it heard. A job that has ended by itself keeps its end, and what
+/// it left behind is not touched. Either way the end is on the host, for the follower to read.
 pub async fn stop(
     pool: &Pool,
     target: Arc<Target>,
     place: &JobPlace,
     cookie: &str,
-    grace: Duration,
-) -> Stopped {
-    let order = script::stop(place, cookie, grace);
-    let ticket = pool.stop(&target, order);
-    verdict(ticket, give_up_at(grace), grace).await.unwrap_or(Stopped::Unconfirmed)
+    (grace, order): (Duration, Order),
+) -> Option<Stopped> {
+    let ticket = pool.stop(&target, script::stop(place, cookie, grace, order));
+    let begun = ticket.begun.clone();
+    let stopped = verdict(ticket, give_up_at(grace), grace).await;
+    begun.is_cancelled().then(|| stopped.unwrap_or(Stopped::Unconfirmed))
 }
 
 /// Removes the folder of a job that has ended, and old tombstones beside it.

@@ -1,8 +1,8 @@
 # Tells how a job ended, and the rest of its output, up to the first hole in it.
 # $1 nonce; $2 folder; $3 and $4 how much of each stream is had; $5 and $6 as in here.sh.
-# On standard error: `sshepherd-NONCE gone`, `… elsewhere - - BOOT MACHINE`, `… running`, `… done RC FLAG OUT ERR OUT ERR OUT ERR` (flag `limit`, `cut` or
-# `-`; then the ends of the streams, from which offsets the rest is, and up to which), `… dead limit|rebooted|killed - …` and
-# the same, `… dead unstarted - 0 0 0 0 0 0` or `… spoiled HOW`.
+# On standard error: `sshepherd-NONCE gone`, `… elsewhere - - BOOT MACHINE`, `… running`, `… done RC FLAG OUT ERR OUT ERR OUT
+# ERR` (flag `limit`, `stopped`, `cut` or `-`; then the ends of the streams, from which offsets the rest is, and up to which),
+# `… dead limit|stopped|rebooted|killed - …` and the same, `… dead unstarted - 0 0 0 0 0 0` or `… spoiled HOW`.
 exec 4>&2 2>/dev/null
 SSHEPHERD_JOB=1
 export SSHEPHERD_JOB
@@ -16,7 +16,8 @@ look
 c=- b=- w=killed v=
 if [ -n "$r" ]; then
 [ ! -f cut ] || c=cut
-[ ! -f limit ] || c=limit
+[ ! -f stopped ] || c=stopped
+[ ! -f limit ] && [ ! -f over ] || c=limit
 v="done $r $c"
 else
 p=-
@@ -24,7 +25,7 @@ p=-
 [ -f pid ] || { say dead unstarted - 0 0 0 0 0 0; exit 0; }
 read -r q q p <pid
 [ "$p" = "$b" ] || w=rebooted
-[ "$w" != killed ] || [ ! -f limit ] || w=limit
+[ "$w" != killed ] || { [ ! -f stopped ] || w=stopped; [ ! -f limit ] && [ ! -f over ] || w=limit; }
 v="dead $w -"
 fi
 ! x=$(spoiled) || { say spoiled "$x"; exit 0; }

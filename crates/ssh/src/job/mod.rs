@@ -23,8 +23,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sshepherd_model::{HostWords, Stream};
 
-pub use act::{Removed, Settled, Tombstone, remove, settle, stop};
-pub use running::{JobRunning, follow};
+pub use act::{Order, Removed, Settled, Tombstone, remove, settle, stop};
+pub use running::{JobRunning, follow, runs};
 pub(crate) use script::{HERE, WHERE};
 pub use site::{Compared, JobSite};
 pub use start::Launched;
@@ -152,8 +152,10 @@ pub enum JobEnd {
         /// As in `Exited`.
         status: u32,
     },
-    /// It ran into its limit on the host, which ended it.
+    /// It was ended at its limit, by the host or by an [`Order`].
     Limit,
+    /// An [`Order`] ended it.
+    Stopped,
     /// The host was started anew while it ran.
     Rebooted,
     /// Its supervisor was killed, so nobody knows how it ended. It has closed its output, but may still run.

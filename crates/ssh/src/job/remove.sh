@@ -16,7 +16,7 @@ for f in "${b%/jobs}" "$b" "$d"; do [ ! -h "$f" ] && [ -O "$f" ] || { say refuse
 cd "$d" || { say refused; exit 1; }
 look
 [ -z "$u" ] || { say running; exit 1; }
-rm -f alive go o e nap in env out out.* err err.* end ended last pid pid.new limit whole cut spare own.* rc.*
+rm -f alive go o e nap in env out out.* err err.* end ended last pid pid.new limit over stopped whole cut spare own.* rc.*
 if [ "$3" = keep ]; then
 find "$b/." ! -name . -prune -type d -mtime +0 -exec rmdir {} \;
 else

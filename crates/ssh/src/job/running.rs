@@ -29,6 +29,8 @@ pub struct JobRunning {
     state: State,
     /// Come before what the state gives.
     skipped: VecDeque<JobEvent>,
+    /// The host has said how it ended.
+    ended: bool,
 }
 
 enum State {
@@ -77,10 +79,24 @@ pub async fn follow(
         told: have,
         state: State::Done,
         skipped: VecDeque::new(),
+        ended: false,
     };
     let answer = running.ask_to_follow().await?;
     running.followed(Ok(answer));
     Ok(running)
+}
+
+/// Whether a job runs, or what it has left is still being written. The error means that nothing was learnt about it.
+pub async fn runs(
+    pool: &Pool,
+    target: Arc<Target>,
+    place: &JobPlace,
+) -> Result<bool, ConnectFailure> {
+    let nonce = mark()?;
+    let text =
+        script::collect(&nonce, place, Offsets { stdout: u64::MAX >> 1, stderr: u64::MAX >> 1 });
+    let (_, words) = ask(pool, &target, text, &nonce).await?;
+    Ok(words == "running")
 }
 
 /// A stream is one file until it has a quarter of the room.
@@ -106,6 +122,7 @@ impl JobRunning {
             told: Offsets::default(),
             state: State::Streaming(channel),
             skipped: VecDeque::new(),
+            ended: false,
         }
     }
 
@@ -125,6 +142,12 @@ impl JobRunning {
     #[must_use]
     pub fn given(&self) -> Offsets {
         self.given
+    }
+
+    /// Whether the host has said how it ended: the rest of its output, which comes before the event, may be long.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended || matches!(self.state, State::Last(JobEvent::Ended(_)))
     }
 
     /// The next event; `None` after the last. Cancel safe.
@@ -276,6 +299,7 @@ impl JobRunning {
             return self.spoiled("its output is shorter than it was");
         }
         self.skip_to(rest.from);
+        self.ended = true;
         self.state = State::Collecting(channel, rest);
     }
 
@@ -309,6 +333,7 @@ fn end(words: &str) -> Option<Rest> {
         ("done", status, "-") => JobEnd::Exited { status: status.parse().ok()? },
         ("done", status, "cut") => JobEnd::Cut { status: status.parse().ok()? },
         ("done", _, "limit") | ("dead", "limit", _) => JobEnd::Limit,
+        ("done", _, "stopped") | ("dead", "stopped", _) => JobEnd::Stopped,
         ("dead", "rebooted", _) => JobEnd::Rebooted,
         ("dead", "killed", _) => JobEnd::Killed,
         ("dead", "unstarted", _) => JobEnd::NotStarted,
@@ -327,6 +352,8 @@ mod tests {
         let told = |end| Some(Rest { end, size: at(5, 6), from: at(3, 4), to: at(5, 6) });
         assert_eq!(end("done 7 - 5 6 3 4 5 6"), told(JobEnd::Exited { status: 7 }));
         assert_eq!(end("done 137 limit 5 6 3 4 5 6"), told(JobEnd::Limit));
+        assert_eq!(end("done 143 stopped 5 6 3 4 5 6"), told(JobEnd::Stopped));
+        assert_eq!(end("dead stopped - 5 6 3 4 5 6"), told(JobEnd::Stopped));
         assert_eq!(end("dead rebooted - 5 6 3 4 5 6"), told(JobEnd::Rebooted));
         for words in [
             "",

@@ -31,7 +31,7 @@ pub(super) enum Reading {
     Pieces,
 }
 /// The arguments of the stop, from the names that the supervisor has for them.
-const LIMIT: &str = "set -- 0 - - \"${C#*=}\" 0 \"$N\" \"$d\" - -";
+const LIMIT: &str = "set -- 0 - - \"${C#*=}\" 0 \"$N\" \"$d\" - - -";
 
 /// Longest limit in seconds, 68 years: some `sleep`s count in 32 bits.
 const MAX_SECONDS: u64 = 0x7fff_ffff;
@@ -90,12 +90,13 @@ pub(super) fn remove(nonce: &str, place: &JobPlace, keep: &str) -> String {
     command(&bare(&[WHERE, HERE, ENDED, REMOVE]), &arguments)
 }
 
-/// What ends a job.
-pub(super) fn stop(place: &JobPlace, cookie: &str, grace: Duration) -> Order {
+/// What ends a job, unless it has ended by itself.
+pub(super) fn stop(place: &JobPlace, cookie: &str, grace: Duration, order: super::Order) -> Order {
     let held = Held {
         folder: place.folder.clone(),
         identity: place.identity.clone(),
         machine: place.machine.clone(),
+        mark: order.mark(),
     };
     let cookie = cookie.to_owned();
     Order { pid: None, age: None, cookie, held: Some(held), hang_up: false, grace }

@@ -13,7 +13,7 @@ use sshepherd_model::{LoginShell, Stopped};
 use sshepherd_testkit::processes;
 use tempfile::TempDir;
 
-use super::{JobPlace, JobSite, JobSpec, LEAST_ROOM, Offsets, script};
+use super::{JobPlace, JobSite, JobSpec, LEAST_ROOM, Offsets, Order, script};
 use crate::{launch, stop};
 
 const NONCE: &str = "0123456789abcdef";
@@ -142,7 +142,11 @@ impl Far {
     }
 
     fn stop(&self, place: &JobPlace, spec: &JobSpec) -> Stopped {
-        let order = script::stop(place, &spec.cookie, GRACE);
+        self.told(place, spec, Order::Stop)
+    }
+
+    fn told(&self, place: &JobPlace, spec: &JobSpec, order: Order) -> Stopped {
+        let order = script::stop(place, &spec.cookie, GRACE, order);
         let output = self.spawn(&stop::text(&[order])).wait_with_output();
         stop::parse(&output.unwrap().stdout)
     }
@@ -316,8 +320,35 @@ fn a_stop_ends_the_whole_tree_and_the_end_is_recorded() {
         assert_eq!((stopped, left), (Stopped::Confirmed, Vec::new()), "{}", far.shell);
         far.finish(child);
         let words = far.collect(&place, (1, 1)).words;
-        assert!(words.starts_with("done 137 - "), "{}: {words}", far.shell);
+        assert!(words.starts_with("done 137 stopped "), "{}: {words}", far.shell);
         far.quiet(&place);
+    }
+}
+
+/// Whoever names the end first has named it.
+#[test]
+fn the_first_to_name_the_end_is_the_one_that_is_told() {
+    for far in every_shell() {
+        for (order, flag) in [(Order::Stop, "stopped"), (Order::Limit, "limit")] {
+            let spec = spec("echo up; exec sleep 1000");
+            let (child, place) = (far.start(&spec), far.place(&spec));
+            far.wrote(&place, 3);
+            assert_eq!(far.told(&place, &spec, order), Stopped::Confirmed, "{}", far.shell);
+            far.finish(child);
+            let words = far.collect(&place, (1, 1)).words;
+            assert!(words.starts_with(&format!("done 143 {flag} 3 ")), "{}: {words}", far.shell);
+            let other = if order == Order::Stop { Order::Limit } else { Order::Stop };
+            far.told(&place, &spec, other);
+            assert_eq!(far.collect(&place, (1, 1)).words, words, "{}", far.shell);
+            assert_eq!(far.remove(&place, "-"), "removed", "{}", far.shell);
+            far.quiet(&place);
+        }
+        let spec = spec("exit 3");
+        let (place, _) = far.run(&spec);
+        for order in [Order::Stop, Order::Limit] {
+            far.told(&place, &spec, order);
+            assert_eq!(far.collect(&place, (1, 1)).words, "done 3 - 0 0", "{}", far.shell);
+        }
     }
 }
 
@@ -383,6 +414,9 @@ fn a_process_that_got_the_number_of_the_command_is_not_hit() {
         let pid = std::fs::read_to_string(format!("{}/pid", place.folder)).unwrap();
         let moved = format!("{} {}", other.id(), pid.split_once(' ').unwrap().1);
         std::fs::write(format!("{}/pid", place.folder), moved).unwrap();
+        // As if its end had not been named yet.
+        let file = |name: &str| format!("{}/{name}", place.folder);
+        std::fs::rename(file("ended"), file("end")).unwrap();
         assert_eq!(far.stop(&place, &spec), Stopped::Confirmed, "{}", far.shell);
         assert!(processes::alive(other.id()), "{}", far.shell);
         other.kill().unwrap();

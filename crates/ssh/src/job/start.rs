@@ -48,7 +48,13 @@ impl Ready {
         // A long input takes as long as the host takes to read it.
         let reading = if has_input { spec.max_time } else { Duration::ZERO };
         let patience = target.deadlines.exec.saturating_add(reading);
-        let (channel, words) = match greet(self, text, &nonce, feed, patience).await? {
+        let silent = self.falls_silent();
+        let greeted = tokio::select! {
+            biased;
+            greeted = greet(self, text, &nonce, feed, patience) => greeted?,
+            () = silent => return Err(Outcome::lost("the connection fell silent before the host answered")),
+        };
+        let (channel, words) = match greeted {
             Greeting::Answered(channel, words) => (channel, words),
             Greeting::Foreign(sent) => {
                 let running = sent.running(None, spec.cookie);

@@ -14,15 +14,16 @@ exec 3<>"$d/o" 5<"$d/o" 6>"$d/o" 3>&-
 $s sh -c "$q" sshepherd "$d" out err "$m" <&5 9>&9 5<&- 6>&- 8>&- & a=$!
 exec 3<>"$d/e" 5<"$d/e" 7>"$d/e" 3>&-
 $s sh -c "$q" sshepherd "$d" err out "$m" <&5 9>&9 5<&- 6>&- 7>&- 8>&- & b=$!
-# The limit holds even if nobody ever comes back, and the supervisor neither. Whoever moves `end` decides whether it was
-# reached. KILL, for a signal that a shell catches can be lost before it has started what it forks.
+# The limit holds even if nobody ever comes back, and the supervisor neither. Whoever moves `end` decides how the job
+# ended: the limit here, a stop (`stopped`, or `over` when it is for a limit that did not hold here), or the command itself.
+# KILL, for a signal that a shell catches can be lost before it has started what it forks.
 exec 3<>"$d/nap" 5<"$d/nap"
 (exec sleep "$l" >&3 3>&- 5<&- 6>&- 7>&- 8>&- 9>&-) & z=$!
 exec 3>&-
 (
 exec 3>/dev/null 6>&- 7>&- 8>&- 9>&-
 read -r x <&5
-mv "$d/end" "$d/limit" || exit
+mv "$d/end" "$d/limit" || [ ! -f "$d/ended" ] || exit
 C=SSHEPHERD_TASK=$c N=$g
 (eval "$k")
 # What hides from the stop may still hold the pipes.
@@ -39,7 +40,8 @@ exec 5<&- 6>&- 7>&- 8>&-
 trap '' XFSZ
 await "$a" || mv "$d/whole" "$d/cut"
 await "$b" || mv "$d/whole" "$d/cut"
-! mv "$d/end" "$d/ended" || kill -KILL "$z" "$w"
+mv "$d/end" "$d/ended"
+[ -f "$d/limit" ] || kill -KILL "$z" "$w"
 await "$w"
 await "$z"
 mv "$d/last" "$d/rc.$r"

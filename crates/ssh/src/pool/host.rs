@@ -56,6 +56,17 @@ pub(crate) struct Slot {
     pub(super) new: bool,
 }
 
+impl Slot {
+    /// Returns when the connection has stopped answering, and gives it no other command.
+    pub(crate) fn falls_silent(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (link, host) = (Arc::clone(&self.link), Arc::clone(&self.host));
+        async move {
+            link.falls_silent().await;
+            host.remove(&link);
+        }
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         // Outside an event loop there is no connection left to tidy.

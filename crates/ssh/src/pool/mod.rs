@@ -342,6 +342,7 @@ async fn keep(inner: Arc<Inner>, host: Arc<HostLinks>, link: Arc<Link>) {
     };
     tokio::select! {
         () = link.ended() => {}
+        () = link.dies() => {}
         () = idle => {}
         () = let_go => {}
         () = inner.closing.cancelled() => {}

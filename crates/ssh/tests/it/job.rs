@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sshepherd_model::{LoginShell, Stopped, Stream};
 use sshepherd_ssh::job::{
-    self, JobEnd, JobEvent, JobPlace, JobRunning, JobSite, JobSpec, Launched, Offsets, Removed,
-    Settled, Tombstone,
+    self, JobEnd, JobEvent, JobPlace, JobRunning, JobSite, JobSpec, Launched, Offsets, Order,
+    Removed, Settled, Tombstone,
 };
 use sshepherd_ssh::{Event, Pool, Target};
 use sshepherd_testkit::{Sshd, SshdBuilder, TestUser, processes};
@@ -335,9 +335,10 @@ async fn stubborn_job_is_stopped(server: &Sshd) {
     let mut seen = Seen::default();
     assert_eq!(seen.until(&mut running, |seen| seen.out.len() == 9).await, None);
     assert!(processes::pids_with_env(&entry).len() >= 3);
-    let stopped = job::stop(&pool, Arc::clone(&target), &place, &cookie, GRACE).await;
-    assert_eq!((stopped, processes::pids_with_env(&entry)), (Stopped::Confirmed, Vec::new()));
-    assert_eq!(seen.read(&mut running).await, exited(137));
+    let order = (GRACE, Order::Stop);
+    let stopped = job::stop(&pool, Arc::clone(&target), &place, &cookie, order).await;
+    assert_eq!((stopped, processes::pids_with_env(&entry)), (Some(Stopped::Confirmed), Vec::new()));
+    assert_eq!(seen.read(&mut running).await, JobEvent::Ended(JobEnd::Stopped));
     removed(&pool, &target, &place).await;
     strays(&place);
 }
@@ -401,10 +402,10 @@ async fn a_running_job_is_not_removed_and_a_strange_folder_is_refused() {
     }
     assert!(strange.exists());
     assert_eq!(
-        job::stop(&pool, Arc::clone(&target), &place, &cookie, GRACE).await,
-        Stopped::Confirmed
+        job::stop(&pool, Arc::clone(&target), &place, &cookie, (GRACE, Order::Stop)).await,
+        Some(Stopped::Confirmed)
     );
-    assert_eq!(seen.read(&mut running).await, exited(143));
+    assert_eq!(seen.read(&mut running).await, JobEvent::Ended(JobEnd::Stopped));
     assert_eq!(remove(&place, Tombstone::Keep).await, Removed::Gone);
     assert_eq!(std::fs::read_dir(&place.folder).unwrap().count(), 0);
 }
@@ -472,7 +473,30 @@ async fn a_follower_that_leaves_leaves_no_process_behind() {
     assert!(processes::wait_gone(tail, LIMIT), "a tail stays when its connection goes");
     assert!(matches!(seen.read(&mut running).await, JobEvent::Lost { .. }));
     assert_eq!(run(&pool, &target, "echo in").await.out, b"in\n");
-    assert_eq!(job::stop(&pool, target, &place, &cookie, GRACE).await, Stopped::Confirmed);
+    let stopped = job::stop(&pool, target, &place, &cookie, (GRACE, Order::Stop)).await;
+    assert_eq!(stopped, Some(Stopped::Confirmed));
+}
+
+/// The order comes after the end: the end stays the job's own, and so does what it left running.
+#[tokio::test]
+async fn a_job_that_has_ended_by_itself_is_not_stopped_any_more() {
+    let (server, _home) = home(Sshd::builder());
+    let (pool, target) = (pool(), Arc::new(target(&server)));
+    for order in [Order::Stop, Order::Limit] {
+        let spec = spec("setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 3");
+        let cookie = spec.cookie.clone();
+        let mut running = started(&pool, &target, spec).await;
+        let (place, mut seen) = (running.place().clone(), Seen::default());
+        assert_eq!(seen.read(&mut running).await, exited(3));
+        let stopped = job::stop(&pool, Arc::clone(&target), &place, &cookie, (GRACE, order)).await;
+        assert!(stopped.is_some(), "{order:?}: the host did not hear");
+        let left: u32 = String::from_utf8(seen.out).unwrap().trim().parse().unwrap();
+        assert!(processes::alive(left), "{order:?}");
+        let follow = job::follow(&pool, Arc::clone(&target), place.clone(), Offsets::default());
+        assert_eq!(Seen::default().read(&mut follow.await.unwrap()).await, exited(3));
+        removed(&pool, &target, &place).await;
+        processes::kill(left);
+    }
 }
 
 #[tokio::test]

@@ -254,6 +254,7 @@ async fn files_that_were_changed_are_told_of_while_the_job_runs() {
         assert_eq!(detail.as_str(), seen, "{what}");
         assert!(began.elapsed() < Duration::from_secs(10), "{what}");
         assert!(!taken.out.windows(7).any(|bytes| bytes == b"another"), "{what}");
-        let _ = job::stop(&pool, Arc::clone(&target), &place, "none", Duration::ZERO).await;
+        let order = (Duration::ZERO, job::Order::Stop);
+        let _ = job::stop(&pool, Arc::clone(&target), &place, "none", order).await;
     }
 }
