@@ -248,6 +248,7 @@ impl Shelf {
         for id in &due {
             self.remove_finished(id);
         }
+        self.spent.retain(|_, spent| spent.until > now);
         let Self { finished, tasks, .. } = self;
         finished.retain(|id| tasks.contains_key(id));
         Swept { expired: due.len() }

@@ -200,7 +200,7 @@ async fn a_folder_of_a_newer_version_is_refused() {
     assert!(matches!(refused, Error::Newer { found: 7, known: 5, .. }), "{refused}");
     let text = refused.to_string();
     assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
-    assert!(text.contains("layout 7") && text.contains("up to 4"), "{text}");
+    assert!(text.contains("layout 7") && text.contains("up to 5"), "{text}");
 }
 
 #[tokio::test]
