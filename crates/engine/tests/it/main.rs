@@ -17,5 +17,6 @@ mod output;
 mod places;
 mod reach;
 mod record_of_the_host;
+mod silences;
 mod site;
 mod stop;
