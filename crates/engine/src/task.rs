@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sshepherd_model::{Outcome, TaskId};
+use sshepherd_model::{Outcome, Stopped, TaskId};
 use sshepherd_store::{
     Error, HeadTail, Heard, ListPage, ListQuery, Lookup, News, Orphans, Page, Patch, State,
     StreamFilter, Subscription, TailLines, Task,
@@ -231,7 +231,8 @@ impl Engine {
         }
     }
 
-    /// Waits for the end of a task that this caller has just started, and stops it when `cancel` fires.
+    /// Waits for the end of a task that this caller has just started, and stops it when `cancel` fires. What has not ended a
+    /// bounded time later is given as cancelled and unconfirmed, while the task itself is still followed.
     pub async fn wait_or_cancel(
         &self,
         id: &TaskId,
@@ -243,10 +244,21 @@ impl Engine {
                 found = self.wait(id) => found,
                 () = cancel.cancelled() => {
                     // A server that closes stops what it must, and nobody has asked for that.
-                    if !self.closing().is_cancelled() {
-                        self.cancel(id, origin).await?;
+                    if self.closing().is_cancelled() {
+                        return self.wait(id).await;
                     }
-                    self.wait(id).await
+                    match self.cancel(id, origin).await? {
+                        CancelAnswer::Stopped(finished) | CancelAnswer::AlreadyEnded(finished) => {
+                            Ok(Lookup::Found(*finished))
+                        }
+                        // Its host may be away for long; the final word follows on the task.
+                        CancelAnswer::Stopping { .. } => Ok(self.task(id).await?.map(|task| {
+                            let outcome = Outcome::Cancelled { stopped: Stopped::Unconfirmed };
+                            Finished { task, outcome }
+                        })),
+                        CancelAnswer::Expired => Ok(Lookup::Expired),
+                        CancelAnswer::Unknown => Ok(Lookup::Unknown),
+                    }
                 }
             }
         };

@@ -78,10 +78,10 @@ fn in_sh(text: &str) -> Option<Asked> {
     Some(marked(nonce, rest))
 }
 
-/// Nine words for each order: its number and its process come first.
+/// Ten words for each order: its number and its process come first.
 fn stop(words: &str) -> Option<Asked> {
     let words: Vec<&str> = words.split("' '").collect();
-    let orders = words.chunks(9).map(|order| match order {
+    let orders = words.chunks(10).map(|order| match order {
         [number, pid, ..] => Some(((*number).to_owned(), pid.parse().ok()?)),
         _ => None,
     });

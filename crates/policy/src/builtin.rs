@@ -170,6 +170,8 @@ mod tests {
             "printf -vPATH /tmp",
             "printf %d 'a[$(id)]'",
             "printf '$(id)'",
+            "printf %l%",
+            "printf %hs x",
             "[ -f /x ]",
             "'[' -f /x ']'",
             "nohup type ls",

@@ -75,7 +75,7 @@ impl Doubt {
         for folder in folders {
             let pieces = Reading::anywhere(&words).words;
             let there: Vec<String> = pieces.iter().map(|word| within(&folder, word)).collect();
-            self.readings.push(Reading { texts: Vec::new(), ..Reading::anywhere(&there) });
+            self.readings.push(Reading::anywhere(&there));
         }
     }
 
@@ -112,10 +112,7 @@ impl Doubt {
             self.readings.push(Reading::exact(climbed, None));
         }
         if let Some(cwd) = cwd {
-            let there = words.iter().enumerate().map(|(place, word)| match place {
-                0 => word.clone(),
-                _ => within(cwd, word),
-            });
+            let there = words.iter().map(|word| within(cwd, word));
             self.readings.push(Reading::exact(there.collect(), None));
         }
     }

@@ -299,6 +299,14 @@ fn a_path_counts_from_the_working_folder() {
 }
 
 #[test]
+fn a_program_within_an_option_of_a_wrapper_is_found() {
+    let policy = anything_but(vec![typed("systemctl", &["restart"], None)]);
+    for command in ["chroot --x=systemctl restart db", "chroot -xsystemctl restart db"] {
+        assert!(is_denied(&policy, command), "{command}");
+    }
+}
+
+#[test]
 fn options_and_other_operands_do_not_lead_past_a_pattern() {
     let policy = anything_but(vec![rule(
         Action::Deny,

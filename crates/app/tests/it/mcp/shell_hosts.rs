@@ -103,7 +103,7 @@ async fn a_host_with_another_login_shell_opens_the_same() {
 async fn without_a_multiplexer_no_shell_is_persistent() {
     let folder = tempfile::tempdir().unwrap();
     for program in
-        ["sh", "bash", "cat", "grep", "tr", "tty", "rm", "rmdir", "mktemp", "sleep", "stty"]
+        ["sh", "bash", "awk", "cat", "grep", "tr", "tty", "rm", "rmdir", "mktemp", "sleep", "stty"]
     {
         let real = ["/usr/bin", "/bin"].map(|folder| std::path::Path::new(folder).join(program));
         let real = real.into_iter().find(|path| path.exists()).unwrap();
