@@ -90,7 +90,9 @@ while read -r i P; do [ -z "$i" ] || echo "sshepherd-stop $i unseen" >&3; done <
 $T
 E
 }
-printf '%s' "$T" | awk -v me="$me" -v reaper="${reaper:-1}" -v pids='cd /proc && printf "%s\n" [0-9]*' -v marks="cd /proc && grep -a -s -o -H -e 'SSHEPHERD_TASK=[A-Za-z0-9:._-][A-Za-z0-9:._-]*' -e 'SSHEPHERD_JOB=[A-Za-z0-9]' -e 'SSH_CONNECTION=[0-9A-Za-z.:%]* [0-9]*' [0-9]*/environ" '
+# mawk ends where a process goes between the opening and the reading of its file in /proc: then all is looked at anew.
+tries=
+until printf '%s' "$T" | awk -v me="$me" -v reaper="${reaper:-1}" -v pids='cd /proc && printf "%s\n" [0-9]*' -v marks="cd /proc && grep -a -s -o -H -e 'SSHEPHERD_TASK=[A-Za-z0-9:._-][A-Za-z0-9:._-]*' -e 'SSHEPHERD_JOB=[A-Za-z0-9]' -e 'SSH_CONNECTION=[0-9A-Za-z.:%]* [0-9]*' [0-9]*/environ" '
 function say(text) { print "sshepherd-stop " text; fflush() }
 function clock(  line, part) {
 if (!proc) return ticked
@@ -357,4 +359,7 @@ if (undone > 0) pause()
 }
 exit 0
 }
-' >&3 || blind
+' >&3; do
+tries=x$tries
+[ "$tries" != xxxxxxxxx ] || { blind; break; }
+done
