@@ -242,7 +242,7 @@ impl Job<'_> {
             return self.follow_at(target, place).await;
         }
         if self.start.is_none() || known.wanted.is_some() || self.bound == Bound::Anywhere {
-            return self.settle(target, known).await;
+            return self.settle(target).await;
         }
         for _ in 0..BINDINGS {
             if let Some(reached) = self.send(Arc::clone(&target), known).await {
@@ -256,19 +256,19 @@ impl Job<'_> {
         &mut self,
         launched: Launched,
         target: Arc<Target>,
-        (before, known): (Sent, &mut Known),
+        before: Sent,
     ) -> Met {
         match (launched, before) {
             (Launched::Job(running), Sent::Never) => {
-                self.placed(known, running.place().clone(), Tombstone::Leave).await;
+                self.placed(running.place().clone(), Tombstone::Leave).await;
                 Reached::Line(Box::new(Line::Job(running)))
             }
             (Launched::Job(running), Sent::Unanswered) => {
-                self.placed(known, running.place().clone(), Tombstone::Keep).await;
+                self.placed(running.place().clone(), Tombstone::Keep).await;
                 Reached::Line(Box::new(Line::Job(running)))
             }
             (Launched::Exists(place), Sent::Never | Sent::Unanswered) => {
-                self.placed(known, place.clone(), Tombstone::Keep).await;
+                self.placed(place.clone(), Tombstone::Keep).await;
                 self.follow_at(target, place).await
             }
             // Without a site nothing was sent that a host with a shell would have run.
@@ -309,17 +309,11 @@ impl Job<'_> {
         self.brief.limits.max_output_bytes.saturating_mul(2).max(job::LEAST_ROOM)
     }
 
-    pub(crate) async fn placed(
-        &mut self,
-        known: &mut Known,
-        place: JobPlace,
-        tombstone: Tombstone,
-    ) {
+    pub(crate) async fn placed(&mut self, place: JobPlace, tombstone: Tombstone) {
         let place = JobPlace { room: self.room(), ..place };
         // A struct of texts always has a form in JSON.
         let text = serde_json::to_string(&place).unwrap_or_default();
         self.place = Some(place);
-        known.placed = true;
         self.tombstone = tombstone;
         self.patch(Patch::Placed { place: text }).await;
     }

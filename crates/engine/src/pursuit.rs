@@ -36,8 +36,6 @@ pub(crate) enum Sent {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) sent: Sent,
-    /// The host has said where it is.
-    pub(crate) placed: bool,
     /// Why it is to be ended. What has not started then is not started any more.
     pub(crate) wanted: Option<Why>,
     /// What the host saw when it was told to end it.
@@ -45,8 +43,8 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn new(sent: Sent, placed: bool) -> Self {
-        Self { sent, placed, wanted: None, heard: None }
+    pub(crate) fn new(sent: Sent) -> Self {
+        Self { sent, wanted: None, heard: None }
     }
 }
 
@@ -158,16 +156,41 @@ pub(crate) async fn pursue<H: Hands>(
 
 /// What the host's record of an end comes to. Whether all of a job that was ended is gone is seen by looking.
 async fn ended<H: Hands>(hands: &mut H, known: &Known, end: JobEnd) -> Outcome {
+    let interrupted =
+        |cause, detail: &str| Outcome::Interrupted(Interruption { cause, detail: detail.into() });
     let why = match end {
         JobEnd::Limit => Why::TimedOut,
         JobEnd::Stopped => Why::Cancelled,
-        JobEnd::Exited { .. }
-        | JobEnd::Cut { .. }
-        | JobEnd::Rebooted
-        | JobEnd::Killed
-        | JobEnd::NotStarted
-        | JobEnd::Spoiled { .. }
-        | JobEnd::Gone => return by_itself(end),
+        JobEnd::Exited { status } => return Outcome::Exited { status },
+        JobEnd::Cut { status } => {
+            let detail = format!(
+                "it ended with exit status {status}, but the host could not keep all of its output; is its disk full?"
+            );
+            return interrupted(Cause::Unknown, &detail);
+        }
+        JobEnd::Rebooted => {
+            return interrupted(Cause::HostRebooted, "the host restarted while it ran");
+        }
+        JobEnd::Killed => {
+            let detail =
+                "what watched over it on the host was killed, so nobody knows how it ended";
+            return interrupted(Cause::Lost, detail);
+        }
+        JobEnd::NotStarted => {
+            return Outcome::NotStarted(ConnectFailure {
+                phase: Phase::Exec,
+                detail: "the start broke off before the command ran".into(),
+                hint: "nothing was run; send it again".to_owned(),
+            });
+        }
+        JobEnd::Spoiled { detail } => {
+            let detail = format!(
+                "somebody changed its files on the host ({}), so its output and its end cannot be known; it may still run",
+                detail.as_str()
+            );
+            return interrupted(Cause::Unknown, &detail);
+        }
+        JobEnd::Gone => return interrupted(Cause::Unknown, "its folder on the host is gone"),
     };
     let mut heard = known.heard;
     for _ in 0..LOOKS {
@@ -176,41 +199,6 @@ async fn ended<H: Hands>(hands: &mut H, known: &Known, end: JobEnd) -> Outcome {
         }
     }
     why.outcome(heard.unwrap_or(Stopped::Unconfirmed))
-}
-
-/// An end that we had no hand in.
-fn by_itself(end: JobEnd) -> Outcome {
-    let interrupted =
-        |cause, detail: &str| Outcome::Interrupted(Interruption { cause, detail: detail.into() });
-    match end {
-        JobEnd::Exited { status } => Outcome::Exited { status },
-        JobEnd::Cut { status } => interrupted(
-            Cause::Unknown,
-            &format!(
-                "it ended with exit status {status}, but the host could not keep all of its output; is its disk full?"
-            ),
-        ),
-        JobEnd::Limit => Why::TimedOut.outcome(Stopped::Unconfirmed),
-        JobEnd::Stopped => Why::Cancelled.outcome(Stopped::Unconfirmed),
-        JobEnd::Rebooted => interrupted(Cause::HostRebooted, "the host restarted while it ran"),
-        JobEnd::Killed => interrupted(
-            Cause::Lost,
-            "what watched over it on the host was killed, so nobody knows how it ended",
-        ),
-        JobEnd::NotStarted => Outcome::NotStarted(ConnectFailure {
-            phase: Phase::Exec,
-            detail: "the start broke off before the command ran".into(),
-            hint: "nothing was run; send it again".to_owned(),
-        }),
-        JobEnd::Spoiled { detail } => interrupted(
-            Cause::Unknown,
-            &format!(
-                "somebody changed its files on the host ({}), so its output and its end cannot be known; it may still run",
-                detail.as_str()
-            ),
-        ),
-        JobEnd::Gone => interrupted(Cause::Unknown, "its folder on the host is gone"),
-    }
 }
 
 /// It was told to end and did not.

@@ -188,7 +188,7 @@ async fn go_on(
         task.place.as_deref().and_then(|place| serde_json::from_str(place).ok());
     // A place that is known was told by the host: that start was answered.
     let tombstone = if place.is_some() { Tombstone::Leave } else { Tombstone::Keep };
-    let known = Known::new(Sent::Unanswered, place.is_some());
+    let known = Known::new(Sent::Unanswered);
     let job = Job { engine, brief, start, ready: None, place, tombstone, bound };
     runner::run_job(job, known, &mut bounds, task.target_ip).await;
 }

@@ -280,7 +280,7 @@ async fn send(
             let (place, tombstone) = (None, Tombstone::Leave);
             let job = Job { engine, brief, start, ready: Some(ready), place, tombstone, bound };
             bounds.are_the_hosts();
-            run_job(job, Known::new(Sent::Never, false), &mut bounds, peer).await;
+            run_job(job, Known::new(Sent::Never), &mut bounds, peer).await;
         }
         Durability::Attached => {
             let outcome = attached(engine, brief, start, ready, &mut bounds).await;

@@ -16,7 +16,7 @@ impl Job<'_> {
     /// Sends the start; `None` when the host runs nothing and says where it is: now it is bound to that.
     pub(crate) async fn send(&mut self, target: Arc<Target>, known: &mut Known) -> Option<Met> {
         let Some(spec) = self.spec(known.sent) else {
-            return Some(self.settle(target, known).await);
+            return Some(self.settle(target).await);
         };
         let ready = match self.ready.take() {
             Some(ready) => ready,
@@ -31,7 +31,7 @@ impl Job<'_> {
         sshepherd_store::crash::point("job.started");
         Some(match launched {
             Ok(Launched::Elsewhere(found)) => return self.elsewhere(&found, (before, known)).await,
-            Ok(launched) => self.launched(launched, target, (before, known)).await,
+            Ok(launched) => self.launched(launched, target, before).await,
             Err(outcome @ Outcome::NotStarted(_)) if before == Sent::Never => {
                 Reached::Ended(Ended::Over(outcome))
             }
@@ -95,7 +95,7 @@ impl Job<'_> {
     }
 
     /// The start must not be sent any more, but an earlier one may have arrived, or be on its way.
-    pub(crate) async fn settle(&mut self, target: Arc<Target>, known: &mut Known) -> Met {
+    pub(crate) async fn settle(&mut self, target: Arc<Target>) -> Met {
         let site = match &self.bound {
             Bound::Nowhere => return Reached::Buried,
             Bound::To(site) => site.clone().again(),
@@ -107,10 +107,10 @@ impl Job<'_> {
                     Ok(Settled::Never) => Reached::Ended(Ended::Over(Outcome::lost(
                         "it may have started: a version of sshepherd that did not keep where it was sent began it, and it is not where its alias leads now",
                     ))),
-                    settled => self.settled(settled, &found, known).await,
+                    settled => self.settled(settled, &found).await,
                 }
             }
-            settled => self.settled(settled, &site, known).await,
+            settled => self.settled(settled, &site).await,
         }
     }
 
@@ -123,16 +123,11 @@ impl Job<'_> {
         job::settle(self.engine.pool(), target, &id, site).await
     }
 
-    async fn settled(
-        &mut self,
-        settled: Result<Settled, ConnectFailure>,
-        site: &JobSite,
-        known: &mut Known,
-    ) -> Met {
+    async fn settled(&mut self, settled: Result<Settled, ConnectFailure>, site: &JobSite) -> Met {
         match settled {
             Ok(Settled::Started(place)) => match self.target().await {
                 Ok(target) => {
-                    self.placed(known, place.clone(), Tombstone::Keep).await;
+                    self.placed(place.clone(), Tombstone::Keep).await;
                     self.follow_at(target, place).await
                 }
                 Err(failure) => Reached::Away(failure.to_string()),

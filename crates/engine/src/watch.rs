@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::places::OUT_OF_SIGHT;
 use crate::plan::Brief;
 use crate::pursuit::Watched;
 use crate::refusal::chain;
@@ -76,9 +77,6 @@ impl Why {
 
 /// How long after its time a job is left to the host, which keeps the limit, before the host is told to end it.
 const HOST_LATE: Duration = Duration::from_secs(4);
-
-/// How long after its time a job that cannot be asked about may still come back into sight.
-const OUT_OF_SIGHT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What can end a command from our side.
 pub(crate) struct Bounds {

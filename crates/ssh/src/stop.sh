@@ -90,9 +90,10 @@ while read -r i P; do [ -z "$i" ] || echo "sshepherd-stop $i unseen" >&3; done <
 $T
 E
 }
-# mawk ends where a process goes between the opening and the reading of its file in /proc: then all is looked at anew.
+# All processes are read through grep, which passes over those that go meanwhile: mawk ends where one goes between the opening and
+# the reading of its file. Where that meets one of the few files that are read here, all is looked at anew.
 tries=
-until printf '%s' "$T" | awk -v me="$me" -v reaper="${reaper:-1}" -v pids='cd /proc && printf "%s\n" [0-9]*' -v marks="cd /proc && grep -a -s -o -H -e 'SSHEPHERD_TASK=[A-Za-z0-9:._-][A-Za-z0-9:._-]*' -e 'SSHEPHERD_JOB=[A-Za-z0-9]' -e 'SSH_CONNECTION=[0-9A-Za-z.:%]* [0-9]*' [0-9]*/environ" '
+until printf '%s' "$T" | awk -v me="$me" -v reaper="${reaper:-1}" -v stats="cd /proc && grep -a -s -H -e '' [0-9]*/stat" -v marks="cd /proc && grep -a -s -o -H -e 'SSHEPHERD_TASK=[A-Za-z0-9:._-][A-Za-z0-9:._-]*' -e 'SSHEPHERD_JOB=[A-Za-z0-9]' -e 'SSH_CONNECTION=[0-9A-Za-z.:%]* [0-9]*' [0-9]*/environ" '
 function say(text) { print "sshepherd-stop " text; fflush() }
 function clock(  line, part) {
 if (!proc) return ticked
@@ -101,12 +102,15 @@ close("/proc/uptime")
 split(line, part, " ")
 return part[1] + 0
 }
-# The fields behind the name, which may hold anything.
 function stat(pid,  file, line, text) {
 file = "/proc/" pid "/stat"
 text = ""
 while ((getline line <file) > 0) text = text line
 close(file)
+return fields(text)
+}
+# Those behind the name, which may hold anything.
+function fields(text) {
 if (!match(text, /.*\) /)) return 0
 return split(substr(text, RLENGTH + 1), field, " ") >= 20
 }
@@ -126,7 +130,7 @@ if (split(text, part, "-") == 2) { days = part[1]; text = part[2] }
 n = split(text, part, ":")
 return ((days * 24 + (n > 2 ? part[n - 2] : 0)) * 60 + part[n - 1]) * 60 + part[n]
 }
-function look(  pid, line, at, n, all, i) {
+function look(  pid, line, at, n, all, i, text) {
 split("", parent); split("", group); split("", session); split("", start); split("", oldest)
 split("", owner); split("", cookie); split("", link); split("", user); split("", watcher)
 if (proc) {
@@ -140,8 +144,13 @@ else if (substr(line, 1, at) == "SSHEPHERD_JOB=") watcher[pid] = 1
 else cookie[pid] = substr(line, at + 1)
 }
 close(marks)
-while ((pids | getline pid) > 0) if (stat(pid) && runs()) note(pid, field[2], field[3], field[4], field[20])
-close(pids)
+while ((stats | getline line) > 0) {
+at = index(line, "/stat:")
+pid = substr(line, 1, at - 1)
+text[pid] = text[pid] substr(line, at + 6)
+}
+close(stats)
+for (pid in text) if (fields(text[pid]) && runs()) note(pid, field[2], field[3], field[4], field[20])
 } else {
 all = "ps -A -o pid= -o ppid= -o pgid= -o stat= -o uid= -o etime="
 while ((all | getline line) > 0) {

@@ -164,7 +164,7 @@ impl ModelHands {
     async fn find(&mut self, known: &mut Known) -> Reached<ModelLine> {
         let (fate, delay) = self.fate();
         let away = || Reached::Away("no answer".to_owned());
-        if known.placed {
+        if self.world().placed {
             sleep(delay).await;
             return if fate == Fate::Fine { self.line() } else { away() };
         }
@@ -199,7 +199,6 @@ impl ModelHands {
         if !starts && self.world().made.is_none() {
             return Reached::Buried;
         }
-        known.placed = true;
         self.world().placed = true;
         self.line()
     }
@@ -300,8 +299,7 @@ async fn serve(case: &Case, world: &Arc<Mutex<World>>) -> Outcome {
         };
         // The row says "started" before anything is sent.
         let sent = if server > 0 { Sent::Unanswered } else { Sent::Never };
-        let placed = world.lock().unwrap().placed;
-        let mut known = Known::new(sent, placed);
+        let mut known = Known::new(sent);
         let limit = Duration::from_millis(case.limit);
         let mut bounds = Bounds::new(cancel, limit, std::time::Instant::now());
         bounds.are_the_hosts();

@@ -12,6 +12,7 @@ mod audit;
 mod durable;
 mod executed;
 mod granted;
+mod handed_on;
 mod hosts;
 mod output;
 mod places;

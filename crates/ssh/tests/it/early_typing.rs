@@ -88,7 +88,7 @@ async fn keys_of_screen_that_are_typed_at_once_are_the_programs() {
     let server = Sshd::builder().config_line(&set).start();
     let program = Interactive::Persistent {
         name: cookie().replace(':', "-"),
-        command: Some(READER.replace("got <$x>", "got <$x>; [ \"$x\" != end ] || exit 0")),
+        command: Some(READER.replace("\"got <$x>\"", "\"got <$x>\"; [ \"$x\" != end ] || exit 0")),
         resume: false,
     };
     let typed = "\x01cfirst\r\x01:screen\rend\r".to_owned();

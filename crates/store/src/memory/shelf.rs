@@ -235,7 +235,6 @@ impl Shelf {
     }
 
     pub(super) fn sweep(&mut self, now: u64) -> Swept {
-        self.spent.retain(|_, spent| spent.until > now);
         let due: Vec<TaskId> = self
             .tasks
             .values()
